@@ -1,0 +1,182 @@
+// Package event turns Segment-spec JSON into the narrow events that the
+// pipeline reasons about, and says why an event cannot be accepted.
+//
+// It is pure: no Beam, no I/O, no clock. "Now" is always an argument.
+package event
+
+// Event is one accepted-for-decoding clickstream event, reduced to what the
+// algebra reads. Times are milliseconds since the Unix epoch, UTC.
+//
+// X, Y and Z carry the measurement of the kind (zero where not stated):
+//
+//	kind            X                 Y               Z
+//	KindScroll      depth 0..1        velocity px/s   seconds to half depth
+//	KindHover       duration ms
+//	KindFocus       duration ms
+//	KindPing        seconds visible since the last ping (0: not stated)
+//	KindProductView price
+//	KindCartAdd     price             quantity (>=1)
+//	KindCartRemove  price             quantity (>=1)
+//	KindCartView    cart value        items           (0,0: not stated)
+//	KindOrder       order value
+//	KindVideo*      position s
+type Event struct {
+	Device     string // anonymousId, the partition key; "user:<id>" for events that state only a userId
+	User       string // userId, empty when not stated
+	Time       int64  // event time, corrected for client clock skew
+	Offset     int64  // Kafka offset
+	Partition  int32  // Kafka partition
+	ID         uint64 // hash of messageId
+	Page       uint64 // hash of the page's path (or of the product), 0 when not stated
+	Item       uint64 // hash of the product id, 0 when not stated
+	X, Y, Z    float64
+	Append     int64 // time of the append to the log (record timestamp)
+	Ingest     int64 // append minus sentAt in ms; -1 when not known (recorded events)
+	Width      uint16
+	Height     uint16
+	Kind       Kind
+	PageType   PageType
+	Element    uint8 // 1-based index into Config.Elements, 0 for none or unlisted
+	DeviceType DeviceType
+	OS         OS
+	Network    Network
+	Flags      Flags
+	// Raw is the (truncated) record when the source already suspects that the
+	// event is late; nil otherwise. Only dead letters read it.
+	Raw []byte
+}
+
+// Kind is what happened. Kinds from FirstCustom on are the event names that
+// the configuration's signals mention, in the order of Config.Custom.
+type Kind uint8
+
+// The kinds that the algebra knows. The order is part of the wire format.
+const (
+	KindOther Kind = iota
+	KindPage
+	KindPing
+	KindClick
+	KindScroll
+	KindHover
+	KindFocus
+	KindVideoStart
+	KindVideoPause
+	KindVideoComplete
+	KindFormStart
+	KindFormSubmit
+	KindProductView
+	KindListView
+	KindCartAdd
+	KindCartRemove
+	KindCartView
+	KindCheckout
+	KindOrder
+	KindIdentify
+	numKinds
+)
+
+// FirstCustom is the kind of Config.Custom[0].
+const FirstCustom Kind = 64
+
+// PageType is the role of a page in the shop.
+type PageType uint8
+
+// Page types; the order is part of the wire format.
+const (
+	PageUnknown PageType = iota
+	PageHome
+	PageList
+	PageSearch
+	PageProduct
+	PageComparison
+	PageCart
+	PageCheckout
+	PageConfirmation
+	PageContent
+	PageOther
+	NumPageTypes
+)
+
+// PageTypes names the page types as configuration, CEL and ClickHouse do.
+var PageTypes = [NumPageTypes]string{"unknown", "home", "list", "search", "product", "comparison",
+	"cart", "checkout", "confirmation", "content", "other"}
+
+// DeviceType is the form of the device.
+type DeviceType uint8
+
+// Device types; the order is part of the wire format.
+const (
+	DeviceUnknown DeviceType = iota
+	DeviceDesktop
+	DeviceMobile
+	DeviceTablet
+	DeviceTV
+	DeviceBot
+	NumDeviceTypes
+)
+
+// DeviceTypes names the device types.
+var DeviceTypes = [NumDeviceTypes]string{"unknown", "desktop", "mobile", "tablet", "tv", "bot"}
+
+// OS is the operating system.
+type OS uint8
+
+// Operating systems; the order is part of the wire format.
+const (
+	OSUnknown OS = iota
+	OSWindows
+	OSMac
+	OSLinux
+	OSAndroid
+	OSiOS
+	OSChrome
+	OSOther
+	NumOS
+)
+
+// OSes names the operating systems.
+var OSes = [NumOS]string{"unknown", "windows", "macos", "linux", "android", "ios", "chromeos", "other"}
+
+// Network is the speed class of the connection.
+type Network uint8
+
+// Networks; the order is part of the wire format.
+const (
+	NetworkUnknown Network = iota
+	NetworkOffline
+	NetworkSlow2G
+	Network2G
+	Network3G
+	Network4G
+	Network5G
+	NetworkWifi
+	NetworkEthernet
+	NumNetworks
+)
+
+// Networks names the network classes.
+var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", "4g", "5g", "wifi", "ethernet"}
+
+// Flags are yes/no facts about an event.
+type Flags uint8
+
+const (
+	// FlagHighTicket: the product is in one of Config.HighTicket's categories and at or above its price.
+	FlagHighTicket Flags = 1 << iota
+	// FlagBot: the user agent names a crawler.
+	FlagBot
+	// FlagVisible: a heartbeat that says the page is visible.
+	FlagVisible
+)
+
+// Reason says why an event is a dead letter. The values are those of the
+// column dead_letters.reason.
+type Reason string
+
+// Reasons in the order in which they are judged.
+const (
+	Malformed Reason = "malformed"
+	Oversized Reason = "oversized"
+	Future    Reason = "future"
+	Late      Reason = "late"
+)

@@ -1,0 +1,38 @@
+package session
+
+import "github.com/microseg/microseg/signal"
+
+// Version orders the vectors of one device. Generation rises when the topic or
+// its partitions change; Revision counts re-folds at one offset.
+type Version struct {
+	Generation uint32
+	Offset     int64
+	Revision   uint32
+}
+
+// Less reports whether v is older than o.
+func (v Version) Less(o Version) bool {
+	if v.Generation != o.Generation {
+		return v.Generation < o.Generation
+	}
+	if v.Offset != o.Offset {
+		return v.Offset < o.Offset
+	}
+	return v.Revision < o.Revision
+}
+
+// Vector is the absolute state of one (device, epoch) after one of its events:
+// what a person is a view over. Values are by Slot, len(Catalogue(elements)).
+type Vector struct {
+	Device  string
+	Epoch   int64  // offset of the record that opened the epoch; 0 for the first
+	Person  string // "u:<userId>" when linked, else "d:<device>"
+	Version Version
+	Retract bool  // the vector leaves Person (it was linked elsewhere)
+	Bot     bool  // a crawler: kept out of audiences
+	At      int64 // event time of the event that made this vector, ms
+	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)
+	Live    signal.Decayed
+	Long    signal.Decayed
+	Values  []float64
+}
