@@ -1,0 +1,220 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"unicode/utf8"
+)
+
+// Config says how records are read. Zero numbers mean the default.
+type Config struct {
+	Pages                []PageRule
+	HighTicketCategories []string // category prefixes: "electronics" covers "electronics.x" and "electronics/x"
+	HighTicketMinPrice   float64
+	Elements             []string // names of properties.element that Event.Element numbers; at most 255
+	Custom               []string // event names without a kind of their own; at most 192
+	MaxBytes             int      // a longer record is Oversized; default 32 KiB, Segment's limit
+	FutureMS             int64    // tolerance before an event is from the Future; default 5 min
+	MaxPayload           int      // bytes of a record that a dead letter keeps; default 4096
+}
+
+// Limits that no configuration lifts.
+const (
+	maxID      = 512  // bytes of anonymousId and userId
+	maxMeasure = 1e12 // any price, duration, value …: sums of many stay exact enough and finite
+	maxIngest  = 3_600_000
+)
+
+var errTrailing = errors.New("data after the JSON object")
+
+// Decoder turns records into events. It keeps scratch space and caches
+// between records: one goroutine at a time may use it.
+type Decoder struct {
+	cfg      Config
+	names    map[string]meaning // those of KindOf and the custom ones
+	elements map[string]uint8
+	pages    []pageRule
+	parser   parser
+	agents   agents
+	ids      interner
+	scratch  []byte
+}
+
+// NewDecoder checks the configuration and readies a decoder.
+func NewDecoder(cfg Config) (*Decoder, error) {
+	if cfg.MaxBytes < 0 || cfg.FutureMS < 0 || cfg.MaxPayload < 0 {
+		return nil, errors.New("reading limits: a size or tolerance is negative")
+	}
+	d := &Decoder{cfg: cfg, names: make(map[string]meaning, len(names)+len(cfg.Custom)), elements: map[string]uint8{}}
+	d.setDefaults()
+	var err error
+	if d.pages, err = compilePages(cfg.Pages); err != nil {
+		return nil, err
+	}
+	if len(cfg.Elements) > 255 {
+		return nil, fmt.Errorf("reading elements: %d names, at most 255 can be told apart", len(cfg.Elements))
+	}
+	for i, e := range cfg.Elements {
+		if _, twice := d.elements[e]; twice || e == "" {
+			return nil, fmt.Errorf("reading elements: %q is empty or listed twice", e)
+		}
+		d.elements[e] = uint8(i + 1)
+	}
+	maps.Copy(d.names, names)
+	if len(cfg.Custom) > 256-int(FirstCustom) {
+		return nil, fmt.Errorf("reading custom events: %d names, at most %d have room", len(cfg.Custom), 256-int(FirstCustom))
+	}
+	d.cfg.HighTicketCategories = make([]string, len(cfg.HighTicketCategories))
+	for i, c := range cfg.HighTicketCategories {
+		d.cfg.HighTicketCategories[i] = strings.TrimRight(c, "./")
+	}
+	for i, c := range cfg.Custom {
+		if _, known := d.names[c]; known || c == "" {
+			return nil, fmt.Errorf("reading custom events: %q is empty, listed twice or has a kind of its own", c)
+		}
+		d.names[c] = meaning{FirstCustom + Kind(i), PageUnknown}
+	}
+	return d, nil
+}
+
+func (d *Decoder) setDefaults() {
+	if d.cfg.MaxBytes == 0 {
+		d.cfg.MaxBytes = 32 << 10
+	}
+	if d.cfg.FutureMS == 0 {
+		d.cfg.FutureMS = 5 * 60_000
+	}
+	if d.cfg.MaxPayload == 0 {
+		d.cfg.MaxPayload = 4096
+	}
+}
+
+// Decode reads one Segment-spec JSON record that was appended to the log at
+// appendMS (ms since the epoch; 0 or less when not known) into e, except for
+// e.Offset, e.Partition and e.Raw, which it clears.
+//
+// A nil error means decoded; whether the event is late or a duplicate is
+// judged elsewhere. Otherwise it returns an *Error with the reason Malformed,
+// Oversized or Future, and e holds what was learnt before (Device, User, Time
+// and Append, where known), for the dead letter. The record's key is not read:
+// a topic may be keyed by anything. raw is not kept.
+func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
+	*e = Event{Append: appendMS, Ingest: -1}
+	if len(raw) > d.cfg.MaxBytes {
+		return &Error{Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(raw), d.cfg.MaxBytes)}
+	}
+	if !utf8.Valid(raw) {
+		return malformed("not UTF-8")
+	}
+	if err := d.parser.parse(raw); err != nil {
+		return malformed("reading JSON: " + err.Error())
+	}
+	r := &d.parser.rec
+	if err := d.identify(r, raw, e); err != nil {
+		return err
+	}
+	receipt, err := r.stamp(e)
+	if err != nil {
+		return err
+	}
+	m, err := d.meaning(r)
+	if err != nil {
+		return err
+	}
+	e.Kind = m.kind
+	d.place(r, m, e)
+	d.context(r, e)
+	if err := d.measure(r, e); err != nil {
+		return err
+	}
+	if receipt > 0 && e.Time > receipt && e.Time-receipt > d.cfg.FutureMS {
+		return &Error{Future, fmt.Sprintf("%d ms after its receipt, at most %d are allowed", e.Time-receipt, d.cfg.FutureMS)}
+	}
+	return nil
+}
+
+// Payload is the copy of a record that a dead letter keeps: at most
+// Config.MaxPayload bytes, not cut within a character.
+func (d *Decoder) Payload(raw []byte) []byte {
+	n := len(raw)
+	if n > d.cfg.MaxPayload {
+		for n = d.cfg.MaxPayload; n > 0 && n > d.cfg.MaxPayload-utf8.UTFMax && !utf8.RuneStart(raw[n]); n-- {
+		}
+	}
+	return append(make([]byte, 0, n), raw[:n]...)
+}
+
+// identify fills Device, User and ID.
+func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
+	anon, ok1 := r.id(fAnonymousID)
+	user, ok2 := r.id(fUserID)
+	message, ok3 := r.id(fMessageID)
+	switch {
+	case !ok1:
+		return malformed("anonymousId is not a string of at most 512 bytes")
+	case !ok2:
+		return malformed("userId is not a string of at most 512 bytes")
+	case !ok3:
+		return malformed("messageId is not a string of at most 512 bytes")
+	case len(anon) == 0 && len(user) == 0:
+		return malformed("neither anonymousId nor userId")
+	}
+	e.User = d.ids.string(user)
+	if len(anon) == 0 {
+		d.scratch = append(append(d.scratch[:0], "user:"...), user...)
+		anon = d.scratch
+	}
+	e.Device = d.ids.string(anon)
+	if len(message) > 0 {
+		e.ID = hash(message)
+	} else {
+		e.ID = hash(raw) // so a record that was sent twice is still one event
+	}
+	return nil
+}
+
+// id is an identifier: a string, or a number's digits; empty when not stated.
+func (r *record) id(f field) ([]byte, bool) {
+	if !r.stated(f) {
+		return nil, true
+	}
+	v := &r.vals[f]
+	return v.b, v.scalar() && len(v.b) <= maxID
+}
+
+// meaning is the kind of the call, and what its event name says of the page.
+func (d *Decoder) meaning(r *record) (meaning, error) {
+	if r.stated(fProperties) && !r.isObject(fProperties) || r.stated(fContext) && !r.isObject(fContext) {
+		return meaning{}, malformed("properties or context is not an object")
+	}
+	switch typ := r.text(fType); string(typ) {
+	case "page", "screen":
+		return meaning{kind: KindPage}, nil
+	case "identify":
+		return meaning{kind: KindIdentify}, nil
+	case "group", "alias":
+		return meaning{}, nil
+	case "track":
+		name := r.text(fEvent)
+		if len(name) == 0 {
+			return meaning{}, malformed("a track call without an event name")
+		}
+		return d.names[string(name)], nil
+	}
+	return meaning{}, malformed("type is not page, screen, track, identify, group or alias")
+}
+
+// hash is FNV-1a 64, the same in every process and language; never 0, which
+// means "not stated".
+func hash(b []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	if h == 0 {
+		return 1
+	}
+	return h
+}

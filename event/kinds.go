@@ -1,0 +1,85 @@
+package event
+
+import "strconv"
+
+// meaning is what an event name says: the kind, and the page type that it
+// implies where nothing better states one.
+type meaning struct {
+	kind Kind
+	page PageType
+}
+
+// names are the event names that have a kind of their own: Segment's common
+// names, its video spec and its e-commerce spec v2, and microseg's own
+// behavioural events. Names are compared exactly, as Segment does.
+//
+// "Video Playback Resumed" has none: it neither starts nor ends a play.
+var names = map[string]meaning{
+	"page":        {KindPage, PageUnknown},
+	"screen":      {KindPage, PageUnknown},
+	"identify":    {KindIdentify, PageUnknown},
+	"Page Pinged": {KindPing, PageUnknown},
+
+	"Click":             {KindClick, PageUnknown},
+	"Clicked":           {KindClick, PageUnknown},
+	"Element Clicked":   {KindClick, PageUnknown},
+	"Link Clicked":      {KindClick, PageUnknown},
+	"Button Clicked":    {KindClick, PageUnknown},
+	"CTA Clicked":       {KindClick, PageUnknown},
+	"Banner Clicked":    {KindClick, PageUnknown},
+	"Product Clicked":   {KindClick, PageUnknown},
+	"Promotion Clicked": {KindClick, PageUnknown},
+
+	"Page Scrolled":   {KindScroll, PageUnknown},
+	"Element Hovered": {KindHover, PageUnknown},
+	"Element Focused": {KindFocus, PageUnknown},
+
+	"Video Started":              {KindVideoStart, PageUnknown},
+	"Video Playback Started":     {KindVideoStart, PageUnknown},
+	"Video Content Started":      {KindVideoStart, PageUnknown},
+	"Video Paused":               {KindVideoPause, PageUnknown},
+	"Video Playback Paused":      {KindVideoPause, PageUnknown},
+	"Video Playback Interrupted": {KindVideoPause, PageUnknown},
+	"Video Completed":            {KindVideoComplete, PageUnknown},
+	"Video Playback Completed":   {KindVideoComplete, PageUnknown},
+	"Video Content Completed":    {KindVideoComplete, PageUnknown},
+
+	"Form Started":   {KindFormStart, PageUnknown},
+	"Form Submitted": {KindFormSubmit, PageUnknown},
+
+	"Product Viewed":          {KindProductView, PageProduct},
+	"Product List Viewed":     {KindListView, PageList},
+	"Product List Filtered":   {KindListView, PageList},
+	"Products Searched":       {KindListView, PageSearch},
+	"Product Added":           {KindCartAdd, PageUnknown},
+	"Product Removed":         {KindCartRemove, PageUnknown},
+	"Cart Viewed":             {KindCartView, PageCart},
+	"Checkout Started":        {KindCheckout, PageCheckout},
+	"Checkout Step Viewed":    {KindCheckout, PageCheckout},
+	"Checkout Step Completed": {KindCheckout, PageCheckout},
+	"Payment Info Entered":    {KindCheckout, PageCheckout},
+	"Order Completed":         {KindOrder, PageConfirmation},
+}
+
+// KindOf is the kind of an event name ("Page Scrolled", or "page", "screen"
+// and "identify" for those calls). Names that have none are not ok: a signal
+// that mentions one needs it in Config.Custom.
+func KindOf(name string) (Kind, bool) {
+	m, ok := names[name]
+	return m.kind, ok
+}
+
+var kindNames = [numKinds]string{"other", "page", "ping", "click", "scroll", "hover", "focus", "video_start",
+	"video_pause", "video_complete", "form_start", "form_submit", "product_view", "list_view", "cart_add",
+	"cart_remove", "cart_view", "checkout", "order", "identify"}
+
+// String names the kind; custom kinds are "custom0" and so on.
+func (k Kind) String() string {
+	switch {
+	case k < numKinds:
+		return kindNames[k]
+	case k >= FirstCustom:
+		return "custom" + strconv.Itoa(int(k-FirstCustom))
+	}
+	return "kind" + strconv.Itoa(int(k))
+}

@@ -1,0 +1,150 @@
+package event
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// PageRule gives pages their type. Path is a glob on the URL path: * matches
+// within a segment, ** across segments, and a segment of ** alone (/p/**) also
+// matches nothing (/p). Name is the exact name or category of a page or screen
+// call. A rule with both needs both. The first rule that matches wins.
+type PageRule struct {
+	Type PageType
+	Path string
+	Name string
+}
+
+// pageRule is a PageRule ready to match.
+type pageRule struct {
+	typ  PageType
+	path *glob // nil: any
+	name string
+}
+
+func compilePages(rules []PageRule) ([]pageRule, error) {
+	out := make([]pageRule, len(rules))
+	for i, r := range rules {
+		if r.Path == "" && r.Name == "" {
+			return nil, fmt.Errorf("compiling page rule %d: neither path nor name is set", i+1)
+		}
+		if r.Type == PageUnknown || r.Type >= NumPageTypes {
+			return nil, fmt.Errorf("compiling page rule %d: page type %d is not one that a rule can give", i+1, r.Type)
+		}
+		out[i] = pageRule{typ: r.Type, name: r.Name}
+		if r.Path != "" {
+			out[i].path = compileGlob(r.Path)
+		}
+	}
+	return out, nil
+}
+
+// glob matches a whole path. Nearly all globs have at most one star; those are
+// a prefix and a suffix. More stars become a regular expression, which is
+// linear in the path whatever the glob.
+type glob struct {
+	prefix, suffix []byte
+	star           string // "", "*", "**" or "/**"
+	re             *regexp.Regexp
+}
+
+var stars = regexp.MustCompile(`/\*\*|\*\*|\*`)
+
+func compileGlob(g string) *glob {
+	at := starsIn(g)
+	switch len(at) {
+	case 0:
+		return &glob{prefix: []byte(g)}
+	case 1:
+		a, b := at[0][0], at[0][1]
+		return &glob{prefix: []byte(g[:a]), star: g[a:b], suffix: []byte(g[b:])}
+	}
+	var re strings.Builder
+	re.WriteString(`(?s)\A`)
+	end := 0
+	for _, s := range at {
+		re.WriteString(regexp.QuoteMeta(g[end:s[0]]))
+		re.WriteString(map[string]string{"*": `[^/]*`, "**": `.*`, "/**": `(?:/.*)?`}[g[s[0]:s[1]]])
+		end = s[1]
+	}
+	re.WriteString(regexp.QuoteMeta(g[end:]) + `\z`)
+	return &glob{re: regexp.MustCompile(re.String())}
+}
+
+// starsIn finds the stars of a glob. "/**" is a star of its own only as a
+// whole segment: in "/**x" the slash is literal.
+func starsIn(g string) [][]int {
+	at := stars.FindAllStringIndex(g, -1)
+	for _, s := range at {
+		if g[s[0]] == '/' && s[1] < len(g) && g[s[1]] != '/' {
+			s[0]++
+		}
+	}
+	return at
+}
+
+func (g *glob) match(path []byte) bool {
+	if g.re != nil {
+		return g.re.Match(path)
+	}
+	if !bytes.HasPrefix(path, g.prefix) {
+		return false
+	}
+	rest := path[len(g.prefix):]
+	if g.star == "" {
+		return len(rest) == 0
+	}
+	if !bytes.HasSuffix(rest, g.suffix) {
+		return false
+	}
+	mid := rest[:len(rest)-len(g.suffix)]
+	switch g.star {
+	case "*":
+		return bytes.IndexByte(mid, '/') < 0
+	case "/**":
+		return len(mid) == 0 || mid[0] == '/'
+	}
+	return true
+}
+
+// cleanPath drops query, fragment and one trailing slash (not that of "/").
+func cleanPath(p []byte) []byte {
+	if i := bytes.IndexAny(p, "?#"); i >= 0 {
+		p = p[:i]
+	}
+	if len(p) > 1 && p[len(p)-1] == '/' {
+		p = p[:len(p)-1]
+	}
+	return p
+}
+
+var root = []byte("/")
+
+// urlPath is the path of an absolute URL ("/" when it has none) or of a
+// reference that starts with a slash; nil for anything else.
+func urlPath(u []byte) []byte {
+	if i := bytes.Index(u, []byte("://")); i >= 0 {
+		u = u[i+3:]
+		j := bytes.IndexAny(u, "/?#")
+		if j < 0 || u[j] != '/' {
+			return root
+		}
+		return u[j:]
+	}
+	if len(u) > 0 && u[0] == '/' {
+		return u
+	}
+	return nil
+}
+
+// pageTypeOf is the page type of that name; "unknown" and other words are none.
+func pageTypeOf(name []byte) PageType {
+	for t := PageUnknown + 1; t < NumPageTypes; t++ {
+		if PageTypes[t] == string(name) {
+			return t
+		}
+	}
+	return PageUnknown
+}

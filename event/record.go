@@ -1,0 +1,261 @@
+package event
+
+import (
+	"io"
+
+	"github.com/go-faster/jx"
+)
+
+// field is one of the values of a record that decoding reads.
+type field uint8
+
+// The fields, in groups: a group is forgotten as a whole when its object
+// appears again, because in JSON the last of equal keys counts.
+const (
+	fType field = iota
+	fAnonymousID
+	fUserID
+	fMessageID
+	fTimestamp
+	fOriginal
+	fSentAt
+	fReceivedAt
+	fEvent
+	fName
+	fCategory
+	fProperties
+	fContext
+
+	pPageType // properties
+	pPath
+	pURL
+	pName
+	pCategory
+	pProductID
+	pSKU
+	pPrice
+	pQuantity
+	pValue
+	pTotal
+	pRevenue
+	pProducts
+	pElement
+	pDuration
+	pDepth
+	pVelocity
+	pHalf
+	pSeconds
+	pVisible
+	pPosition
+	pSession
+
+	cUserAgent // context
+	cDevice
+	cDeviceType
+	cOS
+	cOSName
+	cScreen
+	cWidth
+	cHeight
+	cNetwork
+	cCellular
+	cWifi
+	cEffective
+	cNetType
+	cPage
+	cPath
+	cURL
+
+	numFields
+	fSkip = numFields
+)
+
+// group is the mask of the fields from first to last.
+func group(first, last field) uint64 { return 1<<(last+1) - 1<<first }
+
+// value is one JSON scalar: the decoded text of a string, the literal of a
+// number, "true" or "false". It aliases the record's bytes.
+type value struct {
+	typ jx.Type
+	b   []byte
+}
+
+// products sums a properties.products array.
+type products struct {
+	value, items float64
+	bad          bool // not an array of objects with sensible prices and quantities
+}
+
+// record is a parsed record. vals[f] counts only where bit f of set is 1, so
+// that a new record starts by clearing one word.
+type record struct {
+	set      uint64
+	vals     [numFields]value
+	products products
+}
+
+// text is the string, or nil when it is missing, empty or not a string.
+func (r *record) text(f field) []byte {
+	if r.set>>f&1 == 0 || r.vals[f].typ != jx.String {
+		return nil
+	}
+	return r.vals[f].b
+}
+
+// stated reports whether the field is there and not null.
+func (r *record) stated(f field) bool {
+	return r.set>>f&1 != 0 && r.vals[f].typ != jx.Null
+}
+
+// number is the value of a number or of a string that spells one.
+func (r *record) number(f field) (float64, bool) {
+	if r.set>>f&1 == 0 || r.vals[f].typ != jx.Number && r.vals[f].typ != jx.String {
+		return 0, false
+	}
+	return parseNumber(r.vals[f].b)
+}
+
+// truth is 1 for true, 0 for false, and -1 for anything else.
+func (r *record) truth(f field) int {
+	if r.set>>f&1 == 0 || r.vals[f].typ != jx.Bool {
+		return -1
+	}
+	if r.vals[f].b[0] == 't' {
+		return 1
+	}
+	return 0
+}
+
+// parser fills records. The JSON is read once, left to right, and strictly
+// (RFC 8259): unread values are skipped but checked.
+type parser struct {
+	jd  jx.Decoder
+	rec record
+}
+
+// parse reads one record; what follows the object must be white space.
+func (p *parser) parse(raw []byte) error {
+	p.jd.ResetBytes(raw)
+	p.rec.set = 0
+	if err := p.object(topField); err != nil {
+		return err
+	}
+	if err := p.jd.Skip(); err != io.EOF {
+		return errTrailing
+	}
+	return nil
+}
+
+// object reads an object whose keys are the fields that of names.
+func (p *parser) object(of func([]byte) field) error {
+	it, err := p.jd.ObjIter()
+	if err != nil {
+		return err
+	}
+	for it.Next() {
+		f := of(it.Key())
+		if f == fSkip {
+			err = p.jd.Skip()
+		} else {
+			err = p.field(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}
+
+// field reads the value of f, and what is in it where that is of interest.
+func (p *parser) field(f field) error {
+	p.rec.set |= 1 << f
+	v := &p.rec.vals[f]
+	var err error
+	v.typ, v.b = p.jd.Next(), nil
+	switch v.typ {
+	case jx.String:
+		v.b, err = p.jd.StrBytes()
+	case jx.Number, jx.Bool:
+		var raw jx.Raw
+		raw, err = p.jd.Raw()
+		v.b = raw
+	case jx.Object:
+		return p.inner(f)
+	case jx.Array:
+		if f == pProducts {
+			return p.readProducts()
+		}
+		err = p.jd.Skip()
+	default:
+		err = p.jd.Skip()
+	}
+	if f.container() {
+		p.rec.set &^= f.inside() // "context": null after a context
+	}
+	return err
+}
+
+// inner reads an object that is the value of f.
+func (p *parser) inner(f field) error {
+	if !f.container() {
+		return p.jd.Skip()
+	}
+	p.rec.set &^= f.inside()
+	switch f {
+	case fProperties:
+		return p.object(propertyField)
+	case fContext:
+		return p.object(contextField)
+	case cDevice:
+		return p.object(deviceField)
+	case cOS:
+		return p.object(osField)
+	case cScreen:
+		return p.object(screenField)
+	case cNetwork:
+		return p.object(networkField)
+	}
+	return p.object(contextPageField)
+}
+
+// readProducts sums price times quantity over properties.products.
+func (p *parser) readProducts() error {
+	p.rec.products = products{}
+	it, err := p.jd.ArrIter()
+	if err != nil {
+		return err
+	}
+	sum := &p.rec.products
+	for it.Next() {
+		if p.jd.Next() != jx.Object {
+			sum.bad = true
+			if err := p.jd.Skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		// The properties' own price and quantity step aside.
+		price, quantity, set := p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set
+		p.rec.set &^= 1<<pPrice | 1<<pQuantity
+		if err := p.object(productField); err != nil {
+			return err
+		}
+		sum.add(&p.rec)
+		p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set = price, quantity, set
+	}
+	return it.Err()
+}
+
+func (s *products) add(r *record) {
+	price, okPrice := r.measure(pPrice)
+	quantity, okQuantity := r.measure(pQuantity)
+	if !okPrice || !okQuantity {
+		s.bad = true
+		return
+	}
+	if !r.stated(pQuantity) {
+		quantity = 1
+	}
+	s.value += price * quantity
+	s.items += quantity
+}

@@ -1,0 +1,89 @@
+package identity
+
+import "container/heap"
+
+// agenda is a heap of devices by the event time at which something is due:
+// folding events away, saying that a session is closed, retention. A device has
+// one entry; when it is popped early it is put back, so that an event costs
+// nothing here.
+type agenda []*device
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].queued < a[j].queued }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(*device)) }
+func (a *agenda) Pop() any {
+	old := *a
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*a = old[:len(old)-1]
+	return d
+}
+
+// refoldPause is how long a device waits for another look when its partition's
+// data clock stands still while time passes: its list cannot be folded yet.
+const refoldPause = 60_000
+
+// due is when the device needs a look, in the event time of its partition.
+func (s *Shard) due(q *Partition, d *device) int64 {
+	p := &s.p.Session
+	t := d.Last + s.p.Retention
+	if oldest, ok := d.Oldest(); ok {
+		// Folding once per lateness keeps the cost per event constant.
+		t = min(t, max(oldest+2*p.Lateness, q.Time+1))
+		if oldest < q.Time-2*p.Lateness {
+			t = q.Time + refoldPause
+		}
+	}
+	if f := d.State().Fold; f != nil {
+		end := f.End + p.Gap
+		if !d.closed {
+			return min(t, end)
+		}
+		return min(t, max(end+p.Lateness, q.Time+refoldPause))
+	}
+	if d.past && d.Pending() == 0 {
+		return q.Time
+	}
+	return max(t, q.Time+1)
+}
+
+func (s *Shard) schedule(q *Partition, d *device) {
+	if d.queued == 0 {
+		d.queued = s.due(q, d)
+		heap.Push(&q.agenda, d)
+	}
+}
+
+// tick does what is due at the partition's event time.
+func (s *Shard) tick(q *Partition, out *Output) {
+	for len(q.agenda) > 0 && q.agenda[0].queued <= q.Time {
+		d := heap.Pop(&q.agenda).(*device)
+		d.queued = 0
+		if !s.visit(q, d, out) {
+			d.queued = max(s.due(q, d), q.Time+1)
+			heap.Push(&q.agenda, d)
+		}
+	}
+}
+
+// visit does what is due for one device; true means that it is gone.
+func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
+	if f := d.State().Fold; f != nil && !d.closed && q.Time >= f.End+s.p.Session.Gap {
+		out.Sessions = append(out.Sessions, s.row(d, cloneFold(f), false))
+		d.closed, d.dirty = true, false
+	}
+	d.FoldAway(q.Clock-s.p.Session.Lateness, &s.p.Session)
+	if d.State().Fold != nil || d.Pending() > 0 {
+		return false
+	}
+	if d.past {
+		return true
+	}
+	if q.Clock < d.Last+s.p.Retention {
+		return false
+	}
+	delete(s.devices, d.id)
+	s.Dropped++
+	return true
+}

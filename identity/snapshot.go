@@ -1,0 +1,89 @@
+package identity
+
+import (
+	"container/heap"
+	"slices"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/session"
+)
+
+// schemaVersion is the first byte of a snapshot; a newer one is refused.
+const schemaVersion = 1
+
+// AppendTo writes the whole shard.
+func (s *Shard) AppendTo(w *codec.Writer) {
+	w.Byte(schemaVersion)
+	w.Uint(s.Dropped)
+	w.Uint(uint64(len(s.parts)))
+	for id, q := range s.parts {
+		w.Int(int64(id))
+		w.Int(q.Offset)
+		w.Int(q.Clock)
+		w.Int(q.Time)
+		w.Bool(q.idle)
+		for _, c := range []uint64{q.Counts.Read, q.Counts.Good, q.Counts.Duplicate, q.Counts.Dead} {
+			w.Uint(c)
+		}
+		// The agenda holds every device, also those whose newer epoch hides them.
+		w.Uint(uint64(len(q.agenda)))
+		for _, d := range q.agenda {
+			d.appendTo(w)
+		}
+	}
+}
+
+func (d *device) appendTo(w *codec.Writer) {
+	w.String(d.id)
+	w.String(d.user)
+	w.Int(d.epoch)
+	w.Uint(uint64(d.version.Generation))
+	w.Int(d.version.Offset)
+	w.Uint(uint64(d.version.Revision))
+	w.Int(d.queued)
+	w.Bool(d.dirty)
+	w.Bool(d.closed)
+	w.Bool(d.past)
+	d.Profile.AppendTo(w)
+}
+
+// ReadShard reads what AppendTo wrote.
+func ReadShard(b []byte, p *Params) (*Shard, error) {
+	r := codec.Reader{B: b}
+	s := NewShard(p)
+	if v := r.Byte(); v != schemaVersion {
+		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: schemaVersion}
+	}
+	s.Dropped = r.Uint()
+	for range r.Len() {
+		id := int32(r.Int())
+		q := s.Partition(id)
+		q.Offset, q.Clock, q.Time, q.idle = r.Int(), r.Int(), r.Int(), r.Bool()
+		q.Counts = Counts{Read: r.Uint(), Good: r.Uint(), Duplicate: r.Uint(), Dead: r.Uint()}
+		n := r.Len()
+		q.agenda = slices.Grow(q.agenda, n)
+		for range n {
+			d := readDevice(&r, p)
+			if r.Err() != nil {
+				return nil, r.Err()
+			}
+			q.agenda = append(q.agenda, d)
+			if !d.past {
+				s.devices[d.id] = d
+			}
+			if d.dirty {
+				s.dirty = append(s.dirty, d)
+			}
+		}
+		heap.Init(&q.agenda)
+	}
+	return s, r.Err()
+}
+
+func readDevice(r *codec.Reader, p *Params) *device {
+	d := &device{id: r.String(), user: r.String(), epoch: r.Int()}
+	d.version = session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())}
+	d.queued, d.dirty, d.closed, d.past = r.Int(), r.Bool(), r.Bool(), r.Bool()
+	d.Profile = *session.ReadProfile(r, &p.Session)
+	return d
+}

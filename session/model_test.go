@@ -1,0 +1,162 @@
+package session
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/signal"
+)
+
+const minute = 60_000
+
+func params() *Params {
+	return &Params{Gap: 30 * minute, DwellCap: 30_000, Lateness: 10 * minute, Elements: 2,
+		HalfLives: signal.HalfLives{Live: 10 * minute, Long: 120 * minute},
+		Weigher:   signal.NewWeigher([]signal.Rule{{Kind: event.KindPage, Weight: 1}, {Kind: event.KindClick, Weight: 2}, {Kind: event.KindCartAdd, Weight: 5}})}
+}
+
+// model is the obviously right version: it keeps all events, sorts them and folds from nothing.
+func model(events []event.Event, p *Params) (sessions []*Fold, head State) {
+	es := slices.Clone(events)
+	slices.SortFunc(es, func(a, b event.Event) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+	})
+	for i := range es {
+		it := newItem(&es[i])
+		old := head.Fold
+		if head.step(&it, p) && old != nil {
+			sessions = append(sessions, old)
+		}
+	}
+	if head.Fold != nil {
+		sessions = append(sessions, head.Fold)
+	}
+	return sessions, head
+}
+
+func randomEvent(r *rand.Rand, t, offset int64) event.Event {
+	kinds := []event.Kind{event.KindPage, event.KindPage, event.KindPing, event.KindClick, event.KindScroll, event.KindHover, event.KindFocus, event.KindVideoStart,
+		event.KindVideoComplete, event.KindFormStart, event.KindFormSubmit, event.KindProductView, event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindOrder}
+	return event.Event{Device: "d", Time: t, Offset: offset, ID: uint64(offset) + 1, Kind: kinds[r.IntN(len(kinds))], Page: uint64(r.IntN(20)),
+		PageType: event.PageType(r.IntN(int(event.NumPageTypes))), X: float64(r.IntN(3)), Y: float64(r.IntN(3)), Z: float64(r.IntN(2)), Element: uint8(r.IntN(4)),
+		DeviceType: event.DeviceType(r.IntN(3)), Flags: event.Flags(r.IntN(8)) &^ event.FlagBot}
+}
+
+// schedule makes events whose arrival is out of order, but never by more than the lateness.
+func schedule(r *rand.Rand, p *Params, n int) []event.Event {
+	var t, clock int64 = 1_000_000_000_000, 0
+	var out []event.Event
+	for i := range n {
+		t += r.Int64N([]int64{5_000, minute, 12 * minute, 45 * minute}[r.IntN(4)] + 1)
+		at := max(t-r.Int64N(p.Lateness+1), clock-p.Lateness)
+		if r.IntN(3) > 0 {
+			at = max(t, clock)
+		}
+		out = append(out, randomEvent(r, at, int64(i)))
+		clock = max(clock, at)
+	}
+	return out
+}
+
+func fold(events []event.Event, p *Params, r *rand.Rand) (*Profile, map[int64]*Fold) {
+	q := &Profile{}
+	rows := map[int64]*Fold{} // what a table of sessions would hold
+	var clock int64
+	for i := range events {
+		c := q.Add(&events[i], p)
+		for _, f := range c.Closed {
+			rows[f.Start] = f
+		}
+		for _, start := range c.Absorbed {
+			delete(rows, start)
+		}
+		rows[q.State().Fold.Start] = q.State().Fold.clone()
+		clock = max(clock, events[i].Time)
+		if r.IntN(4) == 0 {
+			q.FoldAway(clock-p.Lateness, p)
+		}
+		if r.IntN(8) == 0 { // a worker that lost its memory goes on from a snapshot
+			var w codec.Writer
+			q.AppendTo(&w)
+			q = ReadProfile(&codec.Reader{B: w.B}, p)
+		}
+	}
+	return q, rows
+}
+
+// TestProfileEqualsModel folds random arrivals with folding away and snapshots
+// in between, and compares every session with the fold of the sorted events.
+func TestProfileEqualsModel(t *testing.T) {
+	p := params()
+	for seed := range uint64(1500) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		events := schedule(r, p, 1+r.IntN(40))
+		want, head := model(events, p)
+		q, rows := fold(events, p, r)
+		if len(rows) != len(want) {
+			t.Fatalf("seed %d: %d sessions, the model has %d", seed, len(rows), len(want))
+		}
+		for _, f := range want {
+			if got := fmt.Sprintf("%+v", rows[f.Start]); got != fmt.Sprintf("%+v", f) {
+				t.Fatalf("seed %d: session\n%s\nthe model has\n%+v", seed, got, f)
+			}
+		}
+		if q.State().Cart != head.Cart || q.State().Context != head.Context {
+			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.State().Cart, q.State().Context, head.Cart, head.Context)
+		}
+	}
+}
+
+// TestOrderDoesNotMatter: late insertion equals in-order insertion, also for the sums.
+func TestOrderDoesNotMatter(t *testing.T) {
+	p := params()
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		events := schedule(r, p, 30)
+		sorted := slices.Clone(events)
+		slices.SortStableFunc(sorted, func(a, b event.Event) int { return cmp.Compare(a.Time, b.Time) })
+		a, _ := fold(events, p, r)
+		b, _ := fold(sorted, p, r)
+		for _, x := range [][2]signal.Decayed{{a.Live, b.Live}, {a.Long, b.Long}} {
+			if u, v := x[0].At(a.Last, 1e6), x[1].At(a.Last, 1e6); math.Abs(u-v) > 1e-9*v {
+				t.Fatalf("seed %d: sums %v and %v", seed, u, v)
+			}
+		}
+	}
+}
+
+// TestBridge: two sessions that a late event bridges become one, and the second is absorbed.
+func TestBridge(t *testing.T) {
+	p := params()
+	q := &Profile{}
+	at := func(m, offset int64) Change {
+		return q.Add(&event.Event{Time: m * minute, Offset: offset, ID: uint64(offset), Kind: event.KindPage, Page: 1}, p)
+	}
+	at(0, 1)
+	if c := at(31, 2); len(c.Closed) != 1 {
+		t.Fatalf("a gap of 31 minutes must close the session: %+v", c)
+	}
+	c := at(25, 3)
+	if len(c.Absorbed) != 1 || c.Absorbed[0] != 31*minute || q.State().Fold.Start != 0 || q.State().Fold.Events != 3 {
+		t.Fatalf("the late event must bridge both sessions: %+v, head %+v", c, q.State().Fold)
+	}
+}
+
+// TestGapIsHalfOpen: a gap of exactly the session gap starts a new session, as Beam's windows do.
+func TestGapIsHalfOpen(t *testing.T) {
+	p := params()
+	q := &Profile{}
+	q.Add(&event.Event{Time: 0, ID: 1, Kind: event.KindPage}, p)
+	if c := q.Add(&event.Event{Time: p.Gap - 1, Offset: 1, ID: 2, Kind: event.KindPage}, p); len(c.Closed) != 0 {
+		t.Fatal("a gap just below the limit belongs to the session")
+	}
+	if c := q.Add(&event.Event{Time: 2*p.Gap - 1, Offset: 2, ID: 3, Kind: event.KindPage}, p); len(c.Closed) != 1 {
+		t.Fatal("a gap of the limit starts a new session")
+	}
+}

@@ -1,0 +1,179 @@
+package session
+
+import (
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/signal"
+)
+
+func putDecayed(w *codec.Writer, d signal.Decayed) {
+	w.Float(d.Sum)
+	w.Int(d.Ref)
+}
+
+func getDecayed(r *codec.Reader) signal.Decayed {
+	return signal.Decayed{Sum: r.Float(), Ref: r.Int()}
+}
+
+// AppendTo writes the profile; only the base and the list, the rest is their fold.
+func (q *Profile) AppendTo(w *codec.Writer) {
+	putDecayed(w, q.Live)
+	putDecayed(w, q.Long)
+	w.Int(q.Last)
+	q.base.appendTo(w)
+	w.Uint(uint64(len(q.list)))
+	for i := range q.list {
+		q.list[i].appendTo(w)
+	}
+	if len(q.list) == 0 {
+		return
+	}
+	// The sessions between base and head are re-made by the fold, but one that
+	// was dropped because it is behind the horizon must not come back.
+	w.Uint(uint64(len(q.closed)))
+}
+
+// ReadProfile reads what AppendTo wrote.
+func ReadProfile(r *codec.Reader, p *Params) *Profile {
+	q := &Profile{Live: getDecayed(r), Long: getDecayed(r), Last: r.Int()}
+	q.base = readState(r, p)
+	n := r.Len()
+	if n == 0 {
+		q.head = q.base
+		return q
+	}
+	q.list = make([]item, n)
+	for i := range q.list {
+		q.list[i] = readItem(r)
+	}
+	keep := int(r.Uint())
+	if r.Err() != nil {
+		return q
+	}
+	q.refold(p)
+	if d := len(q.closed) - keep; d > 0 {
+		q.closed = q.closed[d:]
+	}
+	return q
+}
+
+func (e *item) appendTo(w *codec.Writer) {
+	w.Int(e.Time)
+	w.Int(e.Offset)
+	w.Fixed(e.ID)
+	w.Fixed(e.Page)
+	w.Float(e.X)
+	w.Float(e.Y)
+	w.Float(e.Z)
+	w.Uint(uint64(e.Width))
+	w.Uint(uint64(e.Height))
+	w.B = append(w.B, byte(e.Kind), byte(e.PageType), e.Element, byte(e.Device), byte(e.OS), byte(e.Network), byte(e.Flags))
+}
+
+func readItem(r *codec.Reader) item {
+	return item{Time: r.Int(), Offset: r.Int(), ID: r.Fixed(), Page: r.Fixed(), X: r.Float(), Y: r.Float(), Z: r.Float(),
+		Width: uint16(r.Uint()), Height: uint16(r.Uint()), Kind: event.Kind(r.Byte()), PageType: pageType(r),
+		Element: r.Byte(), Device: event.DeviceType(r.Byte()), OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Flags: event.Flags(r.Byte())}
+}
+
+// pageType reads a page type that is safe as an index.
+func pageType(r *codec.Reader) event.PageType {
+	if t := event.PageType(r.Byte()); t < event.NumPageTypes {
+		return t
+	}
+	return event.PageUnknown
+}
+
+func (s *State) appendTo(w *codec.Writer) {
+	w.Float(s.Cart.Items)
+	w.Float(s.Cart.Value)
+	w.Int(s.Cart.Added)
+	c := &s.Context
+	w.Uint(uint64(c.Width))
+	w.Uint(uint64(c.Height))
+	w.B = append(w.B, byte(c.Device), byte(c.OS), byte(c.Network))
+	w.Bool(c.Bot)
+	w.Bool(s.Fold != nil)
+	if s.Fold != nil {
+		s.Fold.appendTo(w)
+	}
+}
+
+func readState(r *codec.Reader, p *Params) State {
+	s := State{Cart: Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()}}
+	s.Context = Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
+		OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Bot: r.Bool()}
+	if r.Bool() {
+		s.Fold = readFold(r, p)
+	}
+	return s
+}
+
+func (f *Fold) counters() []*uint32 {
+	return []*uint32{&f.Events, &f.PageViews, &f.Clicks, &f.VideoStarts, &f.VideoDone, &f.VideoDrops, &f.FormStarts, &f.FormSubmits, &f.Orders}
+}
+
+func (f *Fold) floats() []*float64 {
+	return []*float64{&f.Revenue, &f.MaxDepth, &f.Velocity, &f.Half}
+}
+
+func (f *Fold) appendTo(w *codec.Writer) {
+	w.Int(f.Start)
+	w.Int(f.End)
+	for _, c := range f.counters() {
+		w.Uint(uint64(*c))
+	}
+	for _, v := range f.floats() {
+		w.Float(*v)
+	}
+	w.Bool(f.videoOpen)
+	w.Int(f.HighTicket)
+	for _, d := range f.Dwell {
+		w.Int(d)
+	}
+	for i := range f.Hover {
+		w.Int(f.Hover[i])
+		w.Int(f.Focus[i])
+	}
+	w.Bytes(f.Path)
+	w.Uint(uint64(len(f.pages)))
+	for i := range f.pages {
+		g := &f.pages[i]
+		w.Fixed(g.key)
+		w.Int(g.dwell)
+		w.Float(g.depth)
+		w.Float(g.half)
+		w.Byte(byte(g.kind))
+		w.Bool(g.highTicket)
+	}
+	w.Int(int64(f.cur))
+}
+
+func readFold(r *codec.Reader, p *Params) *Fold {
+	f := newFold(p, r.Int())
+	f.End = r.Int()
+	for _, c := range f.counters() {
+		*c = uint32(r.Uint())
+	}
+	for _, v := range f.floats() {
+		*v = r.Float()
+	}
+	f.videoOpen = r.Bool()
+	f.HighTicket = r.Int()
+	for i := range f.Dwell {
+		f.Dwell[i] = r.Int()
+	}
+	for i := range f.Hover {
+		f.Hover[i], f.Focus[i] = r.Int(), r.Int()
+	}
+	f.Path = append([]byte(nil), r.Bytes()...)
+	f.pages = make([]page, r.Len())
+	for i := range f.pages {
+		f.pages[i] = page{key: r.Fixed(), dwell: r.Int(), depth: r.Float(), half: r.Float(), kind: pageType(r), highTicket: r.Bool()}
+	}
+	f.cur = int(r.Int())
+	if f.cur >= len(f.pages) || f.cur < -1 {
+		f.cur = -1
+	}
+	return f
+}

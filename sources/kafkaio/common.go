@@ -1,0 +1,123 @@
+// Package kafkaio reads a topic of the Kafka protocol as micro-batches: one
+// element holds the records that one shard's partitions gave within a few
+// milliseconds, or many records when there is a backlog.
+package kafkaio
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/identity"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func init() {
+	beam.RegisterCoder(reflect.TypeFor[identity.RawBatch](), encodeBatch, identity.ReadRawBatch)
+	beam.RegisterType(reflect.TypeFor[Restriction]())
+	beam.RegisterDoFn(reflect.TypeFor[readFn]())
+}
+
+func encodeBatch(b identity.RawBatch) []byte {
+	var w codec.Writer
+	b.AppendTo(&w)
+	return w.B
+}
+
+// Options say what to read and how to cut it. They travel with the job as JSON.
+type Options struct {
+	Brokers     []string
+	Topic       string
+	Job         string // names the job in this process, for Stop
+	Shards      int
+	Partitions  int32
+	Linger      time.Duration // from the first record of a batch to its departure
+	MaxBatch    int           // records
+	MaxInFlight int           // batches of a shard under way in this process
+	BufferBytes int           // of fetched, not yet taken records in this process
+	Heartbeat   time.Duration // an idle shard reports the time this often
+	IdleAfter   time.Duration // without records for so long, time passes by itself
+	Flush       time.Duration // how often a batch asks the stages for state rows
+}
+
+// Shard is the shard of a partition: partitions are dealt out in turn.
+func (o *Options) Shard(partition int32) int { return int(partition) % o.Shards }
+
+var stops sync.Map // job → chan struct{}
+
+func stopOf(job string) chan struct{} {
+	c, _ := stops.LoadOrStore(job, make(chan struct{}))
+	return c.(chan struct{})
+}
+
+// Stop ends the job's sources in this process: their elements finish, and the
+// pipeline drains.
+func Stop(job string) {
+	c := stopOf(job)
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// Partitions asks the brokers how many partitions the topic has.
+func Partitions(ctx context.Context, brokers []string, topic string) (int32, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return 0, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	defer cl.Close()
+	ts, err := kadm.NewClient(cl).ListTopics(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("asking %v for topic %q: %w", brokers, topic, err)
+	}
+	t := ts[topic]
+	if t.Err != nil {
+		return 0, fmt.Errorf("asking %v for topic %q: %w", brokers, topic, t.Err)
+	}
+	return int32(len(t.Partitions)), nil
+}
+
+// Log reads ranges of the topic again; it is what a stage uses when a batch is missing.
+type Log struct {
+	Brokers []string
+	Topic   string
+}
+
+// ReadRange calls f for the records of a partition from offset first to last.
+func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.Brokers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: {partition: kgo.NewOffset().At(first)}}))
+	if err != nil {
+		return fmt.Errorf("re-reading %s/%d: %w", l.Topic, partition, err)
+	}
+	defer cl.Close()
+	for {
+		fs := cl.PollFetches(ctx)
+		if err := fs.Err(); err != nil {
+			return fmt.Errorf("re-reading %s/%d from offset %d: %w", l.Topic, partition, first, err)
+		}
+		for it := fs.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if r.Offset > last {
+				return nil
+			}
+			if err := f(record(r)); err != nil {
+				return err
+			}
+			if r.Offset == last {
+				return nil
+			}
+		}
+	}
+}
+
+func record(r *kgo.Record) identity.Record {
+	return identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+}

@@ -1,0 +1,147 @@
+package kafkaio
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// fetcher polls a shard's partitions without pause in the background: a client
+// fetches again only when its buffer has been drained, so polling at the pace
+// of the batches would add a fetch to every latency. It stops polling while
+// what it holds exceeds the bound.
+type fetcher struct {
+	cl     *kgo.Client
+	cancel context.CancelFunc
+	limit  int
+
+	mu      sync.Mutex
+	ready   []identity.Record
+	bytes   int
+	err     error
+	ends    map[int32]int64 // high watermark: the offset after the last record
+	next    map[int32]int64 // position after what was taken
+	arrived chan struct{}
+	room    chan struct{}
+}
+
+func newFetcher(o *Options, positions []Position) (*fetcher, error) {
+	at := map[int32]kgo.Offset{}
+	f := &fetcher{limit: max(o.BufferBytes/o.Shards, 1<<20), ends: map[int32]int64{}, next: map[int32]int64{},
+		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	for _, p := range positions {
+		at[p.Partition] = kgo.NewOffset().At(p.Next)
+		f.next[p.Partition] = p.Next
+		f.ends[p.Partition] = -1
+	}
+	var err error
+	f.cl, err = kgo.NewClient(kgo.SeedBrokers(o.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.Topic: at}),
+		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(int32(f.limit)), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.KeepRetryableFetchErrors())
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", o.Brokers, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	go f.run(ctx)
+	return f, nil
+}
+
+func (f *fetcher) close() {
+	f.cancel()
+	f.cl.Close()
+}
+
+// at reports whether the fetcher goes on exactly at the positions.
+func (f *fetcher) at(positions []Position) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range positions {
+		if f.next[p.Partition] != p.Next {
+			return false
+		}
+	}
+	return len(positions) == len(f.next)
+}
+
+func (f *fetcher) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		fs := f.cl.PollFetches(ctx)
+		if ctx.Err() != nil || fs.IsClientClosed() {
+			return
+		}
+		f.put(fs)
+		for f.full() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-f.room:
+			}
+		}
+	}
+}
+
+func (f *fetcher) put(fs kgo.Fetches) {
+	f.mu.Lock()
+	fs.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Err != nil {
+			f.err = fmt.Errorf("fetching %s/%d: %w", p.Topic, p.Partition, p.Err)
+			return
+		}
+		f.ends[p.Partition] = p.HighWatermark
+		for _, r := range p.Records {
+			f.ready = append(f.ready, record(r))
+			f.bytes += len(r.Value) + len(r.Key)
+		}
+	})
+	f.mu.Unlock()
+	wake(f.arrived)
+}
+
+func (f *fetcher) full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes > f.limit
+}
+
+// take removes up to n records. err is the last background failure, given once.
+func (f *fetcher) take(n int) (out []identity.Record, err error) {
+	f.mu.Lock()
+	n = min(n, len(f.ready))
+	out = f.ready[:n:n]
+	f.ready = f.ready[n:]
+	for i := range out {
+		f.bytes -= len(out[i].Value) + len(out[i].Key)
+		f.next[out[i].Partition] = out[i].Offset + 1
+	}
+	err, f.err = f.err, nil
+	f.mu.Unlock()
+	wake(f.room)
+	return out, err
+}
+
+// pending is how many records are ready.
+func (f *fetcher) pending() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.ready)
+}
+
+// drained reports whether the partition was read to its end. Before the first
+// fetch answered nobody knows, and the answer is no.
+func (f *fetcher) drained(partition int32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ends[partition] >= 0 && f.next[partition] >= f.ends[partition]
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,226 @@
+package kafkaio
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
+	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/identity"
+)
+
+// Read reads the topic from its beginning and returns a
+// PCollection<identity.RawBatch>, the batches of each shard in order. Defaults
+// are the configuration's; Shards and Partitions must be set.
+func Read(s beam.Scope, o Options) beam.PCollection {
+	s = s.Scope("kafkaio.Read")
+	shards := make([]int, o.Shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	return beam.ParDo(s, &readFn{Options: o}, beam.Reshuffle(s, beam.CreateList(s, shards)))
+}
+
+// patience is how long a batch may be under way before the source goes on
+// without it: its bundle failed, or its stage runs in another process.
+const patience = 30 * time.Second
+
+// readFn is the splittable DoFn of one shard. Each call takes one batch,
+// waiting for its first record inside the element.
+type readFn struct {
+	Options Options
+}
+
+// CreateInitialRestriction starts the shard at the beginning of its partitions.
+func (fn *readFn) CreateInitialRestriction(shard int) Restriction {
+	r := Restriction{Shard: shard}
+	for p := range fn.Options.Partitions {
+		if fn.Options.Shard(p) == shard {
+			r.Positions = append(r.Positions, Position{Partition: p})
+		}
+	}
+	return r
+}
+
+// SplitRestriction does not split: a shard has one reader.
+func (fn *readFn) SplitRestriction(_ int, r Restriction) []Restriction { return []Restriction{r} }
+
+// RestrictionSize is 1 until the shard has ended.
+func (fn *readFn) RestrictionSize(_ int, r Restriction) float64 {
+	if r.Ended {
+		return 0
+	}
+	return 1
+}
+
+// CreateTracker returns the tracker of a shard.
+func (fn *readFn) CreateTracker(r Restriction) *sdf.LockRTracker {
+	return sdf.NewLockRTracker(&tracker{rest: r})
+}
+
+// TruncateRestriction ends the shard when the job is drained.
+func (fn *readFn) TruncateRestriction(rt *sdf.LockRTracker, _ int) Restriction {
+	r := rt.GetRestriction().(Restriction)
+	r.Ended = true
+	return r
+}
+
+// readers are the shards that this process reads, by job and shard.
+var readers sync.Map
+
+// reader is what a process knows of a shard beyond its restriction; all of it
+// can be lost.
+type reader struct {
+	f         *fetcher
+	busy      time.Time           // wall clock of the last record
+	last      map[int32]time.Time // the same for each partition, for idleness
+	heartbeat time.Time
+	flushed   time.Time
+	changed   bool // records went out since the last flush
+	quiet     int  // heartbeats since the last record
+}
+
+func (fn *readFn) reader(r *Restriction) (*reader, error) {
+	key := fn.Options.Job + "/" + strconv.Itoa(r.Shard)
+	if v, ok := readers.Load(key); ok {
+		rd := v.(*reader)
+		if rd.f.at(r.Positions) {
+			return rd, nil
+		}
+		rd.f.close()
+	}
+	f, err := newFetcher(&fn.Options, r.Positions)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now}
+	for _, p := range r.Positions {
+		rd.last[p.Partition] = now
+	}
+	readers.Store(key, rd)
+	return rd, nil
+}
+
+// ProcessElement emits at most one batch and resumes.
+func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shard int, emit func(identity.RawBatch)) (sdf.ProcessContinuation, error) {
+	rest := rt.GetRestriction().(Restriction)
+	rd, err := fn.reader(&rest)
+	if err != nil {
+		return nil, err
+	}
+	stop := stopOf(fn.Options.Job)
+	w := inflight.Of(fn.Options.Job + "/" + strconv.Itoa(shard))
+	for {
+		select {
+		case <-stop:
+			rd.f.close()
+			readers.Delete(fn.Options.Job + "/" + strconv.Itoa(shard))
+			rt.TryClaim(claim(nil))
+			return sdf.StopProcessing(), nil
+		default:
+		}
+		if !fn.await(ctx, rd, stop) {
+			continue
+		}
+		if err := w.Enter(ctx, rest.Batches, fn.Options.MaxInFlight, patience); err != nil {
+			return nil, fmt.Errorf("waiting for room in shard %d: %w", shard, err)
+		}
+		b := fn.batch(rd, &rest)
+		if !rt.TryClaim(fn.advanced(&rest, &b)) {
+			w.Leave(rest.Batches)
+			return sdf.StopProcessing(), nil
+		}
+		emit(b)
+		return sdf.ResumeProcessingIn(0), nil
+	}
+}
+
+// await waits until a batch is due: records and their linger, a heartbeat, or
+// a flush of what changed. false means "look again".
+func (fn *readFn) await(ctx context.Context, rd *reader, stop <-chan struct{}) bool {
+	if rd.f.pending() == 0 {
+		due := rd.heartbeat.Add(fn.beat(rd))
+		if rd.changed {
+			due = rd.flushed.Add(fn.Options.Flush)
+			if soon := rd.busy.Add(4 * fn.Options.Linger); soon.After(time.Now()) && soon.Before(due) {
+				due = soon
+			}
+		}
+		select {
+		case <-rd.f.arrived:
+		case <-stop:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Until(due)):
+			return true
+		}
+	}
+	if n := rd.f.pending(); n == 0 {
+		return false
+	} else if n < fn.Options.MaxBatch {
+		time.Sleep(fn.Options.Linger)
+	}
+	return true
+}
+
+// beat is the heartbeat of a shard: slower when nothing has come for 45 minutes,
+// by when every time-driven change of a short kind has happened.
+func (fn *readFn) beat(rd *reader) time.Duration {
+	if time.Duration(rd.quiet)*fn.Options.Heartbeat > 45*time.Minute {
+		return 30 * fn.Options.Heartbeat
+	}
+	return fn.Options.Heartbeat
+}
+
+func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
+	records, err := rd.f.take(fn.Options.MaxBatch)
+	now := time.Now()
+	if err != nil {
+		slog.Warn("reading the log", "topic", fn.Options.Topic, "shard", rest.Shard, "err", err)
+	}
+	if len(records) > 0 {
+		rd.busy, rd.changed, rd.quiet = now, true, 0
+	} else {
+		rd.quiet++
+	}
+	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Records: records, Emitted: now.UnixMicro()}
+	caughtUp := rd.f.pending() == 0
+	if rd.changed && (now.Sub(rd.flushed) >= fn.Options.Flush || len(records) == 0 && caughtUp) || len(records) == 0 {
+		b.Flush, rd.flushed, rd.changed = true, now, false
+	}
+	rd.heartbeat = now
+	for i := range records {
+		rd.last[records[i].Partition] = now
+	}
+	for _, p := range rest.Positions {
+		r := identity.Range{Partition: p.Partition, Prev: p.Next - 1, First: p.Next, Last: p.Next - 1}
+		if idle := now.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
+			r.Idle = idle.Milliseconds()
+		}
+		b.Ranges = append(b.Ranges, r)
+	}
+	for i := range records {
+		for j := range b.Ranges {
+			if r := &b.Ranges[j]; r.Partition == records[i].Partition {
+				r.Last = records[i].Offset
+			}
+		}
+	}
+	return b
+}
+
+// advanced are the positions after the batch.
+func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) claim {
+	var c claim
+	for _, r := range b.Ranges {
+		c = append(c, Position{Partition: r.Partition, Next: r.Last + 1})
+	}
+	return c
+}

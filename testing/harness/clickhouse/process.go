@@ -1,0 +1,167 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// child is a process that ends with ours.
+type child struct {
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{} // closed when the process has ended
+}
+
+func command(found Found, config string) *exec.Cmd {
+	if found.Binary != "" {
+		args := []string{"--config-file=" + config}
+		if filepath.Base(found.Binary) == "clickhouse" {
+			args = append([]string{"server"}, args...)
+		}
+		return exec.Command(found.Binary, args...)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	cmd := exec.Command(self, found.Lib, config)
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	return cmd
+}
+
+// startChild starts cmd with its output in the log file, a new one each time.
+func startChild(cmd *exec.Cmd, log string) (*child, error) {
+	out, err := os.Create(log)
+	if err != nil {
+		return nil, fmt.Errorf("opening ClickHouse's log: %w", err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Dir = filepath.Dir(log)
+	cmd.SysProcAttr = dieWithParent()
+	c := &child{cmd: cmd, log: log, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The kernel ties the child's life to the thread that forked it, not to
+		// the process: that thread must live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is told by the log
+		}
+		close(c.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting ClickHouse: %w", err)
+	}
+	return c, nil
+}
+
+// stop asks the child to end and kills it when it has not within grace.
+func (c *child) stop(grace time.Duration) error {
+	if grace > 0 {
+		_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+		select {
+		case <-c.done:
+			return nil
+		case <-time.After(grace):
+		}
+	}
+	_ = c.cmd.Process.Kill()
+	<-c.done
+	if grace > 0 {
+		return fmt.Errorf("stopping ClickHouse: it had to be killed after %v (its log is %s)", grace, c.log)
+	}
+	return nil
+}
+
+// wait returns when the server answers for its own data folder, or fails with
+// the end of its log.
+func (s *Server) wait(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		if s.answers(ctx) {
+			return nil
+		}
+		select {
+		case <-s.child.done:
+			return s.failure("it ended at once")
+		case <-ctx.Done():
+			return s.failure(ctx.Err().Error())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// answers asks for the disk's path: another server on the same port, started
+// between our look at the port and the child's, would name another one.
+func (s *Server) answers(ctx context.Context) bool {
+	u := "http://" + s.HTTPAddr() + "/?query=" + url.QueryEscape("SELECT path FROM system.disks WHERE name = 'default'")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return false
+	}
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+	return err == nil && filepath.Clean(strings.TrimSpace(string(body))) == s.opts.Dir
+}
+
+func (s *Server) failure(why string) error {
+	text, err := os.ReadFile(s.child.log)
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	tail := strings.TrimSpace(string(text[max(0, len(text)-2000):]))
+	if strings.Contains(tail, "Address already in use") {
+		return fmt.Errorf("starting ClickHouse on ports %d and %d: %w\n%s", s.tcp, s.http, ErrPortTaken, tail)
+	}
+	return fmt.Errorf("starting ClickHouse: %s; the end of %s:\n%s", why, s.child.log, tail)
+}
+
+// ports returns the ports asked for, or free ones.
+func (o Options) ports() (tcp, http int, err error) {
+	if tcp, err = free(o.TCPPort); err == nil {
+		http, err = free(o.HTTPPort)
+	}
+	return tcp, http, err
+}
+
+func free(port int) (int, error) {
+	l, err := net.Listen("tcp", addr0(port))
+	if err != nil {
+		if port != 0 {
+			return 0, fmt.Errorf("starting ClickHouse on port %d: %w", port, ErrPortTaken)
+		}
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func addr0(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func addr(port int) string {
+	if port == 0 {
+		return ""
+	}
+	return addr0(port)
+}

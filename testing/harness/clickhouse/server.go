@@ -1,0 +1,160 @@
+// Package clickhouse runs a ClickHouse server for the embedded defaults and the
+// tests: the real server, as a child process, with its data in a folder.
+//
+// A server comes from (first match wins) a DSN in $MICROSEG_CLICKHOUSE_DSN,
+// `clickhouse` on the PATH, or libchdb.so from the npm package
+// @chdb/lib-linux-x64-gnu, which Install fetches. Version 26.7 or later of the
+// library is needed: earlier ones cannot listen.
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Options of Start.
+type Options struct {
+	Dir      string // the server's data, kept across restarts; made when missing
+	Lib      string // libchdb.so; empty: whatever Find finds
+	CacheDir string // where Find looks; empty: the clone's .cache/clickhouse
+	TCPPort  int    // native protocol; 0: a free one
+	HTTPPort int    // 0: a free one
+	Database string // of the DSN; empty: microseg
+	// StartTimeout bounds the wait for an answer; 0: 30 s.
+	StartTimeout time.Duration
+}
+
+// Server is a running ClickHouse.
+type Server struct {
+	opts      Options
+	dsn       string
+	tcp, http int
+	child     *child // nil for a server that someone else runs
+}
+
+// ErrPortTaken is returned by Start when a port that was asked for is taken.
+var ErrPortTaken = errors.New("the port is taken")
+
+// tries bounds how often Start picks other free ports.
+const tries = 5
+
+// Start runs a server (or uses the one in $MICROSEG_CLICKHOUSE_DSN) and returns
+// when it answers queries. The caller must call HandleChild first thing in its
+// main function. The child dies with this process, however that ends.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.StartTimeout == 0 {
+		o.StartTimeout = 30 * time.Second
+	}
+	if o.Database == "" {
+		o.Database = "microseg"
+	}
+	found, err := o.find()
+	if err != nil {
+		return nil, err
+	}
+	if found.DSN != "" {
+		return &Server{opts: o, dsn: found.DSN}, nil
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err == nil {
+		err = os.MkdirAll(filepath.Join(o.Dir, "tmp"), 0o755)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making ClickHouse's data folder: %w", err)
+	}
+	for try := 1; ; try++ {
+		s, err := o.start(ctx, found)
+		// Someone may have taken a port between our look and the child's.
+		if errors.Is(err, ErrPortTaken) && try < tries && (o.TCPPort == 0 || o.HTTPPort == 0) {
+			continue
+		}
+		return s, err
+	}
+}
+
+func (o Options) find() (Found, error) {
+	if o.Lib != "" {
+		return Found{Lib: o.Lib}, nil
+	}
+	if o.CacheDir == "" {
+		dir, err := CacheDir(".")
+		if err != nil {
+			return Found{}, err
+		}
+		o.CacheDir = dir
+	}
+	return Find(o.CacheDir)
+}
+
+func (o Options) start(ctx context.Context, found Found) (*Server, error) {
+	tcp, http, err := o.ports()
+	if err != nil {
+		return nil, err
+	}
+	config, err := writeConfig(o.Dir, tcp, http, found.Binary != "")
+	if err != nil {
+		return nil, err
+	}
+	c, err := startChild(command(found, config), filepath.Join(o.Dir, "server.log"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: o, tcp: tcp, http: http, child: c,
+		dsn: fmt.Sprintf("clickhouse://default@127.0.0.1:%d/%s", tcp, o.Database)}
+	if err := s.wait(ctx, o.StartTimeout); err != nil {
+		c.stop(0)
+		return nil, err
+	}
+	return s, nil
+}
+
+// DSN is the server's address for clickhouse-go. Its database may not exist
+// yet: the migrations make it.
+func (s *Server) DSN() string { return s.dsn }
+
+// Addr is host:port of the native protocol; empty for a server from a DSN.
+func (s *Server) Addr() string { return addr(s.tcp) }
+
+// HTTPAddr is host:port of the HTTP interface; empty for a server from a DSN.
+func (s *Server) HTTPAddr() string { return addr(s.http) }
+
+// Embedded reports whether this process started the server.
+func (s *Server) Embedded() bool { return s.child != nil }
+
+// PID is the child's process id, 0 for a server from a DSN.
+func (s *Server) PID() int {
+	if s.child == nil {
+		return 0
+	}
+	return s.child.cmd.Process.Pid
+}
+
+// Log is the path of the child's log file.
+func (s *Server) Log() string { return filepath.Join(s.opts.Dir, "server.log") }
+
+// Stop ends the child: SIGTERM, and SIGKILL when it is still there after 10 s.
+// It does nothing to a server that someone else runs.
+func (s *Server) Stop() error {
+	if s.child == nil {
+		return nil
+	}
+	return s.child.stop(10 * time.Second)
+}
+
+// Kill ends the child at once, as a crash would.
+func (s *Server) Kill() {
+	if s.child != nil {
+		s.child.stop(0)
+	}
+}
+
+// Exited is closed when the child has ended; nil for a server from a DSN.
+func (s *Server) Exited() <-chan struct{} {
+	if s.child == nil {
+		return nil
+	}
+	return s.child.done
+}

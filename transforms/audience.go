@@ -1,0 +1,268 @@
+package transforms
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/signal"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+func init() { beam.RegisterDoFn(reflect.TypeFor[audienceFn]()) }
+
+// Audience decides which segments are active: minute by minute of event time,
+// in order, once every shard has passed the minute. It takes a
+// PCollection<KV<int, []byte>> of counts (one key) and returns a
+// PCollection<rows.Batch>.
+func Audience(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
+	return beam.ParDo(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, State: state.MakeValueState[[]byte]("audience")}, col)
+}
+
+// shardCounts is what a person shard tells: absolute counts of the minutes
+// that changed, and how far its time has come.
+type shardCounts struct {
+	Shard   int
+	UpTo    int64 // minutes since the epoch; 0 while unknown
+	Idle    bool
+	Minutes []segment.MinuteCounts
+}
+
+func encodeCounts(c *shardCounts) ([]byte, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encoding audience counts: %w", err)
+	}
+	return b, nil
+}
+
+type audienceFn struct {
+	Spec  Spec
+	State state.Value[[]byte]
+	built *Built
+}
+
+// Setup compiles the spec.
+func (fn *audienceFn) Setup() (err error) {
+	fn.built, err = fn.Spec.Build()
+	return err
+}
+
+// ProcessElement takes one shard's counts and decides the minutes that are complete.
+func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out func(rows.Batch)) error {
+	var c shardCounts
+	if err := json.Unmarshal(counts, &c); err != nil {
+		return fmt.Errorf("decoding audience counts: %w", err)
+	}
+	b, _, err := fn.State.Read(p)
+	if err != nil {
+		return fmt.Errorf("reading the audience's state: %w", err)
+	}
+	a := NewAudienceState(fn.built)
+	if len(b) > 0 {
+		if err := json.Unmarshal(b, a); err != nil {
+			return fmt.Errorf("decoding the audience's state: %w", err)
+		}
+	}
+	if err := a.Apply(&c, fn.built, out); err != nil {
+		return err
+	}
+	if b, err = json.Marshal(a); err != nil {
+		return fmt.Errorf("encoding the audience's state: %w", err)
+	}
+	return fn.State.Write(p, b)
+}
+
+// AudienceState is what the decision needs: each shard's counts and time, and
+// which nodes are active, stale and alerted.
+type AudienceState struct {
+	Shards     map[int]*AudienceShard
+	Decided    int64 // last minute decided
+	Activation segment.Activation
+	Stale      []bool // nodes flagged for re-evaluation
+	Quiet      bool   // the site's signal weight is below its threshold
+}
+
+// AudienceShard is the last that a person shard told.
+type AudienceShard struct {
+	UpTo       int64
+	Idle       bool
+	Members    []int32
+	Pending    []segment.MinuteCounts
+	Live, Long []float64 // at minute Weighed
+	Weighed    int64
+}
+
+// NewAudienceState returns the state before the first minute.
+func NewAudienceState(b *Built) *AudienceState {
+	n := b.Segment.Tree.Len()
+	a := &AudienceState{Shards: map[int]*AudienceShard{}, Stale: make([]bool, n)}
+	a.Activation = *segment.NewActivation(b.Segment.Tree, b.Spec.Activate, b.Spec.Hysteresis, b.Spec.MinSample)
+	return a
+}
+
+// Apply takes one shard's counts.
+func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch)) error {
+	s := a.Shards[c.Shard]
+	if s == nil {
+		s = &AudienceShard{Members: make([]int32, b.Segment.Tree.Len())}
+		a.Shards[c.Shard] = s
+	}
+	s.UpTo, s.Idle = max(s.UpTo, c.UpTo), c.Idle
+	s.Pending = append(s.Pending, c.Minutes...)
+	if len(a.Shards) < b.Spec.Shards {
+		return nil // a shard that has told nothing yet may have persons
+	}
+	upTo, ok := a.complete()
+	if !ok {
+		return nil
+	}
+	w := audienceRows{spec: &b.Spec, tree: b.Segment.Tree, audience: rows.NewAudienceBuilder(), alerts: rows.NewAlertBuilder()}
+	for _, m := range a.minutes(upTo) {
+		a.decide(m, b, &w)
+	}
+	a.Decided = max(a.Decided, upTo)
+	if err := emitRows(w.audience, 0, out); err != nil {
+		return err
+	}
+	return emitRows(w.alerts, 0, out)
+}
+
+// complete is the last minute that every shard has passed. Idle shards do not
+// hold the others back; when all idle, the furthest counts.
+func (a *AudienceState) complete() (int64, bool) {
+	var low, high int64 = math.MaxInt64, 0
+	for _, s := range a.Shards {
+		high = max(high, s.UpTo)
+		if !s.Idle {
+			low = min(low, s.UpTo)
+		}
+	}
+	if low == math.MaxInt64 {
+		low = high
+	}
+	return low, low > 0
+}
+
+func (a *AudienceState) minutes(upTo int64) []int64 {
+	var m []int64
+	for _, s := range a.Shards {
+		for i := range s.Pending {
+			if t := max(s.Pending[i].Minute, a.Decided+1); t <= upTo {
+				m = append(m, t)
+			}
+		}
+	}
+	slices.Sort(m)
+	return slices.Compact(m)
+}
+
+func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
+	n := b.Segment.Tree.Len()
+	counts, weighed := make([]int, n), false
+	for _, s := range a.Shards {
+		weighed = s.take(minute) || weighed
+		for i, c := range s.Members {
+			counts[i] += int(c)
+		}
+	}
+	flips := a.Activation.Decide(counts, counts[0])
+	weights := make([]float64, n)
+	for i := range weights {
+		weights[i] = math.NaN()
+		if weighed {
+			weights[i] = a.weight(i, minute, b)
+		}
+	}
+	if weighed {
+		a.flag(minute, weights, b, w)
+	}
+	w.minute(minute, counts, a, flips, weights)
+}
+
+// take applies the pending counts up to the minute.
+func (s *AudienceShard) take(minute int64) (weighed bool) {
+	i := 0
+	for ; i < len(s.Pending) && s.Pending[i].Minute <= minute; i++ {
+		c := &s.Pending[i]
+		s.Members = c.Members
+		if c.Live != nil {
+			s.Live, s.Long, s.Weighed, weighed = c.Live, c.Long, c.Minute, true
+		}
+	}
+	s.Pending = s.Pending[i:]
+	return weighed
+}
+
+// weight is the signal weight of a node at the minute, NaN without events.
+func (a *AudienceState) weight(node int, minute int64, b *Built) float64 {
+	var live, long signal.Decayed
+	h := b.Spec.HalfLives
+	for _, s := range a.Shards {
+		if s.Live != nil {
+			live = live.Merge(signal.Decayed{Sum: s.Live[node], Ref: s.Weighed * 60_000}, h.Live)
+			long = long.Merge(signal.Decayed{Sum: s.Long[node], Ref: s.Weighed * 60_000}, h.Long)
+		}
+	}
+	w, ok := signal.Weight(live, long, minute*60_000, h)
+	if !ok {
+		return math.NaN()
+	}
+	return w
+}
+
+// flag raises and clears the alerts of stale segments and of a quiet site.
+func (a *AudienceState) flag(minute int64, weights []float64, b *Built, w *audienceRows) {
+	for i, v := range weights {
+		if stale := 1-v > b.Spec.StaleShare; stale != a.Stale[i] {
+			a.Stale[i] = stale
+			path := b.Segment.Tree.Path(i)
+			w.alert(rows.AlertStaleSegment, path, minute, stale, 1-v, b.Spec.StaleShare,
+				fmt.Sprintf("%.0f %% of the event weight of %s is stale", 100*(1-v), path))
+		}
+	}
+	if quiet := weights[0] < b.Spec.MinWeight; quiet != a.Quiet {
+		a.Quiet = quiet
+		w.alert(rows.AlertSignalWeight, "", minute, quiet, weights[0], b.Spec.MinWeight,
+			fmt.Sprintf("the site's signal weight is %.2f: visitors are disengaging", weights[0]))
+	}
+}
+
+type audienceRows struct {
+	spec     *Spec
+	tree     *segment.Tree
+	audience *rows.Builder[rows.Audience]
+	alerts   *rows.Builder[rows.Alert]
+}
+
+func (w *audienceRows) minute(minute int64, counts []int, a *AudienceState, flips []segment.Flip, weights []float64) {
+	for n, c := range counts {
+		r := rows.Audience{Site: w.spec.Site, Minute: minute * 60_000, Path: w.tree.Path(n), Members: uint32(c), Total: uint32(counts[0]),
+			Active: a.Activation.Active[n], StaleShare: 1 - weights[n], SignalWeight: weights[n], Stale: a.Stale[n], Version: w.spec.version(minute)}
+		if counts[0] > 0 {
+			r.Share = float64(c) / float64(counts[0])
+		}
+		for _, f := range flips {
+			if f.Node == n && f.Active {
+				r.Flipped = 1
+			} else if f.Node == n {
+				r.Flipped = -1
+			}
+		}
+		w.audience.Append(&r)
+	}
+}
+
+func (w *audienceRows) alert(kind, subject string, minute int64, raised bool, value, threshold float64, message string) {
+	state := rows.Cleared
+	if raised {
+		state = rows.Raised
+	}
+	w.alerts.Append(&rows.Alert{Site: w.spec.Site, Kind: kind, Subject: subject, At: minute * 60_000, State: state, Value: value,
+		Threshold: threshold, Message: message, Version: w.spec.version(minute)})
+}

@@ -1,0 +1,94 @@
+package transforms
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+func init() { beam.RegisterDoFn(reflect.TypeFor[decodeFn]()) }
+
+// Decode parses JSON in the source's own stage, so that only narrow Arrow
+// columns travel. It takes a PCollection<identity.RawBatch> and returns a
+// PCollection<KV<int, []byte>>: shard, batch of events.
+func Decode(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
+	return beam.ParDo(s.Scope("transforms.Decode"), &decodeFn{Spec: spec}, col)
+}
+
+type decodeFn struct {
+	Spec Spec
+	d    *BatchDecoder
+}
+
+// Setup makes the decoder.
+func (fn *decodeFn) Setup() (err error) {
+	fn.d, err = NewBatchDecoder(&fn.Spec)
+	return err
+}
+
+// ProcessElement decodes one batch.
+func (fn *decodeFn) ProcessElement(b identity.RawBatch, emit func(int, []byte)) error {
+	out, err := fn.d.Decode(&b)
+	if err != nil {
+		return err
+	}
+	emit(b.Shard, out)
+	return nil
+}
+
+// BatchDecoder turns raw batches into wire batches; one goroutine at a time.
+type BatchDecoder struct {
+	events   *event.Decoder
+	w        *wire.EventWriter
+	lateness int64
+	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
+	max      int
+}
+
+// NewBatchDecoder returns a decoder for the spec's site.
+func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
+	d, err := event.NewDecoder(spec.Event)
+	if err != nil {
+		return nil, fmt.Errorf("making the event decoder: %w", err)
+	}
+	return &BatchDecoder{events: d, w: wire.NewEventWriter(), lateness: spec.LatenessMS, clocks: map[int32]int64{}, max: spec.Event.MaxPayload}, nil
+}
+
+// Decode returns the encoded batch. What cannot be decoded is in it as dead letters.
+func (d *BatchDecoder) Decode(b *identity.RawBatch) ([]byte, error) {
+	var dead []identity.DeadLetter
+	var e event.Event
+	for i := range b.Records {
+		r := &b.Records[i]
+		e = event.Event{}
+		if err := d.events.Decode(r.Value, r.Key, r.Append, &e); err != nil {
+			dead = append(dead, d.refused(r, &e, err))
+			continue
+		}
+		e.Partition, e.Offset, e.Append = r.Partition, r.Offset, r.Append
+		if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
+			e.Raw = r.Value[:min(len(r.Value), d.max)]
+		} else if e.Time > clock {
+			d.clocks[r.Partition] = e.Time
+		}
+		d.w.Add(&e)
+	}
+	h := wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Flush: b.Flush, Emitted: b.Emitted}
+	return d.w.Finish(&h, dead)
+}
+
+func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) identity.DeadLetter {
+	l := identity.DeadLetter{Partition: r.Partition, Offset: r.Offset, Append: r.Append, Time: e.Time, Device: strings.ToValidUTF8(string(r.Key), "?"),
+		Reason: event.Malformed, Detail: err.Error(), Raw: r.Value[:min(len(r.Value), d.max)]}
+	var typed *event.Error
+	if errors.As(err, &typed) {
+		l.Reason, l.Detail = typed.Reason, typed.Detail
+	}
+	return l
+}

@@ -1,0 +1,230 @@
+// Package logstate keeps a shard's decoded state in the worker and its history
+// in Beam state: a small head (version, nonce) in a Value, and in a Bag the
+// snapshot's chunks and the batches applied since.
+//
+// The decoded state is trusted only when the head that Beam returns is the one
+// that this worker wrote last. So a retried bundle, a moved key or a restored
+// checkpoint never sees another history: the worker then follows the chain of
+// nonces from the head back to its snapshot and applies the batches again.
+package logstate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/microseg/microseg/event/codec"
+)
+
+const (
+	chunkSize    = 1 << 20
+	minLog       = 8 << 20 // below this the log is never compacted
+	entryDelta   = 0
+	entryChunk   = 1
+	headSchema   = 1
+	entryHeadMax = 40
+)
+
+// State is what can be kept: it applies batches and writes itself.
+type State interface {
+	// Replay applies a batch that was applied before and drops its effects.
+	Replay(batch []byte) error
+	// AppendTo writes a snapshot.
+	AppendTo(w *codec.Writer)
+}
+
+// Head is what the Value holds.
+type Head struct {
+	Version  int64  // batches applied
+	Nonce    uint64 // of the last entry
+	LogBytes int64  // of the deltas since the snapshot
+	Snapshot int64  // bytes of the snapshot
+	Chunks   int    // of the snapshot
+}
+
+func (h Head) encode() []byte {
+	var w codec.Writer
+	w.Byte(headSchema)
+	w.Int(h.Version)
+	w.Fixed(h.Nonce)
+	w.Int(h.LogBytes)
+	w.Int(h.Snapshot)
+	w.Int(int64(h.Chunks))
+	return w.B
+}
+
+func decodeHead(b []byte) (Head, error) {
+	if len(b) == 0 {
+		return Head{}, nil
+	}
+	r := codec.Reader{B: b}
+	if v := r.Byte(); v != headSchema {
+		return Head{}, &codec.VersionError{What: "shard's head", Got: int(v), Want: headSchema}
+	}
+	h := Head{Version: r.Int(), Nonce: r.Fixed(), LogBytes: r.Int(), Snapshot: r.Int(), Chunks: int(r.Int())}
+	return h, r.Err()
+}
+
+// Entry is a shard's decoded state in this worker.
+type Entry[S State] struct {
+	State S
+	head  Head
+}
+
+// Cache holds the decoded shards of one stage in this process.
+type Cache[S State] struct {
+	New  func() S
+	Read func(snapshot []byte) (S, error)
+	mu   sync.Mutex
+	m    map[string]*Entry[S]
+	// Reloads counts the times that a decoded shard was not trusted.
+	Reloads int
+}
+
+// Forget drops a decoded shard; the next Open reloads it.
+func (c *Cache[S]) Forget(key string) {
+	c.mu.Lock()
+	delete(c.m, key)
+	c.mu.Unlock()
+}
+
+// Open returns the state that belongs to head, reloading it from log if this
+// worker's is not that one. The caller owns it until Commit; a caller that
+// fails in between must Forget it.
+func (c *Cache[S]) Open(key string, head []byte, log func() ([][]byte, error)) (*Entry[S], error) {
+	h, err := decodeHead(head)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	e := c.m[key]
+	c.mu.Unlock()
+	if e != nil && e.head.Nonce == h.Nonce && e.head.Version == h.Version {
+		return e, nil
+	}
+	e = &Entry[S]{head: h}
+	if h.Version == 0 {
+		e.State = c.New()
+	} else if e.State, err = c.reload(h, log); err != nil {
+		return nil, fmt.Errorf("reloading shard %s at version %d: %w", key, h.Version, err)
+	}
+	c.mu.Lock()
+	if c.m == nil {
+		c.m = map[string]*Entry[S]{}
+	}
+	c.m[key] = e
+	c.Reloads++
+	c.mu.Unlock()
+	return e, nil
+}
+
+// Change is what a batch writes to Beam state.
+type Change struct {
+	Head    []byte
+	Clear   bool     // clear the bag first: it is replaced by a snapshot
+	Entries [][]byte // to add to the bag
+}
+
+// Commit records that batch has been applied to the state. Compaction is by
+// bytes: when the log outgrows the snapshot, a new snapshot replaces both.
+func (e *Entry[S]) Commit(batch []byte) Change {
+	h := e.head
+	h.Version++
+	h.Nonce = rand.Uint64() | 1
+	h.LogBytes += int64(len(batch))
+	if h.LogBytes > max(minLog, h.Snapshot) {
+		return e.snapshot(h)
+	}
+	w := codec.Writer{B: make([]byte, 0, len(batch)+entryHeadMax)}
+	w.Byte(entryDelta)
+	w.Fixed(e.head.Nonce)
+	w.Fixed(h.Nonce)
+	w.B = append(w.B, batch...)
+	e.head = h
+	return Change{Head: h.encode(), Entries: [][]byte{w.B}}
+}
+
+func (e *Entry[S]) snapshot(h Head) Change {
+	var w codec.Writer
+	e.State.AppendTo(&w)
+	h.Snapshot, h.LogBytes, h.Chunks = int64(len(w.B)), 0, 0
+	c := Change{Clear: true}
+	for b := w.B; len(b) > 0 || h.Chunks == 0; h.Chunks++ {
+		n := min(len(b), chunkSize)
+		var x codec.Writer
+		x.Byte(entryChunk)
+		x.Fixed(h.Nonce)
+		x.Uint(uint64(h.Chunks))
+		x.B = append(x.B, b[:n]...)
+		c.Entries = append(c.Entries, x.B)
+		b = b[n:]
+	}
+	e.head = h
+	c.Head = h.encode()
+	return c
+}
+
+// reload follows the chain of nonces from the head to its snapshot, or to the
+// empty state, and applies the batches on it in order.
+func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error) {
+	entries, err := log()
+	if err != nil {
+		return s, err
+	}
+	type delta struct {
+		parent uint64
+		batch  []byte
+	}
+	deltas, chunks := map[uint64]delta{}, map[uint64]map[uint64][]byte{}
+	for _, b := range entries {
+		r := codec.Reader{B: b}
+		switch r.Byte() {
+		case entryDelta:
+			parent, nonce := r.Fixed(), r.Fixed()
+			deltas[nonce] = delta{parent, r.B}
+		case entryChunk:
+			nonce, i := r.Fixed(), r.Uint()
+			if chunks[nonce] == nil {
+				chunks[nonce] = map[uint64][]byte{}
+			}
+			chunks[nonce][i] = r.B
+		}
+		if r.Err() != nil {
+			return s, r.Err()
+		}
+	}
+	var chain [][]byte
+	at := h.Nonce
+	for at != 0 && chunks[at] == nil {
+		d, ok := deltas[at]
+		if !ok {
+			return s, fmt.Errorf("no entry for nonce %x: %w", at, codec.ErrCorrupt)
+		}
+		chain = append(chain, d.batch)
+		at = d.parent
+	}
+	s = c.New()
+	if at != 0 {
+		if s, err = c.join(chunks[at], h.Chunks); err != nil {
+			return s, err
+		}
+	}
+	for i := len(chain) - 1; i >= 0; i-- {
+		if err := s.Replay(chain[i]); err != nil {
+			return s, fmt.Errorf("replaying batch %d of %d: %w", len(chain)-i, len(chain), err)
+		}
+	}
+	return s, nil
+}
+
+func (c *Cache[S]) join(chunks map[uint64][]byte, n int) (s S, err error) {
+	var b []byte
+	for i := range uint64(n) {
+		x, ok := chunks[i]
+		if !ok {
+			return s, fmt.Errorf("chunk %d of %d of the snapshot is missing: %w", i, n, codec.ErrCorrupt)
+		}
+		b = append(b, x...)
+	}
+	return c.Read(b)
+}

@@ -1,0 +1,119 @@
+// Package transforms holds the job's DoFns, one a file: thin shells that read
+// state, call the domain, write state and emit.
+package transforms
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/signal"
+)
+
+// Spec is everything that the stages need to know of a site. It travels with
+// the job as JSON.
+type Spec struct {
+	Site       string
+	Job        string // names the job in this process
+	Run        int64  // seconds since the epoch at submission: later runs' rows win
+	Shards     int
+	Partitions int32
+	Event      event.Config
+	Signals    []signal.Rule
+	HalfLives  signal.HalfLives
+	Kappa      float64
+	GapMS      int64
+	DwellCapMS int64
+	LatenessMS int64
+	RefreshMS  int64
+	WindowMS   int64 // of the audience
+	Retention  int64 // ms
+	Activate   float64
+	Hysteresis float64
+	MinSample  int
+	StaleShare float64
+	MinWeight  float64 // site signal weight below which an alert is raised
+	Segments   []segment.Spec
+}
+
+// Built are the domain objects of a Spec; they are shared by the process's DoFns.
+type Built struct {
+	Spec     Spec
+	Identity identity.Params
+	Segment  segment.ShardParams
+}
+
+var (
+	builtMu sync.Mutex
+	built   = map[string]*Built{}
+)
+
+// Build compiles the spec, once per job and process.
+func (s *Spec) Build() (*Built, error) {
+	builtMu.Lock()
+	defer builtMu.Unlock()
+	if b := built[s.Job]; b != nil {
+		return b, nil
+	}
+	params := segment.Params{HalfLives: s.HalfLives, Kappa: s.Kappa, RefreshMS: s.RefreshMS, GapMS: s.GapMS}
+	schema := segment.NewSchema(s.Event.Elements)
+	tree, err := segment.NewTree(segment.NewCompiler(schema, params), s.Segments)
+	if err != nil {
+		return nil, fmt.Errorf("building the segment tree: %w", err)
+	}
+	b := &Built{Spec: *s}
+	b.Identity = identity.Params{Retention: s.Retention, Slots: len(session.Catalogue(s.Event.Elements)),
+		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
+			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
+	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare}
+	built[s.Job] = b
+	return b, nil
+}
+
+// PersonShard is the shard of a person: the partition that the log's partitioner
+// would give its id, dealt out as partitions are. An unlinked device's vector
+// so stays in its own shard.
+func (s *Spec) PersonShard(person string) int {
+	if s.Shards == 1 {
+		return 0
+	}
+	return int(Partition(person[2:], s.Partitions)) % s.Shards
+}
+
+// Partition is the partition that Kafka's default partitioner (murmur2) gives a key.
+func Partition(key string, n int32) int32 {
+	return int32(murmur2(key)&0x7fffffff) % n
+}
+
+func murmur2(data string) uint32 {
+	const m, r = 0x5bd1e995, 24
+	h := uint32(0x9747b28c) ^ uint32(len(data))
+	i := 0
+	for ; i+4 <= len(data); i += 4 {
+		k := uint32(data[i]) | uint32(data[i+1])<<8 | uint32(data[i+2])<<16 | uint32(data[i+3])<<24
+		k *= m
+		k ^= k >> r
+		k *= m
+		h = h*m ^ k
+	}
+	switch len(data) - i {
+	case 3:
+		h ^= uint32(data[i+2]) << 16
+		fallthrough
+	case 2:
+		h ^= uint32(data[i+1]) << 8
+		fallthrough
+	case 1:
+		h ^= uint32(data[i])
+		h *= m
+	}
+	h ^= h >> 13
+	h *= m
+	return h ^ h>>15
+}
+
+// version orders the rows of a shard's batches over runs.
+func (s *Spec) version(batch int64) uint64 { return uint64(s.Run)<<32 | uint64(batch)&(1<<32-1) }
