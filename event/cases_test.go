@@ -17,9 +17,9 @@ const casesFile = "testdata/cases.json"
 // caseFile is testdata/cases.json: records and what they mean, in a form that
 // decoders in other languages can run.
 type caseFile struct {
-	Doc    []string   `json:"doc"`
-	Config caseConfig `json:"config"`
-	Cases  []eventCase
+	Doc    []string    `json:"doc"`
+	Config caseConfig  `json:"config"`
+	Cases  []eventCase `json:"cases"`
 }
 
 type caseConfig struct {

@@ -77,7 +77,7 @@ func TestGlobs(t *testing.T) {
 		{"/p/**", "/p /p/ /p/1 /p/1/2", "/pp /q"},
 		{"/p/*.html", "/p/1.html /p/.html", "/p/1/2.html /p/1.htm"},
 		{"/search*", "/search /searching", "/search/x"},
-		{"**/checkout", "/checkout /a/b/checkout checkout", "/checkout/x"},
+		{"**/checkout", "/checkout /a/b/checkout", "checkout /checkout/x"},
 		{"/**/checkout/*", "/checkout/pay /a/b/checkout/pay", "/checkout /xcheckout/pay"},
 		{"/a/**x", "/a/x /a/b/cx", "/ax /a/xy"},
 		{"/*/p/*", "/de/p/1", "/p/1 /de/x/p/1 /de/p/1/2"},
@@ -107,9 +107,6 @@ func TestGlobsAgreeWithModel(t *testing.T) {
 	}
 	for range 30_000 {
 		g, p := word("/**ab"), word("/ab")
-		if strings.Contains(g, "***") {
-			continue // no one means that
-		}
 		if got, want := compileGlob(g).match([]byte(p)), modelGlob(g).MatchString(p); got != want {
 			t.Fatalf("glob %q on %q: %v, the regular expression says %v", g, p, got, want)
 		}

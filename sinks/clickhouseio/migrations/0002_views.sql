@@ -193,7 +193,9 @@ SELECT p.site AS site, p.data_clock AS data_clock, p.watermark_lag_s AS watermar
     a.raised AS alerts_raised
 FROM
 (
-    SELECT site, max(clock) AS data_clock, greatest(0, dateDiff('millisecond', min(watermark), max(clock))) / 1000 AS watermark_lag_s
+    SELECT site, max(clock) AS data_clock,
+        -- A partition that has seen no event yet has neither clock nor lag.
+        greatest(0, dateDiff('millisecond', minIf(watermark, toUnixTimestamp64Milli(clock) > 0), max(clock))) / 1000 AS watermark_lag_s
     FROM progress_now GROUP BY site
 ) AS p
 LEFT JOIN events_summary AS e ON p.site = e.site

@@ -1,0 +1,92 @@
+package segment
+
+import "fmt"
+
+// Spec is a node of the tree as configured.
+type Spec struct {
+	Name, Title, When string
+	MinAudience       *float64 // share that activates the node; nil: the site's, 0: always active
+	Children          []Spec
+}
+
+// Node is a compiled node. Node 0 is the root, "everyone", which always holds.
+type Node struct {
+	ID, Parent  int
+	Name, Title string
+	Path        string // "everyone/high_intent/cart_abandoner"
+	MinAudience *float64
+	When        *Predicate // nil for the root
+	children    []int
+	ancestors   []int
+}
+
+// Tree is the tree of segments; nodes are numbered in pre-order.
+type Tree struct{ nodes []Node }
+
+// NodeError says which node's condition was refused; it wraps a *CompileError.
+type NodeError struct {
+	Path string
+	Err  error
+}
+
+func (e *NodeError) Error() string { return fmt.Sprintf("segment %s: %v", e.Path, e.Err) }
+
+// Unwrap returns the compile error.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// NewTree compiles the specs as children of the root.
+func NewTree(c *Compiler, specs []Spec) (*Tree, error) {
+	t := &Tree{nodes: []Node{{Parent: -1, Name: "everyone", Title: "Everyone", Path: "everyone", ancestors: []int{0}}}}
+	return t, t.grow(c, 0, specs)
+}
+
+func (t *Tree) grow(c *Compiler, parent int, specs []Spec) error {
+	for _, s := range specs {
+		n := Node{ID: len(t.nodes), Parent: parent, Name: s.Name, Title: s.Title, Path: t.nodes[parent].Path + "/" + s.Name, MinAudience: s.MinAudience}
+		var err error
+		if n.When, err = c.Compile(s.When); err != nil {
+			return &NodeError{n.Path, err}
+		}
+		n.ancestors = append(append([]int(nil), t.nodes[parent].ancestors...), n.ID)
+		t.nodes = append(t.nodes, n)
+		t.nodes[parent].children = append(t.nodes[parent].children, n.ID)
+		if err := t.grow(c, n.ID, s.Children); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Len is the number of nodes, the root included.
+func (t *Tree) Len() int { return len(t.nodes) }
+
+// Node returns a node.
+func (t *Tree) Node(id int) *Node { return &t.nodes[id] }
+
+// Path is the node's path from the root.
+func (t *Tree) Path(id int) string { return t.nodes[id].Path }
+
+// Ancestors are the nodes from the root down to the node itself; not to be changed.
+func (t *Tree) Ancestors(id int) []int { return t.nodes[id].ancestors }
+
+// Decide returns the node at the end of the visitor's path at now (ms), and the
+// earliest time after now at which it may change without an event. At each
+// level the first child that holds wins.
+func (t *Tree) Decide(v *View, now int64) (id int, next int64) {
+	next = never
+	for at := 0; ; {
+		won := -1
+		for _, c := range t.nodes[at].children {
+			ok, n := t.nodes[c].When.root.eval(v, now)
+			next = min(next, n)
+			if ok {
+				won = c
+				break
+			}
+		}
+		if won < 0 {
+			return at, next
+		}
+		at = won
+	}
+}

@@ -1,0 +1,108 @@
+// Package clickhouseio writes rows to ClickHouse, the record.
+//
+// Its core is the Writer, plain Go: it takes Arrow batches (rows.Batch), leaves
+// out the rows of state tables that a newer version in the same flush
+// overwrites, and appends what remains as columns, one synchronous insert a
+// table. Write is its Beam composite.
+//
+// Rows may be written more than once (a runner repeats a bundle, a job replays
+// its log): every row has a deterministic key and version, and the views of
+// package migrations say each once. Rows are never lost silently: an insert is
+// repeated with the same block and deduplication token while the server is away
+// (Config.RetryFor), and what cannot succeed is an error of every later call.
+//
+// The table progress is the commit: its rows are inserted after everything that
+// was added before them is confirmed.
+package clickhouseio
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Config says where and how to write. The zero values of all but DSN are the
+// defaults. It is serialised with the pipeline.
+type Config struct {
+	// DSN of the server with the database, clickhouse://user:password@host:9000/microseg.
+	DSN string
+	// Site whose record latencies the writer measures and writes; empty: none.
+	// Sites have writers of their own.
+	Site string
+	// Linger is how long rows of several bundles are collected in the process
+	// before they are inserted, so that ClickHouse sees one large insert a table
+	// and linger. 0 inserts at the end of each bundle, which is right on every
+	// runner; with more, a finished bundle is not yet recorded: the rows of
+	// progress tell what is.
+	Linger time.Duration
+	// MaxRows pending cut a linger short. Default 200,000.
+	MaxRows int
+	// MaxPendingBytes of Arrow data, waiting or on their way, after which Add
+	// blocks. Default 128 MiB.
+	MaxPendingBytes int
+	// RetryFor bounds how long one insert is repeated. Default 5 min.
+	RetryFor time.Duration
+	// Job is the id of the run in the latency rows; 0: a random one.
+	Job uint64
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxRows == 0 {
+		c.MaxRows = 200_000
+	}
+	if c.MaxPendingBytes == 0 {
+		c.MaxPendingBytes = 128 << 20
+	}
+	if c.RetryFor == 0 {
+		c.RetryFor = 5 * time.Minute
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.DSN == "":
+		return errors.New("the DSN is empty")
+	case c.Linger < 0:
+		return fmt.Errorf("linger %v is negative", c.Linger)
+	case c.MaxRows < 0 || c.MaxPendingBytes < 0 || c.RetryFor < 0:
+		return errors.New("a limit is negative")
+	}
+	return nil
+}
+
+// Dial opens a connection pool to the DSN's database for reading. Close it.
+func Dial(dsn string) (driver.Conn, error) {
+	opts, err := clickhouse.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
+	}
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
+	}
+	return conn, nil
+}
+
+// connect opens the writer's pool. It does not talk to the server yet: a
+// server that is away is what the inserts' retries are for.
+func connect(dsn string) (driver.Conn, error) {
+	opts, err := clickhouse.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
+	}
+	if opts.Settings == nil {
+		opts.Settings = clickhouse.Settings{}
+	}
+	opts.Settings["async_insert"] = 0 // an answer means: recorded
+	opts.Settings["insert_deduplicate"] = 1
+	opts.MaxOpenConns, opts.MaxIdleConns = 2*parallelInserts, 2*parallelInserts
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,163 @@
+package clickhouseio
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// parallelInserts bounds the tables that are inserted at once.
+const parallelInserts = 3
+
+// run is the flusher: the one goroutine that inserts. It sleeps while nothing
+// is pending.
+func (w *Writer) run() {
+	defer close(w.done)
+	linger, idle := stopped(), stopped()
+	for {
+		select {
+		case <-w.closing:
+			w.flush()
+			w.flush() // the record latencies of the flush before
+			w.drop()
+			return
+		case answer := <-w.requests:
+			answer <- w.flush()
+		case <-w.kick:
+			if w.cfg.Linger > 0 {
+				linger.Reset(w.cfg.Linger)
+			}
+			continue
+		case <-w.full:
+			linger.Stop()
+			w.flush()
+		case <-linger.C:
+			w.flush()
+		case <-idle.C:
+			w.flush()
+		}
+		if w.cfg.Linger > 0 && w.record.pending() {
+			idle.Reset(max(w.cfg.Linger, time.Second))
+		}
+	}
+}
+
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// flush inserts what is pending: all tables but progress, then progress, whose
+// rows promise that the others are there.
+func (w *Writer) flush() error {
+	blocks, err := w.take()
+	if err != nil || len(blocks) == 0 {
+		return err
+	}
+	defer w.free(blocks)
+	w.stats.flushes.Add(1)
+	var commit *block
+	var confirm sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(parallelInserts)
+	errs := make([]error, len(blocks))
+	for i, b := range blocks {
+		if b.table.Name == rows.TableProgress {
+			commit = b
+			continue
+		}
+		g.Go(func() error { errs[i] = w.write(b, &confirm); return nil })
+	}
+	_ = g.Wait() // every table's error is in errs
+	err = errors.Join(errs...)
+	if err == nil && commit != nil {
+		err = w.write(commit, &confirm)
+	}
+	if err != nil {
+		w.fail(err)
+	}
+	return err
+}
+
+// take empties the pending blocks, with the record latencies that are due.
+func (w *Writer) take() ([]*block, error) {
+	now := time.Now()
+	batch, ok, err := w.record.batch(now)
+	if err != nil {
+		err = fmt.Errorf("writing the record latencies: %w", err)
+		w.fail(err)
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return nil, w.err
+	}
+	if ok {
+		p, err := decode(batch, now)
+		if err != nil {
+			return nil, err
+		}
+		w.append(batch.Table, p)
+	}
+	blocks := make([]*block, 0, len(w.pending))
+	for _, b := range w.pending {
+		blocks = append(blocks, b)
+	}
+	clear(w.pending)
+	w.rows, w.first = 0, true
+	return blocks, nil
+}
+
+// write inserts one block and tells who wants to know.
+func (w *Writer) write(b *block, confirm *sync.Mutex) error {
+	b.seal()
+	start := time.Now()
+	if err := w.insert(w.ctx, b); err != nil {
+		return err
+	}
+	now := time.Now()
+	w.stats.inserts.Add(1)
+	w.stats.inserted.Add(uint64(b.rows))
+	w.mu.Lock()
+	callback := w.callback
+	w.mu.Unlock()
+	confirm.Lock()
+	defer confirm.Unlock()
+	w.record.confirmed(b, now)
+	if callback != nil {
+		callback(b.table.Name, b.taken, now.Sub(start))
+	}
+	return nil
+}
+
+// free gives the blocks' memory back and lets others add.
+func (w *Writer) free(blocks []*block) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range blocks {
+		w.bytes -= b.size
+		b.release()
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// drop frees what is pending when the writer has ended.
+func (w *Writer) drop() {
+	w.mu.Lock()
+	var blocks []*block
+	for _, b := range w.pending {
+		blocks = append(blocks, b)
+	}
+	clear(w.pending)
+	w.rows = 0
+	w.mu.Unlock()
+	w.free(blocks)
+}

@@ -1,0 +1,76 @@
+package clickhouseio
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
+	"github.com/microseg/microseg/testing/harness/clickhouse"
+)
+
+// server is the package's ClickHouse; tests use databases of their own.
+var server *clickhouse.Server
+
+func TestMain(m *testing.M) {
+	clickhouse.HandleChild()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "clickhouseio")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if server, err = clickhouse.Start(context.Background(), clickhouse.Options{Dir: filepath.Join(dir, "main")}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer server.Stop()
+	return m.Run()
+}
+
+var databases atomic.Int64
+
+// database returns the DSN of a new, migrated database of s and a connection.
+func database(t *testing.T, s *clickhouse.Server) (string, driver.Conn) {
+	t.Helper()
+	dsn := inDatabase(t, s.DSN(), fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1)))
+	if err := migrations.Up(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := Dial(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return dsn, conn
+}
+
+func inDatabase(t *testing.T, dsn, name string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// scan reads one value.
+func scan[V any](t *testing.T, conn driver.Conn, q string, args ...any) V {
+	t.Helper()
+	var v V
+	if err := conn.QueryRow(context.Background(), q, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", q, err)
+	}
+	return v
+}

@@ -1,0 +1,90 @@
+package clickhouseio
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+func init() {
+	register.DoFn2x1[context.Context, rows.Batch, error](&writeFn{})
+	beam.RegisterType(reflect.TypeOf((*rows.Batch)(nil)).Elem())
+}
+
+// Write writes a PCollection<rows.Batch> to the tables that the batches name,
+// which the migrations must have made. Options override fields of cfg:
+//   - WithLinger: collect the rows of many bundles; by default a bundle's rows
+//     are inserted when it ends.
+//   - WithMaxRows, WithMaxPendingBytes: bounds of what is collected.
+//
+// Batches of progress must come after what they cover: in the same bundle, or
+// in a later one of the same process.
+func Write(s beam.Scope, cfg Config, col beam.PCollection, opts ...WriteOptionFn) {
+	s = s.Scope("clickhouseio.Write")
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if err := cfg.validate(); err != nil {
+		panic(fmt.Errorf("clickhouseio.Write: %w", err))
+	}
+	beam.ParDo0(s, &writeFn{Config: cfg}, col)
+}
+
+type writeFn struct {
+	Config Config
+
+	w *Writer
+}
+
+// Setup gets the process's writer, or one of its own without a linger: the
+// bundle that fails must be the one whose rows were refused.
+func (fn *writeFn) Setup(ctx context.Context) (err error) {
+	if fn.Config.Linger > 0 {
+		fn.w, err = Acquire(ctx, fn.Config)
+	} else {
+		fn.w, err = Open(ctx, fn.Config)
+	}
+	return err
+}
+
+// StartBundle replaces a writer that holds another bundle's failure or what it
+// has left: that bundle will be repeated as a whole.
+func (fn *writeFn) StartBundle(ctx context.Context) error {
+	if fn.Config.Linger > 0 {
+		return fn.w.Err()
+	}
+	if fn.w.Err() == nil && fn.w.Stats().PendingRows == 0 {
+		return nil
+	}
+	fn.w.abandon()
+	return fn.Setup(ctx)
+}
+
+// ProcessElement adds a batch; it blocks while too much is pending.
+func (fn *writeFn) ProcessElement(ctx context.Context, b rows.Batch) error {
+	return fn.w.Add(ctx, b)
+}
+
+// FinishBundle inserts the bundle's rows, or reports how earlier ones fared.
+func (fn *writeFn) FinishBundle(ctx context.Context) error {
+	if fn.Config.Linger > 0 {
+		return fn.w.Err()
+	}
+	return fn.w.Flush(ctx)
+}
+
+// Teardown gives the writer back.
+func (fn *writeFn) Teardown() error {
+	if fn.w == nil {
+		return nil
+	}
+	if fn.Config.Linger > 0 {
+		return Release(fn.Config, fn.w)
+	}
+	return fn.w.Close()
+}
