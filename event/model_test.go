@@ -421,7 +421,7 @@ func modelMeasure(cfg Config, props object, e *Event) bool {
 			ok = false
 			return 0
 		}
-		return v
+		return math.Abs(v) // -0 is 0
 	}
 	category, _ := props["category"].(string)
 	for _, p := range cfg.HighTicketCategories {
@@ -446,7 +446,7 @@ func modelMeasure(cfg Config, props object, e *Event) bool {
 			if e.X > 1 {
 				e.X /= 100
 			}
-			e.X = math.Min(1, math.Max(0, e.X))
+			e.X = math.Abs(math.Min(1, math.Max(0, e.X)))
 		}
 		if props["velocity"] != nil {
 			if e.Y, ok = modelNumber(props["velocity"]); !ok {
