@@ -24,6 +24,8 @@ type Config struct {
 	Source     Source        `yaml:"source"`
 	Sink       Sink          `yaml:"sink"`
 	Health     Health        `yaml:"health"`
+
+	marks map[string]mark // where values stand in their files, by path
 }
 
 // HalfLives are the global half-lives of the decayed sums.
@@ -77,7 +79,7 @@ type SignalMatch struct {
 	Event    string   `yaml:"event"`     // Segment event name, or "page"
 	PageType []string `yaml:"page_type"` // empty: any
 	Depth    Bound    `yaml:"depth"`     // scroll depth, 0..1
-	Duration Bound    `yaml:"duration"`  // hover and focus, e.g. 500ms
+	Duration Bound    `yaml:"duration"`  // hover and focus, ms
 	Price    Bound    `yaml:"price"`     // product events
 }
 

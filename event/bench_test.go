@@ -4,9 +4,9 @@ import "testing"
 
 // benchRecord is a scroll on a product page as a browser library sends it,
 // 540 bytes long.
-const benchRecord = `{"type":"track","event":"Page Scrolled","anonymousId":"5f1f9dd1-2a0b-4c53-9f6b-8a5f0a7c1e42","messageId":"ajs-0c7e2b61d4f84a3fb6a1c9e0d7f35b28",` +
+const benchRecord = `{"type":"track","event":"Page Scrolled","anonymousId":"5f1f9dd1-2a0b-4c53-9f6b-8a5f0a7c1e42","messageId":"0c7e2b61d4f84a3fb6a1c9e0d7f35b28",` +
 	`"timestamp":"2026-03-04T12:34:56.789Z","properties":{"depth":0.72,"velocity":412.5,"seconds_to_half":8.25,"category":"electronics.smartphone","price":489.9},` +
-	`"context":{"page":{"path":"/product/1004856","title":"Phone"},"userAgent":"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36",` +
+	`"context":{"page":{"path":"/product/1004856"},"userAgent":"Mozilla/5.0 (Linux; Android 14; Pixel 8a) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131 Mobile Safari/537.36",` +
 	`"screen":{"width":412,"height":915},"network":{"effectiveType":"4g"}}}`
 
 // testConfig is close to the shipped one.

@@ -153,6 +153,26 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// TestEveryKindHasACase keeps the shared file complete.
+func TestEveryKindHasACase(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range readCases(t).Cases {
+		var call struct{ Type, Event string }
+		if json.Unmarshal(c.record(), &call) == nil && c.Want != nil {
+			seen[call.Type], seen[call.Event] = true, true
+			if want, ok := KindOf(call.Event); ok && c.Want.Kind != want.String() {
+				t.Errorf("%s: kind %s, KindOf says %s", c.Name, c.Want.Kind, want)
+			}
+		}
+	}
+	for _, name := range allNames {
+		if !seen[name] {
+			t.Errorf("no case for %q", name)
+		}
+	}
+}
+
 // writeCases writes a case on three lines: name, record, expectation.
 func writeCases(t *testing.T, f *caseFile) {
 	t.Helper()

@@ -53,30 +53,38 @@ func NewDecoder(cfg Config) (*Decoder, error) {
 	if d.pages, err = compilePages(cfg.Pages); err != nil {
 		return nil, err
 	}
-	if len(cfg.Elements) > 255 {
-		return nil, fmt.Errorf("reading elements: %d names, at most 255 can be told apart", len(cfg.Elements))
-	}
-	for i, e := range cfg.Elements {
-		if _, twice := d.elements[e]; twice || e == "" {
-			return nil, fmt.Errorf("reading elements: %q is empty or listed twice", e)
-		}
-		d.elements[e] = uint8(i + 1)
-	}
-	maps.Copy(d.names, names)
-	if len(cfg.Custom) > 256-int(FirstCustom) {
-		return nil, fmt.Errorf("reading custom events: %d names, at most %d have room", len(cfg.Custom), 256-int(FirstCustom))
+	if err := d.number(cfg.Elements, cfg.Custom); err != nil {
+		return nil, err
 	}
 	d.cfg.HighTicketCategories = make([]string, len(cfg.HighTicketCategories))
 	for i, c := range cfg.HighTicketCategories {
 		d.cfg.HighTicketCategories[i] = strings.TrimRight(c, "./")
 	}
-	for i, c := range cfg.Custom {
+	return d, nil
+}
+
+// number gives the configured elements and custom events their codes.
+func (d *Decoder) number(elements, custom []string) error {
+	if len(elements) > 255 {
+		return fmt.Errorf("reading elements: %d names, at most 255 can be told apart", len(elements))
+	}
+	for i, e := range elements {
+		if _, twice := d.elements[e]; twice || e == "" {
+			return fmt.Errorf("reading elements: %q is empty or listed twice", e)
+		}
+		d.elements[e] = uint8(i + 1)
+	}
+	maps.Copy(d.names, names)
+	if len(custom) > 256-int(FirstCustom) {
+		return fmt.Errorf("reading custom events: %d names, at most %d have room", len(custom), 256-int(FirstCustom))
+	}
+	for i, c := range custom {
 		if _, known := d.names[c]; known || c == "" {
-			return nil, fmt.Errorf("reading custom events: %q is empty, listed twice or has a kind of its own", c)
+			return fmt.Errorf("reading custom events: %q is empty, listed twice or has a kind of its own", c)
 		}
 		d.names[c] = meaning{FirstCustom + Kind(i), PageUnknown}
 	}
-	return d, nil
+	return nil
 }
 
 func (d *Decoder) setDefaults() {

@@ -55,7 +55,7 @@ func TestDecodeAgreesWithModel(t *testing.T) {
 	t.Parallel()
 	d := newDecoder(t)
 	seen := map[Reason]int{}
-	for seed := range uint64(40_000) {
+	for seed := range uint64(30_000) {
 		g := gen{rand.New(rand.NewPCG(seed, 1)), 0}
 		g.wrong = []float64{0, 0.02, 0.3}[seed%3]
 		seen[agree(t, d, []byte(g.record()), genNow)]++

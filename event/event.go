@@ -18,6 +18,7 @@ package event
 //	KindCartAdd     price             quantity (>=1)
 //	KindCartRemove  price             quantity (>=1)
 //	KindCartView    cart value        items           (0,0: not stated)
+//	KindCheckout    cart value        items           (0,0: not stated)
 //	KindOrder       order value
 //	KindVideo*      position s
 type Event struct {
@@ -26,9 +27,9 @@ type Event struct {
 	Time       int64  // event time, corrected for client clock skew
 	Offset     int64  // Kafka offset
 	Partition  int32  // Kafka partition
-	ID         uint64 // hash of messageId
-	Page       uint64 // hash of the page's path (or of the product), 0 when not stated
-	Item       uint64 // hash of the product id, 0 when not stated
+	ID         uint64 // hash of messageId, of the whole record when that is not stated
+	Page       uint64 // hash of the page's path (or of the screen's name, or of the viewed product), 0 when not stated
+	Item       uint64 // hash of the product id (of the play's session_id for KindVideo*), 0 when not stated
 	X, Y, Z    float64
 	Append     int64 // time of the append to the log (record timestamp)
 	Ingest     int64 // append minus sentAt in ms; -1 when not known (recorded events)
@@ -161,7 +162,7 @@ var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", 
 type Flags uint8
 
 const (
-	// FlagHighTicket: the product is in one of Config.HighTicket's categories and at or above its price.
+	// FlagHighTicket: the product is in one of Config.HighTicketCategories and costs Config.HighTicketMinPrice or more.
 	FlagHighTicket Flags = 1 << iota
 	// FlagBot: the user agent names a crawler.
 	FlagBot

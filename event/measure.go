@@ -19,7 +19,7 @@ func (d *Decoder) measure(r *record, e *Event) error {
 	switch e.Kind {
 	case KindPing:
 		e.X, ok = r.measure(pSeconds)
-		if r.truth(pVisible) != 0 {
+		if r.truth(pVisible) {
 			e.Flags |= FlagVisible
 		}
 	case KindScroll:

@@ -86,6 +86,9 @@ type products struct {
 	bad          bool // not an array of objects with sensible prices and quantities
 }
 
+// scalar reports whether the value can be an identifier.
+func (v *value) scalar() bool { return v.typ == jx.String || v.typ == jx.Number }
+
 // record is a parsed record. vals[f] counts only where bit f of set is 1, so
 // that a new record starts by clearing one word.
 type record struct {
@@ -107,6 +110,14 @@ func (r *record) stated(f field) bool {
 	return r.set>>f&1 != 0 && r.vals[f].typ != jx.Null
 }
 
+// isObject reports whether a field that is stated is an object.
+func (r *record) isObject(f field) bool { return r.vals[f].typ == jx.Object }
+
+// productsOK reports whether properties.products was an array that adds up.
+func (r *record) productsOK() bool {
+	return r.vals[pProducts].typ == jx.Array && !r.products.bad
+}
+
 // number is the value of a number or of a string that spells one.
 func (r *record) number(f field) (float64, bool) {
 	if r.set>>f&1 == 0 || r.vals[f].typ != jx.Number && r.vals[f].typ != jx.String {
@@ -115,15 +126,9 @@ func (r *record) number(f field) (float64, bool) {
 	return parseNumber(r.vals[f].b)
 }
 
-// truth is 1 for true, 0 for false, and -1 for anything else.
-func (r *record) truth(f field) int {
-	if r.set>>f&1 == 0 || r.vals[f].typ != jx.Bool {
-		return -1
-	}
-	if r.vals[f].b[0] == 't' {
-		return 1
-	}
-	return 0
+// truth reports whether the field says true.
+func (r *record) truth(f field) bool {
+	return r.set>>f&1 != 0 && r.vals[f].typ == jx.Bool && r.vals[f].b[0] == 't'
 }
 
 // parser fills records. The JSON is read once, left to right, and strictly

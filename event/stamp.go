@@ -58,7 +58,3 @@ func (r *record) time(f field) (int64, bool) {
 	}
 	return 0, false
 }
-
-func (v *value) scalar() bool { return v.typ == jx.String || v.typ == jx.Number }
-
-func (r *record) isObject(f field) bool { return r.vals[f].typ == jx.Object }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sources/kafkaio"
+	"github.com/microseg/microseg/transforms"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// run starts the job, on Beam or in a plain loop; the returned function ends it.
+func (j *job) run(ctx context.Context, o benchOptions) (func() error, error) {
+	if !o.NoBeam {
+		return j.stop, j.start(ctx)
+	}
+	b, err := j.spec.Build()
+	if err != nil {
+		return nil, err
+	}
+	w, err := clickhouseio.Acquire(ctx, j.sink)
+	if err != nil {
+		return nil, err
+	}
+	loop, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	errs := make([]error, j.spec.Shards)
+	for shard := range j.spec.Shards {
+		wg.Go(func() { errs[shard] = j.plain(loop, shard, b, w) })
+	}
+	return func() error {
+		cancel()
+		wg.Wait()
+		return errors.Join(append(errs, clickhouseio.Release(j.sink, w))...)
+	}, nil
+}
+
+// plain is one shard of the job in a plain loop: the same decoder, stages and
+// writer, without Beam, its state or any hop. Vectors of persons of another
+// shard stay here: there is no second process to keep apart.
+func (j *job) plain(ctx context.Context, shard int, b *transforms.Built, w *clickhouseio.Writer) error {
+	decoder, err := transforms.NewBatchDecoder(&j.spec)
+	if err != nil {
+		return err
+	}
+	devices, err := transforms.NewDeviceStage(b, nil)
+	if err != nil {
+		return err
+	}
+	persons, ds, ps := transforms.NewPersonStage(b), transforms.NewDeviceState(b), transforms.NewPersonState(b)
+	var failed error
+	out := func(r rows.Batch) {
+		if err := w.Add(ctx, r); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	err = kafkaio.Loop(ctx, j.source, shard, func(raw *identity.RawBatch) error {
+		batch, err := decoder.Decode(raw)
+		if err != nil {
+			return err
+		}
+		_, err = devices.Apply(ctx, ds, shard, batch, func(_ int, v []byte) {
+			if _, perr := persons.Apply(ps, shard, v, func(int, []byte) {}, out); perr != nil && failed == nil {
+				failed = perr
+			}
+		}, out)
+		return errors.Join(err, failed)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// cpuSeconds is the CPU time of this process, user and system.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// peakRSS is the process's largest resident set in MB.
+func peakRSS() float64 {
+	b, _ := os.ReadFile("/proc/self/status") // 0 where there is no /proc
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/sources/replay"
+	"github.com/microseg/microseg/testing/convert"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/testing/simulate"
+	"github.com/spf13/cobra"
+)
+
+const dataDir = ".microseg"
+
+// demoOptions are the flags of demo.
+type demoOptions struct {
+	input  string
+	json   bool
+	resume bool
+	sort   bool
+	seed   uint64
+	visits int
+	dir    string
+}
+
+func demoCommand(cfg *string) *cobra.Command {
+	var o demoOptions
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Replay a recorded shop through the whole job and print the report",
+		Long: `demo starts the embedded log, ClickHouse and the pipeline, replays the REES46
+sample (a real shop, 2019-10-01) and then an hour of simulated visitors, waits
+until everything is recorded, and prints a report read back from ClickHouse.
+With --input it replays your own Segment-spec JSONL (.jsonl, .gz, .zst) instead.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), *cfg, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.input, "input", "", "replay this Segment-spec JSONL file instead of the sample")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON on standard output")
+	f.BoolVar(&o.resume, "resume", false, "add to the last demo's topic and site instead of starting clean")
+	f.BoolVar(&o.sort, "sort", false, "sort the input by event time first")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of the simulated visitors")
+	f.IntVar(&o.visits, "visitors", 900, "simulated visitors after the sample; 0 for none")
+	f.StringVar(&o.dir, "dir", dataDir, "folder for the log's and ClickHouse's data")
+	return c
+}
+
+func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
+	cfg, err := config.Load(cfgPath)
+	if err != nil {
+		return err
+	}
+	st, err := startStack(ctx, o.dir, 0, !o.resume, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	site, topic, err := demoSite(o)
+	if err != nil {
+		return err
+	}
+	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), topic, 8); err != nil {
+		return err
+	}
+	j, err := newJob(ctx, cfg, st.log.Brokers(), topic, site, st.ch.DSN())
+	if err != nil {
+		return err
+	}
+	if err := j.start(ctx); err != nil {
+		return err
+	}
+	if err := st.writeAddresses(st.addresses(site, topic)); err != nil {
+		return err
+	}
+	ends, err := replayDemo(ctx, st.log.Brokers(), topic, o)
+	if err != nil {
+		return err
+	}
+	return demoReport(ctx, j, ends, o)
+}
+
+func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions) error {
+	conn, err := clickhouseio.Dial(j.sink.DSN)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	t := time.Now()
+	if err := j.drained(ctx, conn, ends); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "drained and recorded (%.1f s)\n", time.Since(t).Seconds())
+	if err := j.stop(); err != nil {
+		return err
+	}
+	r, err := query.Report(ctx, conn, j.site, thresholds(j.cfg))
+	if err != nil {
+		return err
+	}
+	return printReport(os.Stdout, r, o.json)
+}
+
+func printReport(w io.Writer, r *query.ReportData, asJSON bool) error {
+	if !asJSON {
+		return query.WriteText(w, r)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// demoSite names the run: each has its own topic and site, so that an old
+// replay never meets other traffic. --resume goes on with the last one's.
+func demoSite(o demoOptions) (site, topic string, err error) {
+	last := o.dir + "/last-demo"
+	if o.resume {
+		b, err := os.ReadFile(last)
+		if err != nil {
+			return "", "", fmt.Errorf("resuming: there is no earlier demo in %s: run without --resume first", o.dir)
+		}
+		return string(b), "events-" + string(b), nil
+	}
+	site = "demo-" + time.Now().UTC().Format("20060102-150405")
+	if err := os.WriteFile(last, []byte(site), 0o644); err != nil {
+		return "", "", fmt.Errorf("noting the demo's site: %w", err)
+	}
+	return site, "events-" + site, nil
+}
+
+// replayDemo sends the input, or the sample and then simulated visitors, and
+// returns the log's end offsets.
+func replayDemo(ctx context.Context, brokers []string, topic string, o demoOptions) (map[int32]int64, error) {
+	if o.input != "" {
+		fmt.Fprintf(os.Stderr, "replaying %s\n", o.input)
+		r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Path: o.input, Sort: o.sort, Progress: os.Stderr})
+		return r.Ends, err
+	}
+	sample, err := convert.Open("rees46")
+	if err != nil {
+		return nil, err
+	}
+	defer sample.Close()
+	fmt.Fprintln(os.Stderr, "replaying the REES46 sample (real events of 2019-10-01; source: REES46 Marketing Platform)")
+	r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Reader: sample, Progress: os.Stderr})
+	if err != nil || o.visits == 0 {
+		return r.Ends, err
+	}
+	fmt.Fprintf(os.Stderr, "replaying %d simulated visitors (seed %d; simulated, not real)\n", o.visits, o.seed)
+	pr, pw := io.Pipe()
+	go func() {
+		pw.CloseWithError(simulate.Run(simulate.Options{Seed: o.seed, Start: sampleEnd, Duration: time.Hour, Visitors: o.visits}, func(line []byte) error {
+			_, err := pw.Write(append(line, '\n'))
+			return err
+		}))
+	}()
+	r, err = replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Reader: pr, Progress: os.Stderr})
+	return r.Ends, err
+}
+
+// sampleEnd is after the REES46 sample's last event.
+var sampleEnd = time.Date(2019, 10, 1, 2, 51, 0, 0, time.UTC)

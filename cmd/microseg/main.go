@@ -1,0 +1,55 @@
+// Command microseg is the whole product in one binary: the job, its embedded
+// defaults, and the tools around them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	clickhouse.HandleChild()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root().ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "microseg:", err)
+		os.Exit(1)
+	}
+}
+
+// exitCode ends the program with a code after its output was printed.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+func root() *cobra.Command {
+	var cfg string
+	c := &cobra.Command{
+		Use:   "microseg",
+		Short: "Real-time behavioural micro-segmentation: clickstream in, every visitor's current segment out",
+		Long: `microseg reads Segment-spec events from a Kafka topic, keeps every visitor's
+current micro-segment in a Beam pipeline, and records segments, membership
+events, sessions, audience and latency in ClickHouse.
+
+Try "microseg demo": it brings its own log, runner and ClickHouse.`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
+	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), pipelineCommand(&cfg), replayCommand(), checkCommand(&cfg),
+		reportCommand(), healthCommand(&cfg), benchCommand(&cfg), clickhouseCommand())
+	return c
+}

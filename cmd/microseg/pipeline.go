@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sources/replay"
+	"github.com/spf13/cobra"
+)
+
+func pipelineCommand(cfg *string) *cobra.Command {
+	var brokers, dsn, topic, site, runner string
+	c := &cobra.Command{
+		Use:   "pipeline",
+		Short: "Run the job alone against a given log and ClickHouse",
+		Long: `pipeline submits the job to a Beam runner. With --runner prism (the default) it
+runs in this process until Ctrl-C; with --runner universal it goes to the job
+service at --endpoint. Beam's own flags (--endpoint, --environment_type,
+--job_name, --parallelism, ...) are accepted.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(*cfg)
+			if err != nil {
+				return err
+			}
+			if brokers == "" || dsn == "" {
+				return errors.New("the job needs --brokers and --dsn; `microseg up` brings its own")
+			}
+			if site == "" {
+				site = conf.Site
+			}
+			j, err := newJob(c.Context(), conf, split(brokers), topic, site, dsn)
+			if err != nil {
+				return err
+			}
+			if runner != "prism" {
+				return j.submit(c.Context(), runner)
+			}
+			if err := j.start(c.Context()); err != nil {
+				return err
+			}
+			return j.serve(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&brokers, "brokers", "", "brokers of the log, host:port[,host:port]")
+	f.StringVar(&dsn, "dsn", "", "ClickHouse, clickhouse://user:password@host:9000/database")
+	f.StringVar(&topic, "topic", "events", "topic to read")
+	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
+	f.StringVar(&runner, "runner", "prism", "Beam runner: prism, universal")
+	beamFlags := flag.NewFlagSet("beam", flag.ContinueOnError)
+	flag.CommandLine.VisitAll(func(g *flag.Flag) {
+		if f.Lookup(g.Name) == nil && c.PersistentFlags().Lookup(g.Name) == nil {
+			beamFlags.Var(g.Value, g.Name, g.Usage)
+		}
+	})
+	f.AddGoFlagSet(beamFlags)
+	return c
+}
+
+// submit sends the job to another runner and waits as Beam's flags say. Rows
+// are flushed at the end of each bundle: the runner's checkpoints count on it.
+func (j *job) submit(ctx context.Context, runner string) error {
+	beam.Init()
+	p, s := beam.NewPipelineWithRoot()
+	out, err := pipelines.Live(s, j.spec, j.source)
+	if err != nil {
+		return err
+	}
+	j.sink.Linger = 0
+	clickhouseio.Write(s, j.sink, out)
+	if _, err := beam.Run(ctx, runner, p); err != nil {
+		return fmt.Errorf("running the job on %s: %w", runner, err)
+	}
+	return nil
+}
+
+func replayCommand() *cobra.Command {
+	var brokers, topic string
+	var o replay.Options
+	var full bool
+	c := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Send recorded Segment-spec events to the log (.jsonl, .gz, .zst, - for standard input)",
+		Long: `replay sends each line of FILE as one record, keyed by anonymousId, and keeps the
+recorded event times. Without --brokers it uses the stack that "microseg up" runs.`,
+		Example: "  microseg replay events.jsonl.gz --speed 60\n  microseg replay events.jsonl --rate 1000\n  microseg replay events.jsonl --sort --max",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if full && (o.Rate > 0 || o.Speed > 0) || o.Rate > 0 && o.Speed > 0 {
+				return errors.New("choose one of --rate, --speed and --max")
+			}
+			o.Path, o.Topic, o.Brokers, o.Progress = args[0], topic, split(brokers), os.Stderr
+			if brokers == "" {
+				a, err := runningStack(dataDir)
+				if err != nil {
+					return err
+				}
+				o.Brokers = []string{a.Kafka}
+				if topic == "" {
+					o.Topic = a.Topic
+				}
+			}
+			if o.Topic == "" {
+				o.Topic = "events"
+			}
+			r, err := replay.Run(c.Context(), o)
+			if err == nil {
+				fmt.Fprintf(os.Stderr, "%d events sent to %s\n", r.Records, o.Topic)
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&brokers, "brokers", "", "brokers of the log (default: the running stack's)")
+	f.StringVar(&topic, "topic", "", "topic (default: the running stack's, else events)")
+	f.Float64Var(&o.Rate, "rate", 0, "events per second")
+	f.Float64Var(&o.Speed, "speed", 0, "multiple of the recorded pace, e.g. 60")
+	f.BoolVar(&full, "max", false, "as fast as the log takes them (the default)")
+	f.BoolVar(&o.Sort, "sort", false, "order the events by their time first")
+	return c
+}
+
+func checkCommand(cfg *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a configuration: keys, types, conditions, segments nobody can reach",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			path := *cfg
+			if len(args) == 1 {
+				path = args[0]
+			}
+			conf, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			problems := conf.Check()
+			for _, p := range problems {
+				fmt.Println(p.Error())
+			}
+			if len(problems) > 0 {
+				return exitCode(1)
+			}
+			name := path
+			if name == "" {
+				name = "the shipped configuration"
+			}
+			fmt.Printf("%s is fine\n", filepath.Clean(name))
+			return nil
+		},
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"fmt"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/spf13/cobra"
+)
+
+// place says which site of which ClickHouse to read.
+type place struct{ dsn, site string }
+
+func (p *place) flags(c *cobra.Command) {
+	c.Flags().StringVar(&p.dsn, "dsn", os.Getenv(clickhouse.DSNEnv), "ClickHouse (default: the running stack's)")
+	c.Flags().StringVar(&p.site, "site", "", "site id (default: the running stack's)")
+}
+
+// open connects; without a DSN it finds the stack that runs here.
+func (p *place) open() (driver.Conn, error) {
+	if p.dsn == "" || p.site == "" {
+		a, err := runningStack(dataDir)
+		if err != nil && p.dsn == "" {
+			return nil, err
+		}
+		if p.dsn == "" {
+			p.dsn = a.DSN
+		}
+		if p.site == "" {
+			p.site = a.Site
+		}
+	}
+	if p.site == "" {
+		return nil, errors.New("which site? give --site")
+	}
+	return clickhouseio.Dial(p.dsn)
+}
+
+func reportCommand() *cobra.Command {
+	var p place
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "report",
+		Short: "Print the report of a site, read back from ClickHouse",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conn, err := p.open()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			r, err := query.Report(c.Context(), conn, p.site, thresholds(config.Default()))
+			if err != nil {
+				return err
+			}
+			return printReport(os.Stdout, r, asJSON)
+		},
+	}
+	p.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func healthCommand(cfg *string) *cobra.Command {
+	var p place
+	c := &cobra.Command{
+		Use:   "health",
+		Short: "Print the health of a site as JSON; exit code 1 when a check fails",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(*cfg)
+			if err != nil {
+				return err
+			}
+			conn, err := p.open()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			h, err := query.Health(c.Context(), conn, p.site, thresholds(conf))
+			if err != nil {
+				return err
+			}
+			e := json.NewEncoder(os.Stdout)
+			e.SetIndent("", "  ")
+			if err := e.Encode(h); err != nil {
+				return err
+			}
+			if !h.OK {
+				return exitCode(1)
+			}
+			return nil
+		},
+	}
+	p.flags(c)
+	return c
+}
+
+// watchHealth runs the health checks every interval, logs what fails, and
+// records an alert when a check starts or stops failing.
+func (j *job) watchHealth(ctx context.Context, every time.Duration) {
+	conn, err := clickhouseio.Dial(j.sink.DSN)
+	if err != nil {
+		slog.Error("watching the job's health", "err", err)
+		return
+	}
+	defer conn.Close()
+	failing := map[string]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+		h, err := query.Health(ctx, conn, j.site, thresholds(j.cfg))
+		if err != nil {
+			slog.Warn("checking the job's health", "err", err)
+			continue
+		}
+		b := rows.NewAlertBuilder()
+		for i := range h.Checks {
+			c := &h.Checks[i]
+			// The signal weight is event time's: the audience stage raises that alert.
+			if c.OK == !failing[c.Kind] || c.Kind == rows.AlertSignalWeight {
+				continue
+			}
+			failing[c.Kind] = !c.OK
+			b.Append(alertOf(j.site, c, time.Now()))
+			slog.Warn("health", "check", c.Kind, "ok", c.OK, "message", c.Message)
+		}
+		if err := j.record(ctx, b); err != nil {
+			slog.Warn("recording alerts", "err", err)
+		}
+	}
+}
+
+func alertOf(site string, c *query.Check, now time.Time) *rows.Alert {
+	a := &rows.Alert{Site: site, Kind: c.Kind, At: now.UnixMilli(), State: rows.Raised, Threshold: c.Threshold, Message: c.Message, Version: uint64(now.UnixMilli())}
+	if c.OK {
+		a.State = rows.Cleared
+	}
+	if c.Value != nil {
+		a.Value = *c.Value
+	}
+	return a
+}
+
+func (j *job) record(ctx context.Context, b *rows.Builder[rows.Alert]) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	w, err := clickhouseio.Acquire(ctx, j.sink)
+	if err != nil {
+		return err
+	}
+	batch, err := b.Batch(0)
+	if err == nil {
+		err = w.Add(ctx, batch)
+	}
+	return errors.Join(err, clickhouseio.Release(j.sink, w))
+}
+
+func clickhouseCommand() *cobra.Command {
+	var dir string
+	var tcp, http int
+	c := &cobra.Command{
+		Use:   "clickhouse",
+		Short: "Run the embedded ClickHouse alone until Ctrl-C",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := clickhouse.Start(c.Context(), clickhouse.Options{Dir: dir, TCPPort: tcp, HTTPPort: http})
+			if err != nil {
+				return err
+			}
+			fmt.Printf("native %s\nhttp   %s\ndsn    %s\n", s.Addr(), s.HTTPAddr(), s.DSN())
+			stop := make(chan os.Signal, 1)
+			signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+			select {
+			case <-stop:
+			case <-s.Exited():
+				return fmt.Errorf("ClickHouse ended by itself; its log is %s", s.Log())
+			}
+			return s.Stop()
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", filepath.Join(dataDir, "clickhouse"), "data folder")
+	c.Flags().IntVar(&tcp, "tcp-port", 0, "native port; 0: a free one")
+	c.Flags().IntVar(&http, "http-port", 0, "HTTP port; 0: a free one")
+	return c
+}
+
+// thresholds are the configuration's.
+func thresholds(c *config.Config) query.Thresholds {
+	h := &c.Health
+	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+)
+
+// stack is the embedded log and the embedded (or given) ClickHouse.
+type stack struct {
+	log *kafkalog.Log
+	ch  *clickhouse.Server
+	dir string
+}
+
+// addresses is what .microseg/addresses.json holds while a stack runs.
+type addresses struct {
+	Kafka            string `json:"kafka"`
+	ClickHouseNative string `json:"clickhouse_native"`
+	ClickHouseHTTP   string `json:"clickhouse_http"`
+	HTTP             string `json:"http"`
+	Site             string `json:"site"`
+	Topic            string `json:"topic"`
+	DSN              string `json:"clickhouse_dsn"`
+}
+
+// startStack starts both in dir. A clean stack forgets the data of earlier ones.
+func startStack(ctx context.Context, dir string, kafkaPort int, clean bool, msg io.Writer) (*stack, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the data folder: %w", err)
+	}
+	if clean {
+		if err := os.RemoveAll(filepath.Join(dir, "log")); err != nil {
+			return nil, fmt.Errorf("clearing the embedded log: %w", err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	s := &stack{dir: dir}
+	t := time.Now()
+	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: kafkaPort}); err != nil {
+		return nil, fmt.Errorf("starting the embedded log: %w", err)
+	}
+	if s.ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
+		s.log.Close()
+		return nil, fmt.Errorf("starting ClickHouse: %w", err)
+	}
+	fmt.Fprintf(msg, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
+	return s, nil
+}
+
+func (s *stack) close() error {
+	s.log.Close()
+	err := s.ch.Stop()
+	if rerr := os.Remove(filepath.Join(s.dir, "addresses.json")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) && err == nil {
+		err = rerr
+	}
+	return err
+}
+
+func (s *stack) addresses(site, topic string) addresses {
+	return addresses{Kafka: s.log.Brokers()[0], ClickHouseNative: s.ch.Addr(), ClickHouseHTTP: s.ch.HTTPAddr(), Site: site, Topic: topic, DSN: s.ch.DSN()}
+}
+
+func (s *stack) writeAddresses(a addresses) error {
+	b, err := json.MarshalIndent(a, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.dir, "addresses.json"), append(b, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the addresses: %w", err)
+	}
+	return nil
+}
+
+// runningStack reads the addresses of a stack that another process keeps up.
+func runningStack(dir string) (addresses, error) {
+	var a addresses
+	b, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &a)
+	}
+	if err != nil {
+		return a, fmt.Errorf("finding a running stack in %s (start one with `./run.sh up`, or give --brokers and --dsn): %w", dir, err)
+	}
+	return a, nil
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// mark says where a value stands.
+type mark struct {
+	file         string
+	line, column int
+	text         string // of a scalar
+	scalar       bool
+}
+
+// locate parses data and notes where each value stands, by path. Anchors,
+// aliases and tags are refused: nine lines of aliases can stand for a billion.
+func locate(data []byte, name string) (marks map[string]mark, empty bool, err error) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, false, problemOf(err, name)
+	}
+	var body ast.Node
+	for _, d := range file.Docs {
+		switch {
+		case d.Body == nil || d.Body.Type() == ast.NullType || d.Body.Type() == ast.CommentType:
+		case body != nil:
+			return nil, false, Problems{at(d.Body, name, "a second document; keep one to a file")}
+		default:
+			body = d.Body
+		}
+	}
+	if body == nil {
+		return nil, true, nil
+	}
+	l := locator{file: name, marks: map[string]mark{}}
+	if body.Type() != ast.MappingType && body.Type() != ast.MappingValueType {
+		return nil, false, Problems{at(body, name, "a configuration is a mapping; start with \"site: <name>\"")}
+	}
+	l.walk("", body)
+	if len(l.problems) > 0 {
+		return nil, false, l.problems
+	}
+	return l.marks, false, nil
+}
+
+func at(n ast.Node, name, message string) Problem {
+	p := place(n)
+	return Problem{File: name, Line: p.Line, Column: p.Column, Message: message}
+}
+
+func place(n ast.Node) token.Position {
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return *t.Position
+	}
+	return token.Position{Line: 1, Column: 1}
+}
+
+type locator struct {
+	file     string
+	marks    map[string]mark
+	problems Problems
+}
+
+func (l *locator) walk(path string, n ast.Node) {
+	if n == nil {
+		return
+	}
+	p := place(n)
+	m := mark{file: l.file, line: p.Line, column: p.Column}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			l.pair(path, v)
+		}
+		if len(n.Values) > 0 && !n.IsFlowStyle { // its own token is the first colon
+			p = place(n.Values[0].Key)
+			m.line, m.column = p.Line, p.Column
+		}
+	case *ast.MappingValueNode:
+		l.pair(path, n)
+		p = place(n.Key)
+		m.line, m.column = p.Line, p.Column
+	case *ast.SequenceNode:
+		for i, v := range n.Values {
+			l.walk(fmt.Sprintf("%s[%d]", path, i), v)
+		}
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		l.problems = append(l.problems, at(n, l.file, "anchors, aliases and tags are not supported; write the value out"))
+	case *ast.LiteralNode:
+		if n.Value != nil {
+			m.text, m.scalar = n.Value.Value, true
+		}
+	case *ast.StringNode:
+		m.text, m.scalar = n.Value, true
+	}
+	l.marks[path] = m
+}
+
+func (l *locator) pair(path string, v *ast.MappingValueNode) {
+	k, ok := v.Key.(ast.Node)
+	if _, merge := v.Key.(*ast.MergeKeyNode); merge || !ok {
+		l.problems = append(l.problems, at(v, l.file, "merge keys are not supported; write the values out"))
+		return
+	}
+	key := k.String()
+	if t := k.GetToken(); t != nil {
+		key = t.Value
+	}
+	if path != "" {
+		key = path + "." + key
+	}
+	l.walk(key, v.Value)
+}
+
+// forget takes over the marks of a newer file. What stood within a list that
+// the newer file states anew is gone.
+func (c *Config) forget(newer map[string]mark) {
+	old := c.marks
+	c.marks = maps.Clone(newer)
+	for path, m := range old {
+		list, _, within := strings.Cut(path, "[")
+		if _, stated := newer[list]; within && stated {
+			continue
+		}
+		if _, stated := newer[path]; !stated {
+			c.marks[path] = m
+		}
+	}
+}
+
+// checkDurations looks at durations before the YAML library does: its errors
+// about them say neither line nor column.
+func checkDurations(marks map[string]mark) (out Problems) {
+	for _, path := range durations(reflect.TypeFor[Config](), "") {
+		m, ok := marks[path]
+		if !ok {
+			continue
+		}
+		if _, err := time.ParseDuration(m.text); err != nil || !m.scalar {
+			out = append(out, Problem{File: m.file, Line: m.line, Column: m.column, Path: path,
+				Message: "this is not a duration; write a number with its unit, like 400ms, 30s, 10m or 2h"})
+		}
+	}
+	slices.SortFunc(out, func(a, b Problem) int { return a.Line - b.Line })
+	return out
+}
+
+// durations lists the paths of the durations of a struct.
+func durations(t reflect.Type, path string) (out []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := path + f.Tag.Get("yaml")
+		switch {
+		case f.Type == reflect.TypeFor[time.Duration]():
+			out = append(out, name)
+		case f.Type.Kind() == reflect.Struct:
+			out = append(out, durations(f.Type, name+".")...)
+		}
+	}
+	return out
+}

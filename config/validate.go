@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/microseg/microseg/event"
+)
+
+// bound is one row of the table of limits. A value that is not a number fails
+// every comparison, so it is out of bounds too.
+type bound struct {
+	path   string
+	ok     bool
+	advice string
+}
+
+const year = 365 * 24 * time.Hour
+
+func span(path string, v, lo, hi time.Duration) bound {
+	return bound{path, v >= lo && v <= hi, fmt.Sprintf("%s is out of bounds; choose from %s to %s", v, lo, hi)}
+}
+
+func share(path string, v float64) bound {
+	return bound{path, v >= 0 && v <= 1, fmt.Sprintf("%v is not a share; choose from 0 to 1", v)}
+}
+
+func count(path string, v, lo, hi int) bound {
+	return bound{path, v >= lo && v <= hi, fmt.Sprintf("%d is out of bounds; choose from %d to %d", v, lo, hi)}
+}
+
+// bounds is the table of limits of single values.
+func (c *Config) bounds() []bound {
+	a, src, h := c.Audience, c.Source, c.Health
+	return []bound{
+		{"site", c.Site != "" && len(c.Site) <= 64, "name the site in 1 to 64 bytes"},
+		span("half_lives.live", c.HalfLives.Live, time.Second, year),
+		span("half_lives.long", c.HalfLives.Long, time.Second, year),
+		{"half_lives.long", c.HalfLives.Long > c.HalfLives.Live, "the signal weight compares the two sums; make long longer than live"},
+		{"intent.kappa", c.Intent.Kappa >= 1e-6 && c.Intent.Kappa <= 1e9, "choose from 1e-6 to 1e9: the live sum at which intent is 0.5"},
+		span("session.gap", c.Session.Gap, time.Second, 24*time.Hour),
+		span("session.dwell_cap", c.Session.DwellCap, time.Second, 24*time.Hour),
+		{"session.dwell_cap", c.Session.DwellCap <= c.Session.Gap, "a longer pause ends the session; make dwell_cap at most session.gap"},
+		span("allowed_lateness", c.Lateness, 0, 7*24*time.Hour),
+		span("future_tolerance", c.Future, time.Millisecond, 7*24*time.Hour),
+		count("max_event_bytes", c.MaxBytes, 256, 1<<24),
+		span("refresh_interval", c.Refresh, time.Second, 24*time.Hour),
+		span("retention", c.Retention, time.Minute, 10*year),
+		{"retention", c.Retention > c.Session.Gap+c.Lateness, "a visitor would be forgotten with a session open; make it longer than session.gap + allowed_lateness"},
+		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
+		share("audience.activate", a.Activate),
+		share("audience.hysteresis", a.Hysteresis),
+		{"audience.hysteresis", a.Hysteresis <= a.Activate, "no share is below 0; make hysteresis at most audience.activate"},
+		count("audience.min_sample", a.MinSample, 0, 1<<30),
+		share("audience.stale_share", a.StaleShare),
+		{"high_ticket.min_price", c.HighTicket.MinPrice >= 0 && c.HighTicket.MinPrice <= 1e12, "choose a price from 0 to 1e12"},
+		count("source.shards", src.Shards, 0, 1024),
+		span("source.linger", src.Linger, 0, time.Minute),
+		count("source.max_batch", src.MaxBatch, 1, 1<<20),
+		count("source.max_in_flight", src.MaxInFlight, 1, 1024),
+		{"source.buffer_bytes", src.BufferBytes >= c.MaxBytes && src.BufferBytes <= 1<<34, "choose from max_event_bytes to 16 GiB: one event must fit"},
+		span("source.heartbeat", src.Heartbeat, 10*time.Millisecond, time.Hour),
+		span("source.idle_after", src.IdleAfter, 10*time.Millisecond, time.Hour),
+		span("source.state_interval", src.StateInterval, 0, time.Hour),
+		span("sink.linger", c.Sink.Linger, 0, 10*time.Minute),
+		count("sink.max_rows", c.Sink.MaxRows, 1, 1<<24),
+		{"sink.max_pending_bytes", c.Sink.MaxPending >= 1<<20 && c.Sink.MaxPending <= 1<<36, "choose from 1048576 (1 MiB) to 68719476736 (64 GiB)"},
+		span("health.refresh_latency", h.RefreshLatency, time.Millisecond, time.Hour),
+		share("health.signal_weight", h.SignalWeight),
+		span("health.watermark_lag", h.WatermarkLag, time.Millisecond, 30*24*time.Hour),
+		span("health.sink_lag", h.SinkLag, time.Millisecond, 30*24*time.Hour),
+		share("health.dead_letter_share", h.DeadShare),
+	}
+}
+
+// Validate reports every value that is out of bounds, as Problems that say
+// what to do; nil if there is none. It does not compile conditions: see Check.
+func (c *Config) Validate() error {
+	var out Problems
+	for _, b := range c.bounds() {
+		if !b.ok {
+			out = append(out, c.problem(b.path, "%s", b.advice))
+		}
+	}
+	out = append(out, c.validatePages()...)
+	out = append(out, c.validateElements()...)
+	_, p := c.rules()
+	out = append(out, p...)
+	if len(c.Signals) == 0 {
+		out = append(out, c.problem("signals", "without signals intent is always 0; give one event a weight"))
+	}
+	seen := 0
+	out = append(out, c.validateSegments("segments", c.Segments, 1, &seen)...)
+	if len(out) > 0 {
+		return out
+	}
+	return nil
+}
+
+func (c *Config) validatePages() (out Problems) {
+	for i, p := range c.Pages {
+		path := fmt.Sprintf("pages[%d]", i)
+		t, ok := pageType(p.Type)
+		if !ok || t == event.PageUnknown {
+			out = append(out, c.problem(path+".type", "%q is not a page type; %s", p.Type, knownPages(1)))
+			continue
+		}
+		rule := event.PageRule{Type: t, Path: p.Path, Name: p.Name}
+		if _, err := event.NewDecoder(event.Config{Pages: []event.PageRule{rule}}); err != nil {
+			out = append(out, c.problem(path, "%v; set a path glob like \"/product/**\" or a page name", err))
+		}
+	}
+	return out
+}
+
+var elementName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,63}$`)
+
+// notCEL are words that CEL keeps for itself: hover.in would not parse.
+var notCEL = []string{"in", "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import",
+	"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
+
+func (c *Config) validateElements() (out Problems) {
+	if len(c.Elements) > 255 {
+		out = append(out, c.problem("elements", "%d names; at most 255 can be told apart, keep those that conditions use", len(c.Elements)))
+	}
+	for i, e := range c.Elements {
+		path := fmt.Sprintf("elements[%d]", i)
+		switch {
+		case !elementName.MatchString(e) || slices.Contains(notCEL, e):
+			out = append(out, c.problem(path, "%q cannot follow \"hover.\" in a condition; use lower-case letters, digits and _", e))
+		case slices.Contains(c.Elements[:i], e):
+			out = append(out, c.problem(path, "%q is listed twice; remove one", e))
+		}
+	}
+	return out
+}
+
+// Limits on the tree: its paths are stored with every visitor.
+const (
+	maxDepth    = 8
+	maxSegments = 1000
+)
+
+var segmentName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,63}$`)
+
+func (c *Config) validateSegments(path string, list []Segment, depth int, seen *int) (out Problems) {
+	names := map[string]bool{}
+	for i, s := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case !segmentName.MatchString(s.Name):
+			out = append(out, c.problem(at+".name", "%q cannot be part of a path; use 1 to 64 lower-case letters, digits, _ and -", s.Name))
+		case names[s.Name]:
+			out = append(out, c.problem(at+".name", "a sibling is called %q too; rename one", s.Name))
+		}
+		names[s.Name] = true
+		if s.When == "" {
+			out = append(out, c.problem(at+".when", "a segment needs a condition, such as intent > 0.5"))
+		}
+		if m := s.MinAudience; m != nil && !(*m >= 0 && *m <= 1) {
+			out = append(out, c.problem(at+".min_audience", "%v is not a share; choose from 0 (always active) to 1", *m))
+		}
+		if *seen++; *seen == maxSegments+1 {
+			out = append(out, c.problem(at, "more than %d segments; merge some", maxSegments))
+		}
+		if depth == maxDepth && len(s.Children) > 0 {
+			out = append(out, c.problem(at+".children", "more than %d levels; flatten the tree", maxDepth))
+			continue
+		}
+		out = append(out, c.validateSegments(at+".children", s.Children, depth+1, seen)...)
+	}
+	return out
+}

@@ -1,0 +1,132 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Thresholds of the health checks.
+type Thresholds struct {
+	Refresh      time.Duration // average log → decided, above: alert
+	SignalWeight float64       // of the site, below: alert
+	WatermarkLag time.Duration // above: alert
+	SinkLag      time.Duration // above: alert
+	DeadShare    float64       // dead letters / records read, above: alert
+}
+
+// DefaultThresholds are the brief's where it has any.
+var DefaultThresholds = Thresholds{Refresh: 400 * time.Millisecond, SignalWeight: 0.3,
+	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05}
+
+// ErrNoData is returned for a site of which nothing is recorded.
+var ErrNoData = errors.New("nothing is recorded")
+
+// Verdict is the result of all checks.
+type Verdict struct {
+	OK     bool    `json:"ok"`
+	Alerts []Alert `json:"alerts"` // failed checks first, then what the job has raised
+}
+
+// Alert is a failed check, or an alert that the job raised and has not cleared.
+type Alert struct {
+	Kind      string     `json:"kind"`
+	Subject   string     `json:"subject,omitempty"` // e.g. the segment; empty: the site
+	Value     float64    `json:"value"`
+	Threshold float64    `json:"threshold"`
+	Message   string     `json:"message"`
+	At        *time.Time `json:"at,omitempty"` // when it was raised; nil: found just now
+}
+
+// HealthData is the verdict with every check's figures.
+type HealthData struct {
+	Site string `json:"site"`
+	Verdict
+	Checks []Check `json:"checks"`
+}
+
+// Check is one figure held against its threshold.
+type Check struct {
+	Kind      string   `json:"kind"`  // as alerts.kind
+	OK        bool     `json:"ok"`    // also where there is nothing to measure
+	Value     *float64 `json:"value"` // nil: nothing to measure
+	Threshold float64  `json:"threshold"`
+	Unit      string   `json:"unit"`
+	Message   string   `json:"message"`
+}
+
+// Health checks a site. The lags and latencies are of the last five minutes of
+// wall clock that have any: a job that stands still does not look healthier or
+// worse for it. A segment flagged as stale is listed, but does not make the
+// site unhealthy. The error is ErrNoData for a site that was never recorded.
+func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*HealthData, error) {
+	var watermark float64
+	var dead, refresh, sink, weight *float64
+	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
+		Scan(&watermark, &dead, &refresh, &sink, &weight)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("checking the health of site %q: %w; `microseg report --list` names the sites that are", site, ErrNoData)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checking the health of site %q: %w", site, err)
+	}
+	h := &HealthData{Site: site, Verdict: Verdict{OK: true, Alerts: []Alert{}}, Checks: []Check{
+		above("refresh_latency", refresh, float64(th.Refresh)/1e6, "ms", "the average refresh latency (log to decided, last 5 minutes with data)"),
+		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
+		above("watermark_lag", &watermark, th.WatermarkLag.Seconds(), "s", "the oldest watermark's lag behind the newest event"),
+		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 5 minutes with data)"),
+		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters"),
+	}}
+	failed := map[string]bool{}
+	for _, c := range h.Checks {
+		if !c.OK {
+			h.OK, failed[c.Kind] = false, true
+			h.Alerts = append(h.Alerts, Alert{Kind: c.Kind, Value: *c.Value, Threshold: c.Threshold, Message: c.Message})
+		}
+	}
+	err = h.readRaised(ctx, conn, failed)
+	return h, err
+}
+
+// readRaised adds the job's raised alerts, but for what a check has just found.
+func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed map[string]bool) error {
+	err := each(ctx, conn, "SELECT kind, subject, value, threshold, message, at FROM alerts_now WHERE site = ? ORDER BY at, kind, subject", h.Site,
+		func(rows driver.Rows) error {
+			a := Alert{At: new(time.Time)}
+			err := rows.Scan(&a.Kind, &a.Subject, &a.Value, &a.Threshold, &a.Message, a.At)
+			if !failed[a.Kind] || a.Subject != "" {
+				h.Alerts = append(h.Alerts, a)
+			}
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("reading the alerts of site %q: %w", h.Site, err)
+	}
+	return nil
+}
+
+func above(kind string, v *float64, limit float64, unit, what string) Check {
+	return check(kind, v, limit, unit, what, v == nil || *v <= limit, "at most")
+}
+
+func below(kind string, v *float64, limit float64, unit, what string) Check {
+	return check(kind, v, limit, unit, what, v == nil || *v >= limit, "at least")
+}
+
+func check(kind string, v *float64, limit float64, unit, what string, ok bool, bound string) Check {
+	c := Check{Kind: kind, OK: ok, Value: v, Threshold: limit, Unit: unit}
+	suffix := " " + unit
+	if unit == "1" {
+		suffix = ""
+	}
+	if v == nil {
+		c.Message = what + " is undefined: nothing to measure yet"
+	} else {
+		c.Message = fmt.Sprintf("%s is %.4g%s, %s %.4g%s is healthy", what, *v, suffix, bound, limit, suffix)
+	}
+	return c
+}

@@ -1,0 +1,83 @@
+// Package kafkalog runs an embedded log that speaks the Kafka protocol and
+// keeps its records in a folder: kfake in this process.
+package kafkalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options say where the log keeps its records and where it listens.
+type Options struct {
+	Dir        string   // survives restarts; empty: records live in memory
+	Port       int      // on the loopback interface; 0: any free one
+	Partitions int32    // of topics that do not say; 0: 4
+	SyncWrites bool     // fsync each batch, so that an acknowledged record outlives the machine
+	Topics     []string // exist from the start, with Partitions partitions
+}
+
+// Log is a running log of one broker.
+type Log struct{ cluster *kfake.Cluster }
+
+// Start starts a log. Record timestamps are the times of the append. A topic
+// that the folder already holds stays as it is.
+func Start(o Options) (*Log, error) {
+	if o.Partitions <= 0 {
+		o.Partitions = 4
+	}
+	opts := []kfake.Opt{
+		kfake.Ports(o.Port),
+		kfake.DefaultNumPartitions(int(o.Partitions)),
+		kfake.BrokerConfigs(map[string]string{"log.message.timestamp.type": "LogAppendTime"}),
+	}
+	if o.Dir != "" {
+		opts = append(opts, kfake.DataDir(o.Dir))
+	}
+	if o.SyncWrites {
+		opts = append(opts, kfake.SyncWrites())
+	}
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded log (port %d, folder %q): %w", o.Port, o.Dir, err)
+	}
+	l := &Log{cluster: cluster}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, topic := range o.Topics {
+		if err := CreateTopic(ctx, l.Brokers(), topic, o.Partitions); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Brokers are the addresses that clients connect to.
+func (l *Log) Brokers() []string { return l.cluster.ListenAddrs() }
+
+// Close stops the log and writes what is not yet in its folder.
+func (l *Log) Close() { l.cluster.Close() }
+
+// CreateTopic creates the topic on any brokers, with record timestamps that
+// are the times of the append. A topic that exists stays as it is.
+func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	defer client.Close()
+	appended := "LogAppendTime"
+	configs := map[string]*string{"message.timestamp.type": &appended}
+	_, err = kadm.NewClient(client).CreateTopic(ctx, partitions, -1, configs, topic)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
+	}
+	return nil
+}
