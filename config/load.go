@@ -62,8 +62,11 @@ func (c *Config) read(data []byte, name string) (err error) {
 	if len(data) > maxFile {
 		return Problems{{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("the file has %d bytes; keep it below 1 MiB", len(data))}}
 	}
-	// The YAML library indexes out of range on some broken documents. A
-	// configuration must be refused, not end the process.
+	if tooDeep(data) {
+		return Problems{{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("more than %d open brackets; close them", maxNesting)}}
+	}
+	// A panic of the YAML library must refuse the configuration, not end the
+	// process.
 	defer func() {
 		if r := recover(); r != nil {
 			err = Problems{{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("this is not YAML that can be read (%v); check indentation and quotes", r)}}
@@ -73,7 +76,7 @@ func (c *Config) read(data []byte, name string) (err error) {
 	if err != nil || empty {
 		return err
 	}
-	if p := checkDurations(marks); len(p) > 0 {
+	if p := checkScalars(marks); len(p) > 0 {
 		return p
 	}
 	c.forget(marks)

@@ -48,7 +48,6 @@ type BatchDecoder struct {
 	w        *wire.EventWriter
 	lateness int64
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
-	max      int
 }
 
 // NewBatchDecoder returns a decoder for the spec's site.
@@ -57,7 +56,7 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, w: wire.NewEventWriter(), lateness: spec.LatenessMS, clocks: map[int32]int64{}, max: spec.Event.MaxPayload}, nil
+	return &BatchDecoder{events: d, w: wire.NewEventWriter(), lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
 }
 
 // Decode returns the encoded batch. What cannot be decoded is in it as dead letters.
@@ -73,7 +72,7 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) ([]byte, error) {
 		}
 		e.Partition, e.Offset, e.Append = r.Partition, r.Offset, r.Append
 		if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
-			e.Raw = r.Value[:min(len(r.Value), d.max)]
+			e.Raw = d.events.Payload(r.Value)
 		} else if e.Time > clock {
 			d.clocks[r.Partition] = e.Time
 		}
@@ -85,7 +84,7 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) ([]byte, error) {
 
 func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) identity.DeadLetter {
 	l := identity.DeadLetter{Partition: r.Partition, Offset: r.Offset, Append: r.Append, Time: e.Time, Device: strings.ToValidUTF8(string(r.Key), "?"),
-		Reason: event.Malformed, Detail: err.Error(), Raw: r.Value[:min(len(r.Value), d.max)]}
+		Reason: event.Malformed, Detail: err.Error(), Raw: d.events.Payload(r.Value)}
 	var typed *event.Error
 	if errors.As(err, &typed) {
 		l.Reason, l.Detail = typed.Reason, typed.Detail

@@ -35,7 +35,7 @@ func readAll(data []byte, table string, n int) {
 	bl.add(p)
 	bl.seal()
 	for i, c := range t.Columns {
-		fmt.Sprint(bl.column(i, c.Nullable, 1))
+		_ = fmt.Sprint(bl.column(i, c.Nullable, 1))
 	}
 	bl.release()
 }

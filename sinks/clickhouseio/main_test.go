@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
@@ -35,13 +36,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer server.Stop()
-	return m.Run()
+	return ptest.MainRetWithDefault(m, "prism")
 }
 
 var databases atomic.Int64
 
 // database returns the DSN of a new, migrated database of s and a connection.
-func database(t *testing.T, s *clickhouse.Server) (string, driver.Conn) {
+func database(t testing.TB, s *clickhouse.Server) (string, driver.Conn) {
 	t.Helper()
 	dsn := inDatabase(t, s.DSN(), fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1)))
 	if err := migrations.Up(t.Context(), dsn); err != nil {
@@ -55,7 +56,7 @@ func database(t *testing.T, s *clickhouse.Server) (string, driver.Conn) {
 	return dsn, conn
 }
 
-func inDatabase(t *testing.T, dsn, name string) string {
+func inDatabase(t testing.TB, dsn, name string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
@@ -66,7 +67,7 @@ func inDatabase(t *testing.T, dsn, name string) string {
 }
 
 // scan reads one value.
-func scan[V any](t *testing.T, conn driver.Conn, q string, args ...any) V {
+func scan[V any](t testing.TB, conn driver.Conn, q string, args ...any) V {
 	t.Helper()
 	var v V
 	if err := conn.QueryRow(context.Background(), q, args...).Scan(&v); err != nil {

@@ -1,11 +1,28 @@
-// Package data carries the real clickstream that the demo replays and the
-// tests are held to. README.md beside this file says where each file comes
-// from and under which licence.
+// Package data holds the recorded clickstreams that the demo and the tests
+// replay, in the form in which their publishers gave them out. README.md says
+// whose they are. Package testing/convert turns them into Segment-spec events.
 package data
 
-import "embed"
+import (
+	"compress/gzip"
+	"embed"
+	"fmt"
+	"io"
+)
 
-// Files holds the raw files as their publishers give them.
-//
-//go:embed rees46 wikipedia_readers snowplow_web otto README.md
-var Files embed.FS
+//go:embed rees46/*.gz wikipedia_readers/*.gz snowplow_web/*.gz otto/*.gz
+var files embed.FS
+
+// Open opens a file by its path in this folder without ".gz", such as
+// "rees46/events.csv", uncompressed.
+func Open(path string) (io.ReadCloser, error) {
+	f, err := files.Open(path + ".gz")
+	if err != nil {
+		return nil, fmt.Errorf("opening the recorded data: %w", err)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("opening the recorded data %s: %w", path, err)
+	}
+	return z, nil // f is memory and needs no closing
+}

@@ -18,12 +18,14 @@ import (
 
 const (
 	chunkSize    = 1 << 20
-	minLog       = 8 << 20 // below this the log is never compacted
 	entryDelta   = 0
 	entryChunk   = 1
 	headSchema   = 1
 	entryHeadMax = 40
 )
+
+// minLog is below what the log is never compacted; tests lower it.
+var minLog int64 = 8 << 20
 
 // State is what can be kept: it applies batches and writes itself.
 type State interface {

@@ -10,13 +10,12 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-const (
-	// tableExists is ClickHouse's TABLE_ALREADY_EXISTS.
-	tableExists = 57
-	// abandoned is the age at which a lock's owner is taken for dead; migrations
-	// take well under a second.
-	abandoned = time.Minute
-)
+// tableExists is ClickHouse's TABLE_ALREADY_EXISTS.
+const tableExists = 57
+
+// abandoned is the age at which a lock's owner is taken for dead; migrations
+// take well under a second. Tests change it.
+var abandoned = time.Minute
 
 // lock makes this process the only one that migrates the database. ClickHouse
 // has no locks, but of two CREATE TABLE of one name only one succeeds. A lock

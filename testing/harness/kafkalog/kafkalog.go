@@ -26,8 +26,11 @@ type Options struct {
 // Log is a running log of one broker.
 type Log struct{ cluster *kfake.Cluster }
 
-// Start starts a log. Record timestamps are the times of the append. A topic
-// that the folder already holds stays as it is.
+// Start starts a log. A topic that the folder already holds stays as it is.
+//
+// kfake keeps the client's record timestamps whatever the topic says of
+// message.timestamp.type; producers that leave the timestamp to the client
+// library send the time at which they hand the record over.
 func Start(o Options) (*Log, error) {
 	if o.Partitions <= 0 {
 		o.Partitions = 4
@@ -35,7 +38,6 @@ func Start(o Options) (*Log, error) {
 	opts := []kfake.Opt{
 		kfake.Ports(o.Port),
 		kfake.DefaultNumPartitions(int(o.Partitions)),
-		kfake.BrokerConfigs(map[string]string{"log.message.timestamp.type": "LogAppendTime"}),
 	}
 	if o.Dir != "" {
 		opts = append(opts, kfake.DataDir(o.Dir))
@@ -65,8 +67,9 @@ func (l *Log) Brokers() []string { return l.cluster.ListenAddrs() }
 // Close stops the log and writes what is not yet in its folder.
 func (l *Log) Close() { l.cluster.Close() }
 
-// CreateTopic creates the topic on any brokers, with record timestamps that
-// are the times of the append. A topic that exists stays as it is.
+// CreateTopic creates the topic on any brokers and asks for record timestamps
+// that are the times of the append (Apache Kafka obeys, kfake does not). A
+// topic that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {

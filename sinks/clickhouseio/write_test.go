@@ -1,0 +1,84 @@
+package clickhouseio
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+func init() {
+	register.DoFn2x1[int, func(rows.Batch), error](&makeRows{})
+	register.Emitter1[rows.Batch]()
+	beam.RegisterType(reflect.TypeOf((*makeRows)(nil)).Elem())
+}
+
+// makeRows turns a number into a membership event, a newer state of one of ten
+// persons, and progress.
+type makeRows struct{}
+
+func (*makeRows) ProcessElement(n int, emit func(rows.Batch)) error {
+	ev, st, pr := rows.NewSegmentEventBuilder(), rows.NewSegmentStateBuilder(), rows.NewProgressBuilder()
+	ev.Append(&rows.SegmentEvent{Site: "s", Person: "p", Transition: uint32(n), Node: "n", Action: rows.Entered})
+	st.Append(&rows.SegmentState{Site: "s", Person: string(rune('a' + n%10)), Transitions: uint32(n), Version: uint64(n)})
+	pr.Append(&rows.Progress{Site: "s", Stage: rows.StagePerson, Offset: int64(n), Version: uint64(n)})
+	for _, batch := range []func(int64) (rows.Batch, error){ev.Batch, st.Batch, pr.Batch} {
+		b, err := batch(0)
+		if err != nil {
+			return err
+		}
+		emit(b)
+	}
+	return nil
+}
+
+func TestWrite(t *testing.T) {
+	for name, opts := range map[string][]WriteOptionFn{
+		"bundle": {WithLinger(0)},
+		"linger": {WithLinger(50 * time.Millisecond), WithMaxRows(1000), WithMaxPendingBytes(1 << 20), WithSite("s")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn, conn := database(t, server)
+			const n = 500
+			numbers := make([]int, n)
+			for i := range numbers {
+				numbers[i] = i
+			}
+			p, s := beam.NewPipelineWithRoot()
+			Write(s, Config{DSN: dsn}, beam.ParDo(s, &makeRows{}, beam.CreateList(s, numbers)), opts...)
+			ptest.RunAndValidate(t, p)
+			if err := Drain(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if got := scan[uint64](t, conn, "SELECT count() FROM segment_events_once"); got != n {
+				t.Errorf("%d events, want %d", got, n)
+			}
+			if got := scan[uint64](t, conn, "SELECT sum(transitions) FROM persons_now"); got != 490*10+45 {
+				t.Errorf("sum over the newest states %d", got)
+			}
+			if got := scan[int64](t, conn, "SELECT max(offset) FROM progress_now"); got != n-1 {
+				t.Errorf("progress %d", got)
+			}
+		})
+	}
+}
+
+// TestAFailedInsertFailsThePipeline: nothing is lost silently.
+func TestAFailedInsertFailsThePipeline(t *testing.T) {
+	dsn, conn := database(t, server)
+	if err := conn.Exec(t.Context(), "DROP TABLE segment_events"); err != nil {
+		t.Fatal(err)
+	}
+	p, s := beam.NewPipelineWithRoot()
+	Write(s, Config{DSN: dsn}, beam.ParDo(s, &makeRows{}, beam.Create(s, 1, 2, 3)))
+	if err := ptest.Run(p); err == nil {
+		t.Fatal("the pipeline succeeds")
+	}
+}
