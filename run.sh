@@ -1,9 +1,87 @@
 #!/usr/bin/env bash
-# microseg: one command. Without arguments: set-up and the demo; "test": set-up and all tests.
+# microseg: one command, nothing needed outside this folder but Go (and npm, for
+# the embedded ClickHouse).
+#
+#   ./run.sh                    set-up, build, and the demo
+#   ./run.sh --input FILE ...   the same with the demo's flags (--json, --resume)
+#   ./run.sh test               set-up, go vet and all tests
+#   ./run.sh WORD ...           any other word goes to the binary (./run.sh --help)
+#
+# What it gets and builds lies in .cache/ and .microseg/. It speaks on stderr;
+# stdout is the binary's.
 set -euo pipefail
 cd "$(dirname "$0")"
-if [ "${1:-}" = test ]; then
-  go vet ./... && exec go test -timeout 20m ./...
+
+say() { printf 'run.sh: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Go keeps its caches in the home folder; where there is none, in the clone.
+if [ -z "${HOME:-}" ] || [ ! -w "${HOME:-/nonexistent}" ]; then
+  export GOPATH="${GOPATH:-$PWD/.cache/go}" GOCACHE="${GOCACHE:-$PWD/.cache/go-build}"
 fi
-go build -o .microseg/bin/microseg ./cmd/microseg
+
+check_go() {
+  command -v go >/dev/null || die "Go is missing. Install Go 1.26 or later (https://go.dev/dl) and put it on the PATH."
+  local version major minor
+  # Go 1.21 and later fetch the version that go.mod asks for, where they may.
+  version=$(go env GOVERSION) || die "go env fails; its words are above. Install Go 1.26 or later (https://go.dev/dl)."
+  IFS=. read -r major minor _ <<<"${version#go}"
+  minor=${minor%%[!0-9]*}
+  if [ "$major" -lt 1 ] || { [ "$major" -eq 1 ] && [ "${minor:-0}" -lt 26 ]; }; then
+    die "this is $version, but microseg needs Go 1.26 or later (https://go.dev/dl)."
+  fi
+}
+
+# The embedded ClickHouse: the version and SHA-512 that the lock file pins. The
+# mark comes last, so that what is half installed does not look installed. The
+# layout is that of testing/harness/clickhouse, which finds it there.
+get_clickhouse() {
+  local pins=testing/harness/clickhouse/npm to=.cache/clickhouse
+  [ -z "${MICROSEG_CLICKHOUSE_DSN:-}" ] || { say "ClickHouse: the one that MICROSEG_CLICKHOUSE_DSN names"; return; }
+  [ -z "${MICROSEG_CHDB_LIB:-}" ] || return 0
+  if command -v clickhouse >/dev/null || command -v clickhouse-server >/dev/null; then
+    say "ClickHouse: the one on the PATH"
+    return
+  fi
+  if [ -e "$to/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so" ] && cmp -s "$pins/package-lock.json" "$to/installed.json"; then
+    return
+  fi
+  local else_do="put \`clickhouse\` on the PATH, or set MICROSEG_CLICKHOUSE_DSN=clickhouse://user:password@host:9000/database"
+  [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "there is no embedded ClickHouse for $(uname -s) on $(uname -m): $else_do."
+  command -v npm >/dev/null || die "npm is missing, which gets the embedded ClickHouse: install Node.js 18 or later, $else_do."
+  say "getting the embedded ClickHouse into $to (about 570 MB, once) ..."
+  mkdir -p "$to"
+  rm -f "$to/installed.json"
+  cp "$pins/package.json" "$pins/package-lock.json" "$to/"
+  npm ci --no-audit --no-fund --ignore-scripts --prefix "$to" --cache .cache/npm >&2 ||
+    die "npm ci failed; its words are above. Without a network: $else_do."
+  # npm's own copy of the package has served; it is as large as the library.
+  rm -rf .cache/npm
+  cp "$pins/package-lock.json" "$to/installed.json"
+}
+
+build() {
+  [ -x .microseg/bin/microseg ] || say "building (the first time takes a few minutes) ..."
+  mkdir -p .microseg/bin
+  go build -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
+}
+
+case "${1:-}" in
+-h | --help) ;;
+"" | -*) set -- demo "$@" ;;
+esac
+
+check_go
+case "$1" in
+test)
+  shift
+  get_clickhouse
+  say "go vet ./..."
+  go vet ./...
+  say "go test ./... (the first time takes a few minutes)"
+  exec go test -timeout 20m "$@" ./...
+  ;;
+demo | up | bench | clickhouse) get_clickhouse ;;
+esac
+build
 exec .microseg/bin/microseg "$@"

@@ -118,7 +118,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Shards, o.Linger, o.MaxBatch = j.spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch
+	o.Shards, o.Linger, o.MaxBatch = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch
 	return j.bench(ctx, o)
 }
 
@@ -179,7 +179,7 @@ func produce(ctx context.Context, cl *kgo.Client, o benchOptions, rate float64) 
 
 // bench runs the job until everything in the topic is recorded.
 func (j *job) bench(ctx context.Context, o benchOptions) error {
-	conn, err := clickhouseio.Dial(j.sink.DSN)
+	conn, err := clickhouseio.Dial(j.Sink.DSN)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (j *job) bench(ctx context.Context, o benchOptions) error {
 		return err
 	}
 	if o.Rate > 0 {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(j.source.Brokers...), kgo.DefaultProduceTopic(j.source.Topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerLinger(time.Millisecond))
+		cl, err := kgo.NewClient(kgo.SeedBrokers(j.Source.Brokers...), kgo.DefaultProduceTopic(j.Source.Topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerLinger(time.Millisecond))
 		if err != nil {
 			return fmt.Errorf("connecting to the log: %w", err)
 		}
@@ -203,7 +203,7 @@ func (j *job) bench(ctx context.Context, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.drained(ctx, conn, ends); err != nil {
+	if err := j.Drained(ctx, conn, ends); err != nil {
 		return err
 	}
 	took := time.Since(t).Seconds()
@@ -215,12 +215,12 @@ func (j *job) bench(ctx context.Context, o benchOptions) error {
 }
 
 func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(j.source.Brokers...))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(j.Source.Brokers...))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log: %w", err)
 	}
 	defer cl.Close()
-	offsets, err := kadm.NewClient(cl).ListEndOffsets(ctx, j.source.Topic)
+	offsets, err := kadm.NewClient(cl).ListEndOffsets(ctx, j.Source.Topic)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topic's end: %w", err)
 	}
@@ -235,7 +235,7 @@ func (j *job) printBench(o benchOptions, ends map[int32]int64, took, cpu float64
 		n += e
 	}
 	r := benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: cpu / float64(n) * 1e6, PeakRSSMB: peakRSS(), Settings: o, Stages: map[string]quantiles{}}
-	for name, h := range transforms.Latencies(j.spec.Job) {
+	for name, h := range transforms.Latencies(j.Spec.Job) {
 		if h.Count() > 0 {
 			r.Stages[name] = quantiles{"p50": h.Quantile(.5), "p95": h.Quantile(.95), "p99": h.Quantile(.99)}
 		}

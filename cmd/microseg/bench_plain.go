@@ -20,26 +20,26 @@ import (
 // run starts the job, on Beam or in a plain loop; the returned function ends it.
 func (j *job) run(ctx context.Context, o benchOptions) (func() error, error) {
 	if !o.NoBeam {
-		return j.stop, j.start(ctx)
+		return j.Stop, j.Start(ctx)
 	}
-	b, err := j.spec.Build()
+	b, err := j.Spec.Build()
 	if err != nil {
 		return nil, err
 	}
-	w, err := clickhouseio.Acquire(ctx, j.sink)
+	w, err := clickhouseio.Acquire(ctx, j.Sink)
 	if err != nil {
 		return nil, err
 	}
 	loop, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	errs := make([]error, j.spec.Shards)
-	for shard := range j.spec.Shards {
+	errs := make([]error, j.Spec.Shards)
+	for shard := range j.Spec.Shards {
 		wg.Go(func() { errs[shard] = j.plain(loop, shard, b, w) })
 	}
 	return func() error {
 		cancel()
 		wg.Wait()
-		return errors.Join(append(errs, clickhouseio.Release(j.sink, w))...)
+		return errors.Join(append(errs, clickhouseio.Release(j.Sink, w))...)
 	}, nil
 }
 
@@ -47,7 +47,7 @@ func (j *job) run(ctx context.Context, o benchOptions) (func() error, error) {
 // writer, without Beam, its state or any hop. Vectors of persons of another
 // shard stay here: there is no second process to keep apart.
 func (j *job) plain(ctx context.Context, shard int, b *transforms.Built, w *clickhouseio.Writer) error {
-	decoder, err := transforms.NewBatchDecoder(&j.spec)
+	decoder, err := transforms.NewBatchDecoder(&j.Spec)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (j *job) plain(ctx context.Context, shard int, b *transforms.Built, w *clic
 			failed = err
 		}
 	}
-	err = kafkaio.Loop(ctx, j.source, shard, func(raw *identity.RawBatch) error {
+	err = kafkaio.Loop(ctx, j.Source, shard, func(raw *identity.RawBatch) error {
 		batch, err := decoder.Decode(raw)
 		if err != nil {
 			return err

@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.start(ctx); err != nil {
+	if err := j.Start(ctx); err != nil {
 		return err
 	}
 	if err := st.writeAddresses(st.addresses(site, topic)); err != nil {
@@ -89,20 +89,20 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 }
 
 func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions) error {
-	conn, err := clickhouseio.Dial(j.sink.DSN)
+	conn, err := clickhouseio.Dial(j.Sink.DSN)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	t := time.Now()
-	if err := j.drained(ctx, conn, ends); err != nil {
+	if err := j.Drained(ctx, conn, ends); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "drained and recorded (%.1f s)\n", time.Since(t).Seconds())
-	if err := j.stop(); err != nil {
+	if err := j.Stop(); err != nil {
 		return err
 	}
-	r, err := query.Report(ctx, conn, j.site, thresholds(j.cfg))
+	r, err := query.Report(ctx, conn, j.Site, thresholds(j.Config))
 	if err != nil {
 		return err
 	}

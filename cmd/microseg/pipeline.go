@@ -44,7 +44,7 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 			if runner != "prism" {
 				return j.submit(c.Context(), runner)
 			}
-			if err := j.start(c.Context()); err != nil {
+			if err := j.Start(c.Context()); err != nil {
 				return err
 			}
 			return j.serve(c.Context())
@@ -71,12 +71,12 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 func (j *job) submit(ctx context.Context, runner string) error {
 	beam.Init()
 	p, s := beam.NewPipelineWithRoot()
-	out, err := pipelines.Live(s, j.spec, j.source)
+	out, err := pipelines.Live(s, j.Spec, j.Source)
 	if err != nil {
 		return err
 	}
-	j.sink.Linger = 0
-	clickhouseio.Write(s, j.sink, out)
+	j.Sink.Linger = 0
+	clickhouseio.Write(s, j.Sink, out)
 	if _, err := beam.Run(ctx, runner, p); err != nil {
 		return fmt.Errorf("running the job on %s: %w", runner, err)
 	}

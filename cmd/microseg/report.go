@@ -113,7 +113,7 @@ func healthCommand(cfg *string) *cobra.Command {
 // watchHealth runs the health checks every interval, logs what fails, and
 // records an alert when a check starts or stops failing.
 func (j *job) watchHealth(ctx context.Context, every time.Duration) {
-	conn, err := clickhouseio.Dial(j.sink.DSN)
+	conn, err := clickhouseio.Dial(j.Sink.DSN)
 	if err != nil {
 		slog.Error("watching the job's health", "err", err)
 		return
@@ -126,7 +126,7 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			return
 		case <-time.After(every):
 		}
-		h, err := query.Health(ctx, conn, j.site, thresholds(j.cfg))
+		h, err := query.Health(ctx, conn, j.Site, thresholds(j.Config))
 		if err != nil {
 			slog.Warn("checking the job's health", "err", err)
 			continue
@@ -139,7 +139,7 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 				continue
 			}
 			failing[c.Kind] = !c.OK
-			b.Append(alertOf(j.site, c, time.Now()))
+			b.Append(alertOf(j.Site, c, time.Now()))
 			slog.Warn("health", "check", c.Kind, "ok", c.OK, "message", c.Message)
 		}
 		if err := j.record(ctx, b); err != nil {
@@ -163,7 +163,7 @@ func (j *job) record(ctx context.Context, b *rows.Builder[rows.Alert]) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	w, err := clickhouseio.Acquire(ctx, j.sink)
+	w, err := clickhouseio.Acquire(ctx, j.Sink)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (j *job) record(ctx context.Context, b *rows.Builder[rows.Alert]) error {
 	if err == nil {
 		err = w.Add(ctx, batch)
 	}
-	return errors.Join(err, clickhouseio.Release(j.sink, w))
+	return errors.Join(err, clickhouseio.Release(j.Sink, w))
 }
 
 func clickhouseCommand() *cobra.Command {

@@ -49,7 +49,7 @@ func runUp(ctx context.Context, cfgPath, dir, topic string, port int, clean bool
 	if err != nil {
 		return err
 	}
-	if err := j.start(ctx); err != nil {
+	if err := j.Start(ctx); err != nil {
 		return err
 	}
 	a := st.addresses(cfg.Site, topic)
@@ -73,9 +73,9 @@ func (j *job) serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(os.Stderr, "stopping: draining the pipeline and recording what it decided")
-		return j.stop()
-	case err := <-j.done:
-		j.done <- err
+		return j.Stop()
+	case err := <-j.Done():
+		j.Done() <- err
 		if err == nil {
 			err = fmt.Errorf("the pipeline ended by itself")
 		}

@@ -153,6 +153,10 @@ func viewID(context string) (string, error) {
 	if context == "" {
 		return "", nil
 	}
+	// Some rows hold the list in a list.
+	if inner, ok := strings.CutPrefix(context, "[["); ok {
+		context = "[" + strings.TrimSuffix(inner, "]")
+	}
 	var c []struct {
 		ID string `json:"id"`
 	}

@@ -18,16 +18,15 @@ const (
 //   - a page view or ping without a page_view_id is none;
 //   - a session without any page view or ping is none (here: the visitors who
 //     only answered a consent banner);
-//   - a session has one user, the greatest of the ids its events state.
+//   - a session has one user, the one that its first event states.
 //
 // What is left in this data is 45 page views, two of them twice: 43.
 func admit(rows []*atomic) (out []*atomic) {
 	start, user := map[string]time.Time{}, map[string]string{}
 	for _, r := range rows {
 		if s, ok := start[r.session]; !ok || r.collected.Before(s) {
-			start[r.session] = r.collected
+			start[r.session], user[r.session] = r.collected, r.user
 		}
-		user[r.session] = max(user[r.session], r.user)
 	}
 	paged := map[string]bool{}
 	for _, r := range rows {

@@ -1,0 +1,142 @@
+package pipelines
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/signal"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
+	"github.com/microseg/microseg/sources/kafkaio"
+	"github.com/microseg/microseg/transforms"
+)
+
+// Job is one run of the live pipeline in this process.
+type Job struct {
+	Config *config.Config
+	Site   string
+	Spec   transforms.Spec
+	Source kafkaio.Options
+	Sink   clickhouseio.Config
+	done   chan error
+}
+
+// NewJob wires a configuration to a log, a topic and a ClickHouse, whose schema it migrates.
+func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
+	parts, err := kafkaio.Partitions(ctx, brokers, topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrations.Up(ctx, dsn); err != nil {
+		return nil, err
+	}
+	j := &Job{Config: cfg, Site: site, done: make(chan error, 1)}
+	if j.Spec, err = specOf(cfg, site, parts); err != nil {
+		return nil, err
+	}
+	s := &cfg.Source
+	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
+		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
+	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: uint64(j.Spec.Run)}
+	return j, nil
+}
+
+// specOf is what the stages need to know of a configuration.
+func specOf(cfg *config.Config, site string, parts int32) (transforms.Spec, error) {
+	rules, err := cfg.SignalRules()
+	if err != nil {
+		return transforms.Spec{}, err
+	}
+	shards := cfg.Source.Shards
+	if shards == 0 {
+		shards = runtime.NumCPU()
+	}
+	run := time.Now().Unix()
+	ms := func(d time.Duration) int64 { return d.Milliseconds() }
+	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, run), Run: run, Shards: min(shards, int(parts)), Partitions: parts,
+		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
+		Kappa: cfg.Intent.Kappa, GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
+		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
+		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}, nil
+}
+
+// Start runs the pipeline in the background; Done tells how it ended.
+func (j *Job) Start(ctx context.Context) error {
+	p, s := beam.NewPipelineWithRoot()
+	out, err := Live(s, j.Spec, j.Source)
+	if err != nil {
+		return err
+	}
+	clickhouseio.Write(s, j.Sink, out)
+	go func() { j.done <- RunPrism(ctx, p) }()
+	return nil
+}
+
+// Done is sent the pipeline's result when it ends; put it back for others.
+func (j *Job) Done() chan error { return j.done }
+
+// Stop drains the pipeline and records everything that it decided.
+func (j *Job) Stop() error {
+	kafkaio.Stop(j.Spec.Job)
+	err := <-j.done
+	j.done <- err
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if ferr := clickhouseio.Drain(ctx); err == nil {
+		err = ferr
+	}
+	return err
+}
+
+// Drained waits until everything up to the end offsets is in ClickHouse, in both stages.
+func (j *Job) Drained(ctx context.Context, conn driver.Conn, ends map[int32]int64) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-j.done:
+			j.done <- err
+			return fmt.Errorf("the pipeline ended before it was drained: %w", err)
+		case <-tick.C:
+		}
+		ok, err := recorded(ctx, conn, j.Site, ends)
+		if err != nil {
+			return err
+		}
+		if ok {
+			return nil
+		}
+	}
+}
+
+// recorded reports whether both stages have recorded every offset below ends.
+func recorded(ctx context.Context, conn driver.Conn, site string, ends map[int32]int64) (bool, error) {
+	rows, err := conn.Query(ctx, "SELECT stage, partition, argMax(offset, version) FROM progress WHERE site = ? GROUP BY stage, partition", site)
+	if err != nil {
+		return false, fmt.Errorf("reading the job's progress: %w", err)
+	}
+	defer rows.Close()
+	at := map[string]int64{}
+	for rows.Next() {
+		var stage string
+		var part int32
+		var offset int64
+		if err := rows.Scan(&stage, &part, &offset); err != nil {
+			return false, fmt.Errorf("reading the job's progress: %w", err)
+		}
+		at[fmt.Sprint(stage, part)] = offset + 1
+	}
+	for part, end := range ends {
+		if at[fmt.Sprint("device", part)] < end || at[fmt.Sprint("person", part)] < end {
+			return false, rows.Err()
+		}
+	}
+	return true, rows.Err()
+}

@@ -1,0 +1,189 @@
+package query
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/transforms/latency"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// filled is a record of site s whose figures the tests know.
+func filled(t *testing.T) *record {
+	rec := newRecord(t)
+	put(rec, rows.NewSessionBuilder(),
+		rows.Session{Site: "s", Device: "a", Start: t0, End: t0 + 9000, Events: 3, Version: 2},
+		rows.Session{Site: "s", Device: "a", Start: t0 + 5, Deleted: true, Version: 2},
+		rows.Session{Site: "s", Device: "b", Start: t0, Open: true, Version: 1},
+		rows.Session{Site: "other", Device: "b", Start: t0, Version: 1})
+	rec.flush()
+	put(rec, rows.NewSessionBuilder(), rows.Session{Site: "s", Device: "a", Start: t0 + 5, Version: 1})
+	put(rec, rows.NewProgressBuilder(),
+		rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 0, Clock: t0 + 60_000, Watermark: t0 + 50_000, Read: 100, Good: 90, Duplicate: 7, Dead: 3, Version: 2},
+		rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 1, Clock: t0 + 50_000, Watermark: t0 + 30_000, Read: 10, Good: 10, Version: 1},
+		rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 2, Version: 1},
+		rows.Progress{Site: "s", Stage: rows.StagePerson, Partition: 0, Clock: t0 + 60_000, Watermark: t0 + 50_000, Read: 77, Version: 1})
+	put(rec, rows.NewAudienceBuilder(),
+		rows.Audience{Site: "s", Minute: t0, Path: "everyone", Members: 10, Total: 10, Share: 1, Active: true, StaleShare: 0.2, SignalWeight: 0.8},
+		rows.Audience{Site: "s", Minute: t0, Path: "everyone/high", Members: 9, Total: 10, Share: 0.9, Active: true, StaleShare: 0, SignalWeight: 1},
+		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone/high", Members: 1, Total: 20, Share: 0.05, Flipped: -1, Stale: true, StaleShare: 0.75, SignalWeight: 0.25},
+		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone/high/cart", Total: 20, StaleShare: math.NaN(), SignalWeight: math.NaN()},
+		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone", Members: 20, Total: 20, Share: 1, Active: true, StaleShare: 0.1, SignalWeight: 0.9})
+	put(rec, rows.NewSegmentStateBuilder(),
+		rows.SegmentState{Site: "s", Person: "a", Path: "everyone/high"}, rows.SegmentState{Site: "s", Person: "b", Path: "everyone"})
+	put(rec, rows.NewSegmentEventBuilder(),
+		rows.SegmentEvent{Site: "s", Person: "a", Transition: 1, Node: "everyone", Action: rows.Entered, At: t0},
+		rows.SegmentEvent{Site: "s", Person: "a", Transition: 2, Node: "everyone/high", Action: rows.Entered, At: t0},
+		rows.SegmentEvent{Site: "s", Person: "a", Transition: 3, Node: "everyone/high", Action: rows.Left, At: t0})
+	put(rec, rows.NewDeadLetterBuilder(), rows.DeadLetter{Site: "s", Offset: 1, Reason: "late"}, rows.DeadLetter{Site: "s", Offset: 2, Reason: "late"}, rows.DeadLetter{Site: "s", Offset: 3, Reason: "malformed"})
+	put(rec, rows.NewAlertBuilder(),
+		rows.Alert{Site: "s", Kind: rows.AlertStaleSegment, Subject: "everyone/high", At: t0, State: rows.Raised, Value: 0.75, Threshold: 0.7, Message: "75 % of the weight is stale"},
+		rows.Alert{Site: "s", Kind: rows.AlertSinkLag, At: t0, State: rows.Raised}, rows.Alert{Site: "s", Kind: rows.AlertSinkLag, At: t0 + 1, State: rows.Cleared})
+	rec.flush()
+	return rec
+}
+
+func TestReport(t *testing.T) {
+	rec := filled(t)
+	r, err := Report(t.Context(), rec.conn, "s", DefaultThresholds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"events":{"read":110,"good":100,"duplicate":7,"dead":3}`, `"dead_letters":{"late":2,"malformed":1}`,
+		`"sessions":2,"sessions_open":1,"persons":2`, `"memberships":{"entered":2,"left":1}`,
+		`{"path":"everyone","members":20,"share":1,"active":true,"stale":false,"stale_share":0.1,"signal_weight":0.9,"persons":2}`,
+		`{"path":"everyone/high","members":1,"share":0.05,"active":false,"stale":true,"stale_share":0.75,"signal_weight":0.25,"persons":1}`,
+		`{"path":"everyone/high/cart","members":0,"share":0,"active":false,"stale":false,"stale_share":null,"signal_weight":null,"persons":0}`,
+		`"health":{"ok":true,"alerts":[{"kind":"stale_segment","subject":"everyone/high","value":0.75,"threshold":0.7,`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report lacks %s:\n%s", want, text)
+		}
+	}
+	if !r.Events.Balanced() || len(r.Segments) != 3 || len(r.Health.Alerts) != 1 {
+		t.Errorf("report %s", text)
+	}
+	var b bytes.Buffer
+	if err := WriteText(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"110 read = 100 good + 7 duplicate + 3 dead (late 2, malformed 1)", "└─ high", "   └─ cart", "75.0 % !", "pruned", "health       ok", "! stale_segment everyone/high"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+func TestAReportOfNothing(t *testing.T) {
+	rec := newRecord(t)
+	r, err := Report(t.Context(), rec.conn, "nobody", DefaultThresholds)
+	if err != nil || !r.Health.OK || r.Events.Read != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := WriteText(new(bytes.Buffer), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Health(t.Context(), rec.conn, "nobody", DefaultThresholds); !errors.Is(err, ErrNoData) {
+		t.Fatalf("health of nobody: %v", err)
+	}
+}
+
+// TestAReplayOfLessThanAMinute has no audience yet: shares are of all persons.
+func TestAReplayOfLessThanAMinute(t *testing.T) {
+	rec := newRecord(t)
+	put(rec, rows.NewSegmentStateBuilder(), rows.SegmentState{Site: "s", Person: "a", Path: "everyone/high"}, rows.SegmentState{Site: "s", Person: "b", Path: "everyone"})
+	rec.flush()
+	r, err := Report(t.Context(), rec.conn, "s", DefaultThresholds)
+	if err != nil || len(r.Segments) != 2 || r.Segments[1].Share != 0.5 || r.Segments[1].Active || !r.Segments[0].Active {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	rec := filled(t)
+	// Six minutes of refresh latency: the oldest, a catastrophe, is out of sight.
+	for m, ms := range []float64{90_000, 100, 100, 100, 100, 2_500} {
+		put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: t0 + int64(m)*600_000, Stage: "refresh", Bucket: latency.Bucket(ms), Count: 10, SumMS: 10 * ms, Version: 3})
+	}
+	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Stage: "record", Bucket: latency.Bucket(2000), Count: 1, SumMS: 2000, Version: 1})
+	rec.flush()
+	h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"refresh_latency": 580, "signal_weight": 0.9, "watermark_lag": 30, "sink_lag": 2, "dead_letters": 3.0 / 110}
+	for _, c := range h.Checks {
+		if c.Value == nil || math.Abs(*c.Value-want[c.Kind]) > 0.04*want[c.Kind] || c.OK != (c.Kind != "refresh_latency") {
+			t.Errorf("%+v (%v), want %v", c, c.Value, want[c.Kind])
+		}
+	}
+	if h.OK || len(h.Alerts) != 2 || h.Alerts[0].Kind != "refresh_latency" {
+		t.Errorf("%+v", h.Verdict)
+	}
+	strict := Thresholds{Refresh: time.Hour, SignalWeight: 0.95, WatermarkLag: time.Second, SinkLag: time.Second, DeadShare: 0.01}
+	if h, err = Health(t.Context(), rec.conn, "s", strict); err != nil || len(h.Alerts) != 5 {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+func TestLatencyQuantilesAreTheHistograms(t *testing.T) {
+	rec := newRecord(t)
+	r := rand.New(rand.NewPCG(9, 9))
+	var all latency.Histogram
+	for shard := range uint16(4) {
+		var h latency.Histogram
+		for range 500 {
+			h.Add(math.Exp(r.NormFloat64()*1.5+3), 1+r.Uint64N(3))
+		}
+		all.Merge(&h)
+		for version := range uint64(2) { // the first version is half of it
+			h.Each(func(b uint16, n uint64, sum float64) {
+				put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Shard: shard, Stage: "compute", Bucket: b, Count: n * (1 + version) / 2, SumMS: sum * float64(1+version) / 2, Version: version})
+			})
+			rec.flush()
+		}
+	}
+	rep, err := Report(t.Context(), rec.conn, "s", DefaultThresholds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := rep.LatencyMS["compute"]
+	if q.Events != all.Count() || math.Abs(q.Mean-all.Mean()) > 1e-9*q.Mean || math.Abs(q.P50-all.Quantile(0.5)) > 1e-9 ||
+		math.Abs(q.P95-all.Quantile(0.95)) > 1e-9 || math.Abs(q.P99-all.Quantile(0.99)) > 1e-9 {
+		t.Fatalf("%+v, want %d %v %v %v", q, all.Count(), all.Quantile(0.5), all.Quantile(0.95), all.Quantile(0.99))
+	}
+}
+
+func TestSites(t *testing.T) {
+	rec := filled(t)
+	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "newer", Clock: t0 + 1e9})
+	rec.flush()
+	sites, err := Sites(t.Context(), rec.conn)
+	if err != nil || len(sites) != 2 || sites[0].Site != "newer" || sites[1].Site != "s" || sites[1].Read != 110 {
+		t.Fatalf("%+v, %v", sites, err)
+	}
+}
+
+func TestTheTreeIsDrawn(t *testing.T) {
+	var ss []Segment
+	for _, p := range []string{"e", "e/a", "e/a/x", "e/a/y", "e/b", "e/b/z"} {
+		ss = append(ss, Segment{Path: p})
+	}
+	want := []string{"", "├─ ", "│  ├─ ", "│  └─ ", "└─ ", "   └─ "}
+	for i := range ss {
+		if got := branch(ss, i); got != want[i] {
+			t.Errorf("%s: %q, want %q", ss[i].Path, got, want[i])
+		}
+	}
+}
