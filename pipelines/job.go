@@ -6,12 +6,12 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
+	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
 )
@@ -85,16 +85,19 @@ func (j *Job) Stop() error {
 	kafkaio.Stop(j.Spec.Job)
 	err := <-j.done
 	j.done <- err
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if ferr := clickhouseio.Drain(ctx); err == nil {
+	if ferr := clickhouseio.Finish(j.Sink); err == nil {
 		err = ferr
 	}
 	return err
 }
 
 // Drained waits until everything up to the end offsets is in ClickHouse, in both stages.
-func (j *Job) Drained(ctx context.Context, conn driver.Conn, ends map[int32]int64) error {
+func (j *Job) Drained(ctx context.Context, ends map[int32]int64) error {
+	conn, err := clickhouseio.Dial(j.Sink.DSN)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -106,7 +109,7 @@ func (j *Job) Drained(ctx context.Context, conn driver.Conn, ends map[int32]int6
 			return fmt.Errorf("the pipeline ended before it was drained: %w", err)
 		case <-tick.C:
 		}
-		ok, err := recorded(ctx, conn, j.Site, ends)
+		ok, err := query.Recorded(ctx, conn, j.Site, ends)
 		if err != nil {
 			return err
 		}
@@ -114,29 +117,4 @@ func (j *Job) Drained(ctx context.Context, conn driver.Conn, ends map[int32]int6
 			return nil
 		}
 	}
-}
-
-// recorded reports whether both stages have recorded every offset below ends.
-func recorded(ctx context.Context, conn driver.Conn, site string, ends map[int32]int64) (bool, error) {
-	rows, err := conn.Query(ctx, "SELECT stage, partition, argMax(offset, version) FROM progress WHERE site = ? GROUP BY stage, partition", site)
-	if err != nil {
-		return false, fmt.Errorf("reading the job's progress: %w", err)
-	}
-	defer rows.Close()
-	at := map[string]int64{}
-	for rows.Next() {
-		var stage string
-		var part int32
-		var offset int64
-		if err := rows.Scan(&stage, &part, &offset); err != nil {
-			return false, fmt.Errorf("reading the job's progress: %w", err)
-		}
-		at[fmt.Sprint(stage, part)] = offset + 1
-	}
-	for part, end := range ends {
-		if at[fmt.Sprint("device", part)] < end || at[fmt.Sprint("person", part)] < end {
-			return false, rows.Err()
-		}
-	}
-	return true, rows.Err()
 }

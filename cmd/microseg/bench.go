@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
-	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/simulate"
 	"github.com/microseg/microseg/transforms"
@@ -179,11 +178,6 @@ func produce(ctx context.Context, cl *kgo.Client, o benchOptions, rate float64) 
 
 // bench runs the job until everything in the topic is recorded.
 func (j *job) bench(ctx context.Context, o benchOptions) error {
-	conn, err := clickhouseio.Dial(j.Sink.DSN)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	cpu, t := cpuSeconds(), time.Now()
 	stop, err := j.run(ctx, o)
 	if err != nil {
@@ -203,7 +197,7 @@ func (j *job) bench(ctx context.Context, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.Drained(ctx, conn, ends); err != nil {
+	if err := j.Drained(ctx, ends); err != nil {
 		return err
 	}
 	took := time.Since(t).Seconds()

@@ -95,7 +95,7 @@ func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions
 	}
 	defer conn.Close()
 	t := time.Now()
-	if err := j.Drained(ctx, conn, ends); err != nil {
+	if err := j.Drained(ctx, ends); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "drained and recorded (%.1f s)\n", time.Since(t).Seconds())

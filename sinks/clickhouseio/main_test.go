@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
@@ -44,7 +45,8 @@ var databases atomic.Int64
 // database returns the DSN of a new, migrated database of s and a connection.
 func database(t testing.TB, s *clickhouse.Server) (string, driver.Conn) {
 	t.Helper()
-	dsn := inDatabase(t, s.DSN(), fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1)))
+	name := fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
+	dsn := inDatabase(t, s.DSN(), name)
 	if err := migrations.Up(t.Context(), dsn); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,13 @@ func database(t testing.TB, s *clickhouse.Server) (string, driver.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() {
+		// The server may be someone's own, or killed by the test.
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
+		conn.Close()
+	})
 	return dsn, conn
 }
 

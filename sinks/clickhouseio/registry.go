@@ -59,8 +59,24 @@ func Release(cfg Config, w *Writer) error {
 	return w.Close()
 }
 
-// Drain flushes every shared writer of the process: what a program does when
-// its pipeline has ended. It returns all errors.
+// Finish closes the process's writer for cfg, whoever holds it, after inserting
+// what is pending: for the end of a pipeline on a runner that tears no worker
+// down (Prism in process), whose writers would live on. It does nothing when
+// there is none. The error is the writer's.
+func Finish(cfg Config) error {
+	shared.Lock()
+	l := shared.writers[cfg]
+	delete(shared.writers, cfg)
+	shared.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.w.Close()
+}
+
+// Drain flushes every shared writer of the process, including the record
+// latencies of that flush: what a program does when its pipeline has ended and
+// it wants to read the record. It returns all errors.
 func Drain(ctx context.Context) error {
 	shared.Lock()
 	var ws []*Writer
@@ -70,7 +86,7 @@ func Drain(ctx context.Context) error {
 	shared.Unlock()
 	var errs []error
 	for _, w := range ws {
-		errs = append(errs, w.Flush(ctx))
+		errs = append(errs, w.Flush(ctx), w.flushRecord(ctx))
 	}
 	return errors.Join(errs...)
 }

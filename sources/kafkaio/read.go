@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/identity"
@@ -108,7 +109,7 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 }
 
 // ProcessElement emits at most one batch and resumes.
-func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shard int, emit func(identity.RawBatch)) (sdf.ProcessContinuation, error) {
+func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shard int, emit func(beam.EventTime, identity.RawBatch)) (sdf.ProcessContinuation, error) {
 	rest := rt.GetRestriction().(Restriction)
 	rd, err := fn.reader(&rest)
 	if err != nil {
@@ -136,7 +137,9 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 			w.Leave(rest.Batches)
 			return sdf.StopProcessing(), nil
 		}
-		emit(b)
+		// Runners order what waits for a key by timestamp, and ties as they like:
+		// numbered batches have numbered timestamps, so that they stay in order.
+		emit(mtime.Time(rest.Batches), b)
 		return sdf.ResumeProcessingIn(0), nil
 	}
 }

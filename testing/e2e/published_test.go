@@ -62,7 +62,7 @@ func replayAll(t *testing.T, site string, src io.ReadCloser, sort bool, change f
 	conn, err := clickhouseio.Dial(server.DSN())
 	check(t, err)
 	t.Cleanup(func() { conn.Close() })
-	check(t, j.Drained(ctx, conn, r.Ends))
+	check(t, j.Drained(ctx, r.Ends))
 	check(t, j.Stop())
 	return conn
 }

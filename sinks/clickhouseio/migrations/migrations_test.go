@@ -65,7 +65,11 @@ func connect(t *testing.T, dsn string) driver.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() {
+		// The server may be someone's own.
+		_ = conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+quote(opts.Auth.Database))
+		conn.Close()
+	})
 	return conn
 }
 

@@ -69,7 +69,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
 		Scan(&watermark, &dead, &refresh, &sink, &weight)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("checking the health of site %q: %w; `microseg report --list` names the sites that are", site, ErrNoData)
+		return nil, fmt.Errorf("checking the health of site %q: %w", site, ErrNoData)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, err)

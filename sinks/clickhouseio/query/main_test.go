@@ -54,7 +54,8 @@ func newRecord(t *testing.T) *record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = fmt.Sprintf("/q%d_%d", os.Getpid(), databases.Add(1))
+	name := fmt.Sprintf("q%d_%d", os.Getpid(), databases.Add(1))
+	u.Path = "/" + name
 	if err := migrations.Up(t.Context(), u.String()); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,11 @@ func newRecord(t *testing.T) *record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.Close(); conn.Close() })
+	t.Cleanup(func() {
+		w.Close()
+		_ = conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name) // the server may be someone's own
+		conn.Close()
+	})
 	return &record{t, conn, w}
 }
 

@@ -1,0 +1,33 @@
+package query
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Recorded reports whether both stages have recorded every offset below ends.
+func Recorded(ctx context.Context, conn driver.Conn, site string, ends map[int32]int64) (bool, error) {
+	rows, err := conn.Query(ctx, "SELECT stage, partition, argMax(offset, version) FROM progress WHERE site = ? GROUP BY stage, partition", site)
+	if err != nil {
+		return false, fmt.Errorf("reading the job's progress: %w", err)
+	}
+	defer rows.Close()
+	at := map[string]int64{}
+	for rows.Next() {
+		var stage string
+		var part int32
+		var offset int64
+		if err := rows.Scan(&stage, &part, &offset); err != nil {
+			return false, fmt.Errorf("reading the job's progress: %w", err)
+		}
+		at[fmt.Sprint(stage, part)] = offset + 1
+	}
+	for part, end := range ends {
+		if at[fmt.Sprint("device", part)] < end || at[fmt.Sprint("person", part)] < end {
+			return false, rows.Err()
+		}
+	}
+	return true, rows.Err()
+}

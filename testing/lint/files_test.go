@@ -1,0 +1,68 @@
+package lint
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// foreign is what ties a file to one machine or one package host: absolute
+// home and work folders, and the hosts of package registries. The expressions
+// are written so that they do not find themselves.
+var foreign = []*regexp.Regexp{
+	regexp.MustCompile(`(^|[\s"'=(:])/(work|home|root|Users)/[A-Za-z0-9_.]`),
+	regexp.MustCompile(`registry\.npmj[s]\.org|proxy\.golan[g]\.org|sum\.golan[g]\.org|repo1?\.maven\b|repo\.mave[n]|pypi\.or[g]`),
+}
+
+const (
+	maxFile = 2 << 20 // bytes of a tracked file
+	noFiles = "listing the tracked files: %v (these rules need git and a clone)"
+)
+
+// TestFiles: no tracked file is large, names a machine's folders, or a
+// registry.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	dir := root(t)
+	cmd := exec.Command("git", "ls-files", "-z")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf(noFiles, err)
+	}
+	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if os.IsNotExist(err) {
+			continue // removed, not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > maxFile {
+			t.Errorf("%s: %d bytes, more than %d", name, len(b), maxFile)
+		}
+		if strings.HasPrefix(name, "testing/data/") || strings.Contains(string(b[:min(len(b), 8000)]), "\x00") {
+			continue // as published, or binary
+		}
+		for i, line := range strings.Split(string(b), "\n") {
+			for _, f := range foreign {
+				if f.MatchString(line) {
+					t.Errorf("%s:%d: %s", name, i+1, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+}
+
+// TestStaticcheck: `go tool staticcheck ./...` has nothing to say.
+func TestStaticcheck(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "tool", "staticcheck", "./...")
+	cmd.Dir = root(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("staticcheck: %v\n%s", err, out)
+	}
+}
