@@ -36,7 +36,7 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, err
 	}
 	j := &Job{Config: cfg, Site: site, done: make(chan error, 1)}
-	if j.Spec, err = specOf(cfg, site, parts); err != nil {
+	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
 	s := &cfg.Source
@@ -46,8 +46,8 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	return j, nil
 }
 
-// specOf is what the stages need to know of a configuration.
-func specOf(cfg *config.Config, site string, parts int32) (transforms.Spec, error) {
+// SpecOf is what the stages need to know of a configuration.
+func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, error) {
 	rules, err := cfg.SignalRules()
 	if err != nil {
 		return transforms.Spec{}, err

@@ -110,7 +110,6 @@ type DeviceStage struct {
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
 	progress *rows.Builder[rows.Progress]
-	path     strings.Builder
 }
 
 // NewDeviceStage returns a stage; log may be nil where gaps cannot be healed.
@@ -183,7 +182,8 @@ func (g *DeviceStage) route(s *DeviceState, h *wire.Header, vectors func(int, []
 
 func (g *DeviceStage) rows(s *DeviceState, shard int, h *wire.Header, out func(rows.Batch)) error {
 	for i := range g.out.Sessions {
-		g.session(&g.out.Sessions[i])
+		row := sessionRow(g.built.Spec.Site, &g.out.Sessions[i])
+		g.sessions.Append(&row)
 	}
 	site := g.built.Spec.Site
 	for i := range g.out.Dead {
@@ -223,8 +223,9 @@ func emitRows[R any](b *rows.Builder[R], decided int64, out func(rows.Batch)) er
 
 const msPerS = 1000.0
 
-func (g *DeviceStage) session(r *identity.SessionRow) {
-	row := rows.Session{Site: g.built.Spec.Site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person,
+// sessionRow is a session, or its tombstone, as a row of the record.
+func sessionRow(site string, r *identity.SessionRow) rows.Session {
+	row := rows.Session{Site: site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person,
 		Open: r.Open, Deleted: r.Fold == nil, Version: r.Version, DeviceType: event.DeviceTypes[r.Context.Device], OS: event.OSes[r.Context.OS],
 		Network: event.Networks[r.Context.Network], CartItems: uint32(r.Cart.Items), CartValue: r.Cart.Value}
 	if f := r.Fold; f != nil {
@@ -237,9 +238,9 @@ func (g *DeviceStage) session(r *identity.SessionRow) {
 		row.MaxScroll, row.ScrollVelocity, row.HalfScrollS = f.MaxDepth, f.Velocity, f.Half
 		row.VideoStarts, row.VideoDropoffs, row.FormStarts, row.FormSubmits = f.VideoStarts, f.VideoDrops, f.FormStarts, f.FormSubmits
 		row.Orders, row.Revenue = f.Orders, f.Revenue
-		row.Path = g.pathOf(f.Path)
+		row.Path = pathOf(f.Path)
 	}
-	g.sessions.Append(&row)
+	return row
 }
 
 // s1 is a sum of milliseconds in seconds.
@@ -251,13 +252,13 @@ func s1(ms ...int64) float64 {
 	return float64(sum) / msPerS
 }
 
-func (g *DeviceStage) pathOf(types []byte) string {
-	g.path.Reset()
+func pathOf(types []byte) string {
+	var path strings.Builder
 	for i, t := range types {
 		if i > 0 {
-			g.path.WriteByte('>')
+			path.WriteByte('>')
 		}
-		g.path.WriteString(event.PageTypes[t])
+		path.WriteString(event.PageTypes[t])
 	}
-	return g.path.String()
+	return path.String()
 }

@@ -1,0 +1,91 @@
+package transforms
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+func init() {
+	beam.RegisterDoFn(reflect.TypeFor[lineFn]())
+	beam.RegisterDoFn(reflect.TypeFor[sessionFn]())
+	beam.RegisterDoFn(reflect.TypeFor[sessionRowFn]())
+}
+
+// Sessions is the batch execution of the session algebra: Beam's own session
+// windows and a combiner over the same fold that the live job keeps in state. It
+// takes a PCollection<KV<int64, []byte>> of offsets and Segment-spec records and
+// returns a PCollection<rows.Batch> of sessions.
+func Sessions(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
+	s = s.Scope("transforms.Sessions")
+	events := beam.ParDo(s, &lineFn{Spec: spec}, col)
+	windowed := beam.WindowInto(s, window.NewSessions(time.Duration(spec.GapMS)*time.Millisecond), events)
+	folded := beam.CombinePerKey(s, &sessionFn{}, windowed)
+	return beam.ParDo(s, &sessionRowFn{Spec: spec}, folded)
+}
+
+// lineFn decodes records; what cannot be decoded is the live job's to report.
+type lineFn struct {
+	Spec Spec
+	d    *event.Decoder
+}
+
+// Setup makes the decoder.
+func (fn *lineFn) Setup() (err error) {
+	fn.d, err = event.NewDecoder(fn.Spec.Event)
+	return err
+}
+
+// ProcessElement emits the event as an accumulator of its own.
+func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(beam.EventTime, string, []byte)) {
+	var e event.Event
+	if fn.d.Decode(record, nil, 0, &e) != nil {
+		return
+	}
+	e.Offset = offset
+	emit(mtime.Time(e.Time), e.Device, session.Accumulate(nil, &e))
+}
+
+// sessionFn merges accumulators: concatenation.
+type sessionFn struct{}
+
+// CreateAccumulator is the zero.
+func (*sessionFn) CreateAccumulator() []byte { return nil }
+
+// AddInput merges an event in.
+func (*sessionFn) AddInput(acc, e []byte) []byte { return append(acc[:len(acc):len(acc)], e...) }
+
+// MergeAccumulators merges two sessions' events.
+func (*sessionFn) MergeAccumulators(a, b []byte) []byte { return append(a[:len(a):len(a)], b...) }
+
+// sessionRowFn folds each session and makes its row.
+type sessionRowFn struct {
+	Spec  Spec
+	built *Built
+}
+
+// Setup compiles the spec.
+func (fn *sessionRowFn) Setup() (err error) {
+	fn.built, err = fn.Spec.Build()
+	return err
+}
+
+// ProcessElement makes one row.
+func (fn *sessionRowFn) ProcessElement(device string, acc []byte, emit func(rows.Batch)) error {
+	st, err := session.FoldAccumulator(acc, &fn.built.Identity.Session)
+	if err != nil {
+		return fmt.Errorf("folding a session of %s: %w", device, err)
+	}
+	b := rows.NewSessionBuilder()
+	row := sessionRow(fn.Spec.Site, &identity.SessionRow{Device: device, Person: "d:" + device, Start: st.Fold.Start, Fold: st.Fold, Context: st.Context, Cart: st.Cart, Version: 1})
+	b.Append(&row)
+	return emitRows(b, 0, emit)
+}
