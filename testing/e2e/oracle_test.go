@@ -13,6 +13,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/testing/harness/kafka"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/testing/simulate"
 )
@@ -79,6 +80,20 @@ func TestOracle(t *testing.T) {
 			comparePaths(t, conn, site, want)
 		})
 	}
+}
+
+// TestOracleOnKafka is the same on Apache Kafka instead of the embedded log.
+func TestOracleOnKafka(t *testing.T) {
+	broker, err := kafka.Start(t.Context(), t.TempDir())
+	check(t, err)
+	t.Cleanup(func() { check(t, broker.Stop()) })
+	lines := visit(t)
+	file := bytes.Join(duplicate(shuffle(t, lines, rand.New(rand.NewPCG(2, 1))), rand.New(rand.NewPCG(3, 1))), []byte("\n"))
+	conn := replayTo(t, []string{broker.Brokers()[0]}, "oracle-kafka", io.NopCloser(bytes.NewReader(file)), false, func(*config.Config) {})
+	want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
+	check(t, err)
+	compareSessions(t, conn, "oracle-kafka", want)
+	comparePaths(t, conn, "oracle-kafka", want)
 }
 
 func compareSessions(t *testing.T, conn driver.Conn, site string, want *oracle.Result) {

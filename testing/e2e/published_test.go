@@ -45,19 +45,25 @@ func run(m *testing.M) int {
 // replayAll runs the job over src in a log of its own and returns a connection to what it recorded.
 func replayAll(t *testing.T, site string, src io.ReadCloser, sort bool, change func(*config.Config)) driver.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	t.Cleanup(cancel)
 	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(log.Close)
-	check(t, kafkalog.CreateTopic(ctx, log.Brokers(), "events", 4))
+	return replayTo(t, log.Brokers(), site, src, sort, change)
+}
+
+// replayTo does the same on a given log, with a topic named like the site.
+func replayTo(t *testing.T, brokers []string, site string, src io.ReadCloser, sort bool, change func(*config.Config)) driver.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	check(t, kafkalog.CreateTopic(ctx, brokers, site, 4))
 	cfg := config.Default()
 	change(cfg)
-	j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), "events", site, server.DSN())
+	j, err := pipelines.NewJob(ctx, cfg, brokers, site, site, server.DSN())
 	check(t, err)
 	check(t, j.Start(ctx))
 	defer src.Close()
-	r, err := replay.Run(ctx, replay.Options{Brokers: log.Brokers(), Topic: "events", Reader: src, Sort: sort, Progress: io.Discard})
+	r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: site, Reader: src, Sort: sort, Progress: io.Discard})
 	check(t, err)
 	conn, err := clickhouseio.Dial(server.DSN())
 	check(t, err)
