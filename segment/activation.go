@@ -1,5 +1,7 @@
 package segment
 
+import "math"
+
 // Activation says which nodes have enough of an audience to be served. It is
 // decided minute by minute, in order, and never changes a path.
 type Activation struct {
@@ -26,7 +28,7 @@ func NewActivation(t *Tree, activate, hysteresis float64, minSample int) *Activa
 		if m := t.Node(i).MinAudience; m != nil {
 			a.Up[i] = *m
 		}
-		a.Down[i] = max(0, a.Up[i]-hysteresis)
+		a.Down[i] = max(0, math.Round((a.Up[i]-hysteresis)*1e12)/1e12) // 0.2 − 0.02 is 0.18, not a float above it
 		a.Exempt[i] = i == 0 || a.Up[i] == 0
 		a.Active[i] = a.Exempt[i]
 	}

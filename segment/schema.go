@@ -29,14 +29,16 @@ const (
 
 // Feature is a name that predicates may use.
 type Feature struct {
-	Name string
-	Unit string
-	Doc  string
-	Enum []string // names of the codes, nil for numbers
-	Bool bool
-	Max  float64 // inclusive upper end of the domain, +Inf for none; the lower end is 0
-	slot session.Slot
-	kind int // -1 for a stored feature, else the derived one
+	Name    string
+	Unit    string
+	Doc     string
+	Enum    []string // names of the codes, nil for numbers
+	Bool    bool
+	Whole   bool    // takes whole numbers only
+	Max     float64 // inclusive upper end of the domain, +Inf for none; the lower end is 0
+	Session bool    // 0, or unknown, without an open session
+	slot    session.Slot
+	kind    int // -1 for a stored feature, else the derived one
 }
 
 // Varies reports whether the feature changes with time alone, other than by
@@ -61,7 +63,9 @@ func NewSchema(elements []string) *Schema {
 		if f.Hidden {
 			continue
 		}
-		s.add(&Feature{Name: f.Name, Unit: f.Unit, Doc: f.Doc, Enum: f.Enum, Max: upper(f.Max), slot: session.Slot(slot), kind: -1})
+		s.add(&Feature{Name: f.Name, Unit: f.Unit, Doc: f.Doc, Enum: f.Enum, Max: upper(f.Max), Session: f.Session,
+			Whole: f.Unit == "count" && session.Slot(slot) != session.SlotCartItems, // a cart may hold 1.5 kg
+			slot:  session.Slot(slot), kind: -1})
 	}
 	inf := math.Inf(1)
 	for _, f := range []Feature{
@@ -72,10 +76,10 @@ func NewSchema(elements []string) *Schema {
 		{Name: "stale_share", Unit: "1", Doc: "1 − signal_weight", Max: 1, kind: derivedStale},
 		{Name: "idle_s", Unit: "s", Doc: "time since the last event", Max: inf, kind: derivedIdle},
 		{Name: "cart.age_s", Unit: "s", Doc: "time since the last add to the cart; 0 without a cart", Max: inf, kind: derivedCartAge},
-		{Name: "session.open", Doc: "a session is open", Bool: true, Max: 1, kind: derivedOpen},
-		{Name: "session.duration_s", Unit: "s", Doc: "from the start of the open session to the last event", Max: inf, kind: derivedDuration},
+		{Name: "session.open", Doc: "a session is open", Bool: true, Max: 1, Session: true, kind: derivedOpen},
+		{Name: "session.duration_s", Unit: "s", Doc: "from the start of the open session to the last event", Max: inf, Session: true, kind: derivedDuration},
 		{Name: "linked", Doc: "the person has a userId", Bool: true, Max: 1, kind: derivedLinked},
-		{Name: "devices", Unit: "count", Doc: "devices of the person", Max: inf, kind: derivedDevices},
+		{Name: "devices", Unit: "count", Doc: "devices of the person", Max: inf, Whole: true, kind: derivedDevices},
 	} {
 		s.add(&f)
 	}
@@ -114,7 +118,8 @@ type Params struct {
 	GapMS     int64 // session gap
 }
 
-// View is what predicates are evaluated on.
+// View is what predicates are evaluated on: a person at the newest event, or
+// later. It stays right without events until SessionEnd.
 type View struct {
 	Live, Long signal.Decayed
 	Last       int64 // newest event, ms
@@ -138,13 +143,13 @@ func (v *View) at(kind int, t int64, p *Params) (x float64, ok bool) {
 	case derivedStale:
 		x, ok = signal.Weight(v.Live, v.Long, t, p.HalfLives)
 		return 1 - x, ok
-	case derivedIdle:
-		return float64(t-v.Last) / 1000, true
+	case derivedIdle: // a view may be asked for an instant before its newest event
+		return max(0, float64(t-v.Last)/1000), true
 	case derivedCartAge:
 		if v.Values[session.SlotCartAdded] == 0 {
 			return 0, true
 		}
-		return (float64(t) - v.Values[session.SlotCartAdded]) / 1000, true
+		return max(0, (float64(t)-v.Values[session.SlotCartAdded])/1000), true
 	case derivedOpen:
 		return truth(t < v.SessionEnd), true
 	case derivedDuration:
@@ -167,13 +172,16 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// value is the value of any feature at t.
-func (s *Schema) value(f *Feature, v *View, t int64, p *Params) (float64, bool) {
+// Value is the value of a feature at t (ms); ok is false where it is undefined.
+func (f *Feature) Value(v *View, t int64, p *Params) (x float64, ok bool) {
 	if f.kind >= 0 {
 		return v.at(f.kind, t, p)
 	}
-	if s.stored[f.slot].Session && t >= v.SessionEnd {
+	if f.Session && t >= v.SessionEnd {
 		return 0, true
 	}
 	return v.Values[f.slot], true
 }
+
+// Feature is the feature of that name, nil if there is none.
+func (s *Schema) Feature(name string) *Feature { return s.byName[name] }

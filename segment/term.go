@@ -13,14 +13,14 @@ import (
 type term struct {
 	literal ref.Val
 	feature *Feature
-	fn      number
-	time    bool // arithmetic over something that varies
+	fn      number // arithmetic
+	varies  bool   // changes with time
+	session bool   // changes when the session ends
 }
 
-// number computes a value at t; NaN where it is undefined.
-type number func(v *View, t int64) float64
-
-func (t *term) varies() bool { return t.time || t.feature != nil && t.feature.Varies() }
+func featureTerm(f *Feature) term {
+	return term{feature: f, varies: f.Varies(), session: f.Session}
+}
 
 func (l *lowerer) term(e ast.Expr) (term, error) {
 	switch e.Kind() {
@@ -28,84 +28,94 @@ func (l *lowerer) term(e ast.Expr) (term, error) {
 		return term{literal: e.AsLiteral()}, nil
 	case ast.IdentKind, ast.SelectKind:
 		f, err := l.feature(e)
-		return term{feature: f}, err
+		if err != nil {
+			return term{}, err
+		}
+		return featureTerm(f), nil
 	case ast.CallKind:
 		return l.arithmetic(e)
 	}
 	return term{}, l.refuse(e, "only features, constants and arithmetic can be compared")
 }
 
+// arithmetic lowers + - * / and the sign. All numbers are doubles: 7/2 is 3.5.
 func (l *lowerer) arithmetic(e ast.Expr) (term, error) {
 	call := e.AsCall()
 	args := call.Args()
-	a, err := l.term(args[0])
-	if err != nil {
-		return term{}, err
-	}
-	x, err := a.number(l, args[0])
-	if err != nil {
-		return term{}, err
-	}
+	do := arithmetics[call.FunctionName()]
 	if call.FunctionName() == operators.Negate {
-		if c, ok := a.literal.(types.Double); ok {
-			return term{literal: -c}, nil
-		}
-		if c, ok := a.literal.(types.Int); ok {
-			return term{literal: -c}, nil
-		}
-		return term{fn: func(v *View, t int64) float64 { return -x(v, t) }, time: a.varies()}, nil
+		do = func(_, y float64) float64 { return -y }
 	}
-	if len(args) != 2 {
-		return term{}, l.refuse(e, "only + - * / work on numbers here")
+	if do == nil || len(args) == 0 {
+		return term{}, l.refuse(e, "%s is not supported here; numbers can be combined with + - * /", functionName(call.FunctionName()))
 	}
-	b, err := l.term(args[1])
+	a, x, err := l.operand(args[0])
 	if err != nil {
 		return term{}, err
 	}
-	y, err := b.number(l, args[1])
+	b, y, err := l.operand(args[len(args)-1])
 	if err != nil {
 		return term{}, err
 	}
-	out := term{time: a.varies() || b.varies()}
-	switch call.FunctionName() {
-	case operators.Add:
-		out.fn = func(v *View, t int64) float64 { return x(v, t) + y(v, t) }
-	case operators.Subtract:
-		out.fn = func(v *View, t int64) float64 { return x(v, t) - y(v, t) }
-	case operators.Multiply:
-		out.fn = func(v *View, t int64) float64 { return x(v, t) * y(v, t) }
-	case operators.Divide:
-		out.fn = func(v *View, t int64) float64 { return x(v, t) / y(v, t) }
-	default:
-		return term{}, l.refuse(e, "only + - * / work on numbers here")
+	if a.literal != nil && b.literal != nil {
+		c := do(x(nil, 0), y(nil, 0))
+		if math.IsNaN(c) || math.IsInf(c, 0) {
+			return term{}, l.refuse(e, "%s is not a number", l.text(e))
+		}
+		return term{literal: types.Double(c)}, nil
 	}
-	return out, nil
+	return term{varies: a.varies || b.varies, session: a.session || b.session,
+		fn: func(v *View, t int64) float64 { return do(x(v, t), y(v, t)) }}, nil
 }
 
+var arithmetics = map[string]func(x, y float64) float64{
+	operators.Add:      func(x, y float64) float64 { return x + y },
+	operators.Subtract: func(x, y float64) float64 { return x - y },
+	operators.Multiply: func(x, y float64) float64 { return x * y },
+	operators.Divide:   func(x, y float64) float64 { return x / y },
+}
+
+func (l *lowerer) operand(e ast.Expr) (term, number, error) {
+	t, err := l.term(e)
+	if err != nil {
+		return t, nil, err
+	}
+	n, err := t.number(l, e)
+	return t, n, err
+}
+
+// number is the term as a function; features that are no numbers are refused.
 func (t *term) number(l *lowerer, e ast.Expr) (number, error) {
-	switch {
-	case t.fn != nil:
+	if t.fn != nil {
 		return t.fn, nil
-	case t.feature != nil:
-		if t.feature.Enum != nil || t.feature.Bool {
-			return nil, l.refuse(e, "%s is not a number", t.feature.Name)
+	}
+	if f := t.feature; f != nil {
+		if f.Enum != nil || f.Bool {
+			return nil, l.refuse(e, "%s is not a number", f.Name)
 		}
-		f, s, p := t.feature, l.c.schema, &l.c.params
+		p := &l.c.params
 		return func(v *View, at int64) float64 {
-			x, ok := s.value(f, v, at, p)
+			x, ok := f.Value(v, at, p)
 			if !ok {
 				return math.NaN()
 			}
 			return x
 		}, nil
 	}
-	switch x := t.literal.(type) {
-	case types.Int:
-		return func(*View, int64) float64 { return float64(x) }, nil
-	case types.Uint:
-		return func(*View, int64) float64 { return float64(x) }, nil
-	case types.Double:
-		return func(*View, int64) float64 { return float64(x) }, nil
+	if x, ok := numeric(t.literal); ok {
+		return func(*View, int64) float64 { return x }, nil
 	}
 	return nil, l.refuse(e, "a number is needed here")
+}
+
+func numeric(v ref.Val) (float64, bool) {
+	switch x := v.(type) {
+	case types.Int:
+		return float64(x), true
+	case types.Uint:
+		return float64(x), true
+	case types.Double:
+		return float64(x), true
+	}
+	return 0, false
 }

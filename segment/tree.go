@@ -69,6 +69,40 @@ func (t *Tree) Path(id int) string { return t.nodes[id].Path }
 // Ancestors are the nodes from the root down to the node itself; not to be changed.
 func (t *Tree) Ancestors(id int) []int { return t.nodes[id].ancestors }
 
+// Children are the node's children in the order in which they are tried; not to be changed.
+func (t *Tree) Children(id int) []int { return t.nodes[id].children }
+
+// Find is the node of a path, such as "everyone/high_intent".
+func (t *Tree) Find(path string) (id int, ok bool) {
+	for i := range t.nodes {
+		if t.nodes[i].Path == path {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Changes are the nodes that a visitor leaves, the deepest first, and those
+// that it enters, the deepest last, when its path moves from one node to
+// another. -1 is nowhere: before the first decision, or forgotten.
+func (t *Tree) Changes(from, to int) (left, entered []int) {
+	var a, b []int
+	if from >= 0 {
+		a = t.nodes[from].ancestors
+	}
+	if to >= 0 {
+		b = t.nodes[to].ancestors
+	}
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	for i := len(a) - 1; i >= same; i-- {
+		left = append(left, a[i])
+	}
+	return left, b[same:]
+}
+
 // Decide returns the node at the end of the visitor's path at now (ms), and the
 // earliest time after now at which it may change without an event. At each
 // level the first child that holds wins.

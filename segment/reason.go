@@ -1,0 +1,83 @@
+package segment
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// sort says what values a feature takes, in words.
+func (f *Feature) sort() string {
+	switch {
+	case f.Enum != nil:
+		return "one of " + strings.Join(f.Enum, ", ")
+	case f.Bool:
+		return "true or false"
+	}
+	return "a number"
+}
+
+var (
+	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+	overload   = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '\((.*)\)'`)
+	nameAt     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*`)
+)
+
+// reason rewrites a message of cel-go where it speaks of what a writer of
+// conditions cannot know; line and column are 1-based.
+func (c *Compiler) reason(message, src string, line, column int) string {
+	if m := undeclared.FindStringSubmatch(message); m != nil {
+		// cel-go names the first part of a dotted name only.
+		lines := strings.Split(src, "\n")
+		if line <= len(lines) {
+			if rest := []rune(lines[line-1]); column <= len(rest) {
+				if name := nameAt.FindString(string(rest[column-1:])); name != "" {
+					return c.unknown(name)
+				}
+			}
+		}
+		return c.unknown(m[1])
+	}
+	if m := overload.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("%s does not work on %s", functionName(m[1]), typeName(m[2]))
+	}
+	return message
+}
+
+// typeName says double as a writer of conditions would.
+func typeName(cel string) string { return strings.ReplaceAll(cel, "double", "number") }
+
+// unknown is the reason for a name that is not in the catalogue, with the
+// nearest one that is.
+func (c *Compiler) unknown(name string) string {
+	best, at := "", 4
+	for _, n := range c.schema.names {
+		if d := distance(name, n); d < at {
+			best, at = n, d
+		}
+	}
+	if best == "" {
+		return fmt.Sprintf("there is no feature %s", name)
+	}
+	return fmt.Sprintf("there is no feature %s; did you mean %s?", name, best)
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
