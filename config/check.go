@@ -11,8 +11,9 @@ import (
 )
 
 // Check looks at the configuration as a whole: what Validate reports and, once
-// that is clean, conditions that do not compile and signals that can never
-// match. nil means that the configuration can run.
+// that is clean, conditions that do not compile, segments that nobody can be
+// in, and signals that can never match. nil means that the configuration makes
+// sense; segments that could not be proved are not held against it: see Unproved.
 func (c *Config) Check() []Problem {
 	if err := c.Validate(); err != nil {
 		var p Problems
@@ -21,12 +22,25 @@ func (c *Config) Check() []Problem {
 	}
 	compiler := segment.NewCompiler(segment.NewSchema(c.Elements), c.SegmentParams())
 	out := c.compile(compiler, "segments", c.Segments)
+	if tree, err := segment.NewTree(compiler, c.SegmentSpecs()); err == nil {
+		dead, _ := c.reach(tree)
+		out = append(out, dead...)
+	}
 	for i, s := range c.Signals {
 		if p, never := c.neverMatches(fmt.Sprintf("signals[%d]", i), s); never {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// SegmentTree compiles the tree. Errors are Problems, those of all conditions.
+func (c *Config) SegmentTree() (*segment.Tree, error) {
+	compiler := segment.NewCompiler(segment.NewSchema(c.Elements), c.SegmentParams())
+	if problems := c.compile(compiler, "segments", c.Segments); len(problems) > 0 {
+		return nil, Problems(problems)
+	}
+	return segment.NewTree(compiler, c.SegmentSpecs())
 }
 
 // compile compiles every condition, so that all of them are reported at once.

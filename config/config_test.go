@@ -285,3 +285,19 @@ func FuzzParse(f *testing.F) {
 		c.Check()
 	})
 }
+
+// TestCheckProvesReach: a condition that contradicts itself, and a segment whose
+// earlier sibling always wins, are found before anybody waits for a visitor.
+func TestCheckProvesReach(t *testing.T) {
+	cfg, err := Parse([]byte("segments:\n  - {name: a, when: intent > 0.5}\n  - {name: b, when: intent > 0.6}\n  - {name: c, when: idle_s > 5 && idle_s < 3}\n"), "x.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := cfg.Check()
+	if len(got) != 2 || got[0].Line != 3 || !strings.Contains(got[0].Message, "a always wins") || got[1].Line != 4 || !strings.Contains(got[1].Message, "never hold") {
+		t.Fatalf("problems %v", got)
+	}
+	if p := Default().Check(); len(p) != 0 {
+		t.Fatalf("the shipped configuration has problems: %v", p)
+	}
+}

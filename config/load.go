@@ -80,7 +80,7 @@ func (c *Config) read(data []byte, name string) (err error) {
 		return p
 	}
 	c.forget(marks)
-	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
+	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict(), durationOption()); err != nil {
 		return problemOf(err, name)
 	}
 	return nil

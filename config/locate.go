@@ -155,7 +155,7 @@ func checkScalars(marks map[string]mark) (out Problems) {
 		case t.Kind() == reflect.Int && !m.whole:
 			p.Message = "this is not a whole number; write one without quotes or a fraction"
 		case t.Kind() == reflect.Int64 && (err != nil || !m.scalar):
-			p.Message = "this is not a duration; write a number with its unit, like 400ms, 30s, 10m or 2h"
+			p.Message = "this is not a duration; write a number with its unit, like 400ms, 30s, 10m, 2h or 30d"
 		default:
 			continue
 		}

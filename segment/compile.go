@@ -112,7 +112,7 @@ func (c *Compiler) check(src string) (*cel.Ast, *cel.Issues) {
 func (c *Compiler) explain(iss *cel.Issues, src string) error {
 	var errs []error
 	for _, e := range iss.Errors() {
-		line, column := e.Location.Line(), e.Location.Column()+1
+		line, column := max(1, e.Location.Line()), max(1, e.Location.Column()+1)
 		errs = append(errs, &CompileError{line, column, c.reason(e.Message, src, line, column)})
 	}
 	if len(errs) == 1 {

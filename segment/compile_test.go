@@ -101,7 +101,7 @@ func TestCompileAccepts(t *testing.T) {
 // FuzzCompile: any text is refused with a place, or can be evaluated.
 func FuzzCompile(f *testing.F) {
 	c := testCompiler()
-	for _, s := range []string{"intent > 0.75 || cart.items > 0", "device.type in [\"tv\"]", "!(live + 1.0 < 2.0)", "signal_weight < 0.3 && 1 < 2", "has(a.b)", "[1].map(x, x)", "{}", "-(-1) > idle_s", "\"\\x\""} {
+	for _, s := range []string{"", "intent > 0.75 || cart.items > 0", "device.type in [\"tv\"]", "!(live + 1.0 < 2.0)", "signal_weight < 0.3 && 1 < 2", "has(a.b)", "[1].map(x, x)", "{}", "-(-1) > idle_s", "\"\\x\""} {
 		f.Add(s)
 	}
 	v := &View{SessionEnd: testNow + minute, Last: testNow, Values: make([]float64, len(c.schema.Stored()))}

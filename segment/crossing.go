@@ -80,7 +80,7 @@ func (n *moving) guess(sum float64) float64 {
 	if !(level > math.SmallestNonzeroFloat64) {
 		level = math.SmallestNonzeroFloat64
 	}
-	return math.Min(1075, math.Log2(sum)-math.Log2(level))
+	return math.Min(1074, math.Log2(sum)-math.Log2(level)) // math.Exp2 is 0 below −1074
 }
 
 // thin solves (live/h_live)/(long/h_long) = level, unclamped.

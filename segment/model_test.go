@@ -39,7 +39,7 @@ func (m *model) feature(name string) (x float64, ok bool) {
 	case "long":
 		return long, true
 	case "intent":
-		return 1 - math.Pow(2, -live/m.params.Kappa), true
+		return math.Min(1-math.Pow(2, -live/m.params.Kappa), math.Nextafter(1, 0)), true
 	case "signal_weight", "stale_share":
 		if v.Live.Sum == 0 || v.Long.Sum == 0 {
 			return 0, false

@@ -128,13 +128,13 @@ type Change struct {
 }
 
 // Commit records that batch has been applied to the state. Compaction is by
-// bytes: when the log outgrows the snapshot, a new snapshot replaces both.
+// bytes: when the log outgrows twice the snapshot, a new snapshot replaces both.
 func (e *Entry[S]) Commit(batch []byte) Change {
 	h := e.head
 	h.Version++
 	h.Nonce = rand.Uint64() | 1
 	h.LogBytes += int64(len(batch))
-	if h.LogBytes > max(minLog, h.Snapshot) {
+	if h.LogBytes > max(minLog, 2*h.Snapshot) {
 		return e.snapshot(h)
 	}
 	w := codec.Writer{B: make([]byte, 0, len(batch)+entryHeadMax)}
@@ -147,13 +147,13 @@ func (e *Entry[S]) Commit(batch []byte) Change {
 }
 
 func (e *Entry[S]) snapshot(h Head) Change {
-	var w codec.Writer
+	w := codec.Writer{B: make([]byte, 0, h.Snapshot+h.Snapshot/4)}
 	e.State.AppendTo(&w)
 	h.Snapshot, h.LogBytes, h.Chunks = int64(len(w.B)), 0, 0
 	c := Change{Clear: true}
 	for b := w.B; len(b) > 0 || h.Chunks == 0; h.Chunks++ {
 		n := min(len(b), chunkSize)
-		var x codec.Writer
+		x := codec.Writer{B: make([]byte, 0, n+entryHeadMax)}
 		x.Byte(entryChunk)
 		x.Fixed(h.Nonce)
 		x.Uint(uint64(h.Chunks))

@@ -29,12 +29,13 @@ var eventSchema = arrow.NewSchema([]arrow.Field{
 
 // EventWriter encodes batches of events; it is used by one goroutine at a time.
 type EventWriter struct {
-	b *array.RecordBuilder
+	b    *array.RecordBuilder
+	size int // of the last batch: the next one's first guess
 }
 
 // NewEventWriter returns a writer with its own builders.
 func NewEventWriter() *EventWriter {
-	return &EventWriter{array.NewRecordBuilder(memory.DefaultAllocator, eventSchema)}
+	return &EventWriter{b: array.NewRecordBuilder(memory.DefaultAllocator, eventSchema)}
 }
 
 func codes(e *event.Event) uint64 {
@@ -69,7 +70,7 @@ func (w *EventWriter) Add(e *event.Event) {
 
 // Finish encodes what was added and starts anew.
 func (w *EventWriter) Finish(h *Header, dead []identity.DeadLetter) ([]byte, error) {
-	var out codec.Writer
+	out := codec.Writer{B: make([]byte, 0, w.size+w.size/8+4096)}
 	h.appendTo(&out)
 	out.Uint(uint64(len(dead)))
 	for i := range dead {
@@ -84,6 +85,7 @@ func (w *EventWriter) Finish(h *Header, dead []identity.DeadLetter) ([]byte, err
 		out.Bytes(d.Raw)
 	}
 	err := record(&out, w.b)
+	w.size = len(out.B)
 	return out.B, err
 }
 

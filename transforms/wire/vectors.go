@@ -41,6 +41,7 @@ type VectorWriter struct {
 	b       *array.RecordBuilder
 	scratch codec.Writer
 	n       int
+	size    int // of the last batch: the next one's first guess
 }
 
 // NewVectorWriter returns a writer with its own builders.
@@ -86,10 +87,11 @@ func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest 
 
 // Finish encodes what was added and starts anew.
 func (w *VectorWriter) Finish(h *Header) ([]byte, error) {
-	var out codec.Writer
+	out := codec.Writer{B: make([]byte, 0, w.size+w.size/8+4096)}
 	h.appendTo(&out)
 	w.n = 0
 	err := record(&out, w.b)
+	w.size = len(out.B)
 	return out.B, err
 }
 
