@@ -4,21 +4,22 @@ package config
 
 import "time"
 
-// Config is the whole of a configuration file.
+// Config is the whole of a configuration file. The comments of the fields are
+// also the text of docs/config.md, which is generated from them.
 type Config struct {
-	Site       string        `yaml:"site"`
+	Site       string        `yaml:"site"` // name that every row in ClickHouse carries, so that sites can share tables
 	HalfLives  HalfLives     `yaml:"half_lives"`
 	Intent     Intent        `yaml:"intent"`
 	Session    Session       `yaml:"session"`
-	Lateness   time.Duration `yaml:"allowed_lateness"`
-	Future     time.Duration `yaml:"future_tolerance"`
-	MaxBytes   int           `yaml:"max_event_bytes"`
-	Refresh    time.Duration `yaml:"refresh_interval"`
-	Retention  time.Duration `yaml:"retention"`
+	Lateness   time.Duration `yaml:"allowed_lateness"` // an event that is older than the newest one of its partition by more is a dead letter
+	Future     time.Duration `yaml:"future_tolerance"` // an event that is ahead of the time it was received by more is a dead letter
+	MaxBytes   int           `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter
+	Refresh    time.Duration `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
+	Retention  time.Duration `yaml:"retention"`        // a visitor without events for so long is forgotten
 	Audience   Audience      `yaml:"audience"`
 	Pages      []Page        `yaml:"pages"`
 	HighTicket HighTicket    `yaml:"high_ticket"`
-	Elements   []string      `yaml:"elements"`
+	Elements   []string      `yaml:"elements"` // values of properties.element that conditions can tell apart, as hover.<element> and focus.<element>
 	Signals    []Signal      `yaml:"signals"`
 	Segments   []Segment     `yaml:"segments"`
 	Source     Source        `yaml:"source"`
@@ -28,100 +29,104 @@ type Config struct {
 	marks map[string]mark // where values stand in their files, by path
 }
 
-// HalfLives are the global half-lives of the decayed sums.
+// HalfLives are the half-lives of the two decayed sums of signal weights: what
+// a visitor does now, and the base line that it is compared with.
 type HalfLives struct {
-	Live time.Duration `yaml:"live"`
-	Long time.Duration `yaml:"long"`
+	Live time.Duration `yaml:"live"` // half-life of live
+	Long time.Duration `yaml:"long"` // half-life of long
 }
 
 // Intent scales the intent score 1 − 2^(−live/kappa).
 type Intent struct {
-	Kappa float64 `yaml:"kappa"`
+	Kappa float64 `yaml:"kappa"` // the live sum at which intent is 0.5; twice as much gives 0.75
 }
 
 // Session bounds sessions and dwell.
 type Session struct {
-	Gap      time.Duration `yaml:"gap"`
-	DwellCap time.Duration `yaml:"dwell_cap"`
+	Gap      time.Duration `yaml:"gap"`       // so long without an event ends a session
+	DwellCap time.Duration `yaml:"dwell_cap"` // time that counts between two events of a page, at the most
 }
 
-// Audience is the pruning rule of segments.
+// Audience says which segments are served: those with enough active visitors.
 type Audience struct {
-	Window     time.Duration `yaml:"window"`
-	Activate   float64       `yaml:"activate"`
-	Hysteresis float64       `yaml:"hysteresis"`
-	MinSample  int           `yaml:"min_sample"`
-	StaleShare float64       `yaml:"stale_share"`
+	Window     time.Duration `yaml:"window"`      // a visitor is active for so long after an event
+	Activate   float64       `yaml:"activate"`    // share of the active visitors that activates a segment
+	Hysteresis float64       `yaml:"hysteresis"`  // an active segment is deactivated below activate − hysteresis
+	MinSample  int           `yaml:"min_sample"`  // with fewer active visitors no segment changes its state
+	StaleShare float64       `yaml:"stale_share"` // a segment with a larger stale share is flagged, and its members are re-evaluated
 }
 
-// Page maps URL paths and page names to a page type. The first match wins.
+// Page maps URL paths and page names to a page type. The first rule that
+// matches wins; one with both path and name needs both.
 type Page struct {
-	Type string `yaml:"type"`
-	Path string `yaml:"path"` // glob on the URL path: * within a segment, ** across
-	Name string `yaml:"name"` // exact page name or category of the page call
+	Type string `yaml:"type"` // home, list, search, product, comparison, cart, checkout, confirmation, content or other
+	Path string `yaml:"path"` // glob on the URL path: * matches within a segment, ** across segments
+	Name string `yaml:"name"` // exact name or category of the page call
 }
 
-// HighTicket says which products are expensive.
+// HighTicket says which products are expensive: time on them counts as
+// dwell.high_ticket.
 type HighTicket struct {
-	Categories []string `yaml:"categories"` // category prefixes, e.g. "electronics"
-	MinPrice   float64  `yaml:"min_price"`
+	Categories []string `yaml:"categories"` // category prefixes: electronics covers electronics/tv and electronics.tv
+	MinPrice   float64  `yaml:"min_price"`  // price from which a product of the categories counts
 }
 
-// Signal gives events a weight.
+// Signal gives events a weight. An event gets the sum of all signals that match it.
 type Signal struct {
-	Name   string      `yaml:"name"`
-	Match  SignalMatch `yaml:"match"`
-	Weight float64     `yaml:"weight"`
+	Name   string      `yaml:"name"`   // unique name
+	Match  SignalMatch `yaml:"match"`  // which events it is about
+	Weight float64     `yaml:"weight"` // what one event adds to live and long
 }
 
-// SignalMatch says which events a signal is about.
+// SignalMatch says which events a signal is about. Limits are exclusive.
 type SignalMatch struct {
-	Event    string   `yaml:"event"`     // Segment event name, or "page"
-	PageType []string `yaml:"page_type"` // empty: any
-	Depth    Bound    `yaml:"depth"`     // scroll depth, 0..1
-	Duration Bound    `yaml:"duration"`  // hover and focus, ms
-	Price    Bound    `yaml:"price"`     // product events
+	Event    string   `yaml:"event"`     // Segment's event name, or page
+	PageType []string `yaml:"page_type"` // page types on which it counts; none: all
+	Depth    Bound    `yaml:"depth"`     // limits of the scroll depth, from 0 to 1
+	Duration Bound    `yaml:"duration"`  // limits of hover and focus, in milliseconds
+	Price    Bound    `yaml:"price"`     // limits of the price of product events
 }
 
-// Bound is an open interval; unset ends are open. Durations are in ms.
+// Bound is an interval without its ends; an end that is not stated is open.
 type Bound struct {
-	Above *float64 `yaml:"above"`
-	Below *float64 `yaml:"below"`
+	Above *float64 `yaml:"above"` // strictly above
+	Below *float64 `yaml:"below"` // strictly below
 }
 
-// Segment is a node of the segment tree.
+// Segment is a node of the tree below everyone. At each level the first child
+// whose condition holds wins.
 type Segment struct {
-	Name        string    `yaml:"name"`
-	Title       string    `yaml:"title"`
-	When        string    `yaml:"when"` // CEL over the feature catalogue
-	MinAudience *float64  `yaml:"min_audience"`
-	Children    []Segment `yaml:"children"`
+	Name        string    `yaml:"name"`         // part of the path, unique among its siblings
+	Title       string    `yaml:"title"`        // for people
+	When        string    `yaml:"when"`         // the condition, see below
+	MinAudience *float64  `yaml:"min_audience"` // overrides audience.activate; 0: always active
+	Children    []Segment `yaml:"children"`     // finer segments within this one
 }
 
-// Source tunes the reading side.
+// Source tunes reading the log.
 type Source struct {
-	Shards        int           `yaml:"shards"` // 0: one per core
-	Linger        time.Duration `yaml:"linger"`
-	MaxBatch      int           `yaml:"max_batch"`     // events
-	MaxInFlight   int           `yaml:"max_in_flight"` // batches a shard
-	BufferBytes   int           `yaml:"buffer_bytes"`
+	Shards        int           `yaml:"shards"`         // groups of partitions that are processed side by side; 0: one per core
+	Linger        time.Duration `yaml:"linger"`         // wait for so long to fill a batch
+	MaxBatch      int           `yaml:"max_batch"`      // events in a batch, at the most
+	MaxInFlight   int           `yaml:"max_in_flight"`  // batches of a shard under way, at the most: the back-pressure
+	BufferBytes   int           `yaml:"buffer_bytes"`   // fetched records that wait, in bytes
 	Heartbeat     time.Duration `yaml:"heartbeat"`      // idle shards report time this often
-	IdleAfter     time.Duration `yaml:"idle_after"`     // wall time without events before a partition counts as idle
-	StateInterval time.Duration `yaml:"state_interval"` // how often changed state rows leave for ClickHouse
+	IdleAfter     time.Duration `yaml:"idle_after"`     // wall time without events after which a partition counts as idle
+	StateInterval time.Duration `yaml:"state_interval"` // how often changed state leaves for ClickHouse
 }
 
-// Sink tunes the writing side.
+// Sink tunes writing to ClickHouse.
 type Sink struct {
-	Linger     time.Duration `yaml:"linger"` // 0: flush at the end of each bundle
-	MaxRows    int           `yaml:"max_rows"`
-	MaxPending int           `yaml:"max_pending_bytes"`
+	Linger     time.Duration `yaml:"linger"`            // wait for so long to fill an insert; 0: one at the end of each bundle
+	MaxRows    int           `yaml:"max_rows"`          // rows of one insert, at the most
+	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait, in bytes; the reading side then waits too
 }
 
-// Health holds the alert thresholds.
+// Health holds the limits beyond which an alert is raised.
 type Health struct {
-	RefreshLatency time.Duration `yaml:"refresh_latency"` // average log → decided
-	SignalWeight   float64       `yaml:"signal_weight"`
-	WatermarkLag   time.Duration `yaml:"watermark_lag"`
-	SinkLag        time.Duration `yaml:"sink_lag"`
-	DeadShare      float64       `yaml:"dead_letter_share"`
+	RefreshLatency time.Duration `yaml:"refresh_latency"`   // average time from the log to the decision
+	SignalWeight   float64       `yaml:"signal_weight"`     // of the site; below it visitors have gone quiet
+	WatermarkLag   time.Duration `yaml:"watermark_lag"`     // event time behind the newest event
+	SinkLag        time.Duration `yaml:"sink_lag"`          // decisions that are not in ClickHouse yet
+	DeadShare      float64       `yaml:"dead_letter_share"` // dead letters of all events read
 }

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -151,7 +150,7 @@ func checkScalars(marks map[string]mark) (out Problems) {
 			continue
 		}
 		p := Problem{File: m.file, Line: m.line, Column: m.column, Path: path}
-		switch _, err := time.ParseDuration(m.text); {
+		switch _, err := parseDuration(m.text); {
 		case t.Kind() == reflect.Int && !m.whole:
 			p.Message = "this is not a whole number; write one without quotes or a fraction"
 		case t.Kind() == reflect.Int64 && (err != nil || !m.scalar):

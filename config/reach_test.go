@@ -38,9 +38,10 @@ func TestCheckReach(t *testing.T) {
 func TestUnproved(t *testing.T) {
 	var when []string
 	for i := range 40 {
-		when = append(when, fmt.Sprintf("(dwell.total < %d || dwell.cart > %d)", 100+i, i))
+		when = append(when, fmt.Sprintf("(live < %d || idle_s > %d)", 100+i, i))
 	}
-	hard := strings.Join(when, " && ") + " && (live > 5 || dwell.total >= 1000) && (live <= 5 || dwell.total >= 1000) && (dwell.total < 1000 || live > 7) && (dwell.total < 1000 || live < 6)"
+	// The contradiction is in what is looked at last.
+	hard := strings.Join(when, " && ") + " && (dwell.cart > 5 || dwell.list > 9) && (dwell.cart <= 5 || dwell.list > 9) && (dwell.list <= 9 || dwell.cart > 7) && (dwell.list <= 9 || dwell.cart < 6)"
 	cfg, err := Parse([]byte("segments:\n  - name: a\n    when: "+hard+"\n"), "f.yaml")
 	if err != nil {
 		t.Fatal(err)
