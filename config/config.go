@@ -82,9 +82,9 @@ type Signal struct {
 type SignalMatch struct {
 	Event    string   `yaml:"event"`     // Segment's event name, or page
 	PageType []string `yaml:"page_type"` // page types on which it counts; none: all
-	Depth    Bound    `yaml:"depth"`     // limits of the scroll depth, from 0 to 1
-	Duration Bound    `yaml:"duration"`  // limits of hover and focus, in milliseconds
-	Price    Bound    `yaml:"price"`     // limits of the price of product events
+	Depth    Bound    `yaml:"depth"`     // {above: x, below: y} on the scroll depth, from 0 to 1
+	Duration Bound    `yaml:"duration"`  // the same on hover and focus, in milliseconds
+	Price    Bound    `yaml:"price"`     // the same on the price of product events
 }
 
 // Bound is an interval without its ends; an end that is not stated is open.
@@ -127,6 +127,6 @@ type Health struct {
 	RefreshLatency time.Duration `yaml:"refresh_latency"`   // average time from the log to the decision
 	SignalWeight   float64       `yaml:"signal_weight"`     // of the site; below it visitors have gone quiet
 	WatermarkLag   time.Duration `yaml:"watermark_lag"`     // event time behind the newest event
-	SinkLag        time.Duration `yaml:"sink_lag"`          // decisions that are not in ClickHouse yet
+	SinkLag        time.Duration `yaml:"sink_lag"`          // time from a decision to its row in ClickHouse, 99th percentile
 	DeadShare      float64       `yaml:"dead_letter_share"` // dead letters of all events read
 }
