@@ -21,7 +21,7 @@ func (c *Config) Unproved() []Problem {
 // reach proves which segments nobody can be in, and says for which it cannot tell.
 func (c *Config) reach(tree *segment.Tree) (dead, open []Problem) {
 	at := places("segments", c.Segments, []string{""})
-	for _, f := range tree.Check(segment.DefaultCases) {
+	for _, f := range tree.Check(segment.DefaultSteps) {
 		when := at[f.Node] + ".when"
 		switch f.Kind {
 		case segment.NeverHolds:

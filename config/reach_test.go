@@ -34,22 +34,30 @@ func TestCheckReach(t *testing.T) {
 	}
 }
 
-// TestUnproved: a condition with too many cases is no problem, and is said to be open.
+// TestUnproved: a condition with too many cases is no problem, and is said to
+// be open. Eight pigeons in seven holes are such a condition.
 func TestUnproved(t *testing.T) {
-	var when []string
-	for i := range 40 {
-		when = append(when, fmt.Sprintf("(live < %d || idle_s > %d)", 100+i, i))
+	var elements, when []string
+	sits := func(pigeon, hole int) string { return fmt.Sprintf("e%d_%d", pigeon, hole) }
+	for i := range 8 {
+		var one []string
+		for h := range 7 {
+			elements = append(elements, sits(i, h))
+			one = append(one, "hover."+sits(i, h)+" > 0")
+			for j := range i {
+				when = append(when, fmt.Sprintf("(hover.%s <= 0 || hover.%s <= 0)", sits(i, h), sits(j, h)))
+			}
+		}
+		when = append(when, "("+strings.Join(one, " || ")+")")
 	}
-	// The contradiction is in what is looked at last.
-	hard := strings.Join(when, " && ") + " && (dwell.cart > 5 || dwell.list > 9) && (dwell.cart <= 5 || dwell.list > 9) && (dwell.list <= 9 || dwell.cart > 7) && (dwell.list <= 9 || dwell.cart < 6)"
-	cfg, err := Parse([]byte("segments:\n  - name: a\n    when: "+hard+"\n"), "f.yaml")
+	cfg, err := Parse([]byte("elements: ["+strings.Join(elements, ", ")+"]\nsegments:\n  - name: a\n    when: "+strings.Join(when, " && ")+"\n"), "f.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p := cfg.Check(); len(p) > 0 {
 		t.Errorf("problems: %v", p)
 	}
-	if p := cfg.Unproved(); len(p) != 1 || p[0].Line != 3 {
+	if p := cfg.Unproved(); len(p) != 1 || p[0].Line != 4 {
 		t.Errorf("unproved: %v", p)
 	}
 	if p := Default().Unproved(); p != nil {

@@ -38,7 +38,7 @@ func (c *Config) bounds() []bound {
 		{"site", c.Site != "" && len(c.Site) <= 64, "name the site in 1 to 64 bytes"},
 		span("half_lives.live", c.HalfLives.Live, time.Second, year),
 		span("half_lives.long", c.HalfLives.Long, time.Second, year),
-		{"half_lives.long", c.HalfLives.Long > c.HalfLives.Live, "the signal weight compares the two sums; make long longer than live"},
+		{"half_lives.long", c.HalfLives.Long >= c.HalfLives.Live+c.HalfLives.Live/10, "the signal weight compares the two sums; make long at least a tenth longer than live"},
 		{"intent.kappa", c.Intent.Kappa >= 1e-6 && c.Intent.Kappa <= 1e9, "choose from 1e-6 to 1e9: the live sum at which intent is 0.5"},
 		span("session.gap", c.Session.Gap, time.Second, 24*time.Hour),
 		span("session.dwell_cap", c.Session.DwellCap, time.Second, 24*time.Hour),

@@ -100,21 +100,19 @@ func (s *span) above(x float64) float64 {
 	return math.Nextafter(x, math.Inf(1))
 }
 
-// cutBy cuts the axis of a feature by an atom on it, which for intent and
-// stale_share means the values of the axis at which the feature's own result
-// satisfies the atom, to the last float.
+// cutBy cuts the axis of a feature by an atom on it with the operator o, that
+// of the atom or its negation. For intent and stale_share it keeps the values
+// of the axis at which the feature's own result satisfies the atom, to the
+// last float.
 func (s span) cutBy(a *atom, o op) (out span, possible bool) {
-	var f func(x float64) float64
 	up := o == opGT || o == opGE
 	switch a.feature.kind {
 	case derivedIntent:
-		f = func(live float64) float64 { return signal.Intent(live, a.params.Kappa) }
 	case derivedStale:
-		f, up = func(w float64) float64 { return 1 - w }, !up
+		up = !up
 	case derivedOpen:
 		gap := float64(a.params.GapMS) / 1000
-		closed, open := o.holds(0, a.c), o.holds(1, a.c)
-		switch {
+		switch closed, open := o.holds(0, a.c), o.holds(1, a.c); {
 		case closed && open:
 			return s, true
 		case open:
@@ -126,16 +124,29 @@ func (s span) cutBy(a *atom, o op) (out span, possible bool) {
 	default:
 		return s.cut(o, a.c), true
 	}
-	edge, found := firstFloat(func(x float64) bool { return o.holds(f(x), a.c) == up })
-	switch {
-	case up && !found:
-		return s, false
-	case up:
-		return s.cut(opGE, edge), true
-	case found:
-		return s.cut(opLT, edge), true
+	if up {
+		return s.cut(opGE, a.edge), !math.IsInf(a.edge, 1)
 	}
-	return s, true
+	return s.cut(opLT, a.edge), true
+}
+
+// axisEdge is where on its axis an atom on intent or stale_share changes: the
+// smallest value above the change, +Inf if there is none.
+func axisEdge(a *atom) float64 {
+	above := a.op // the operator that holds above the edge, of this atom or its negation
+	f := func(live float64) float64 { return signal.Intent(live, a.params.Kappa) }
+	rises := a.op == opGT || a.op == opGE
+	if a.feature.kind == derivedStale {
+		f, rises = func(w float64) float64 { return 1 - w }, !rises
+	}
+	if !rises {
+		above = above.negated()
+	}
+	edge, found := firstFloat(func(x float64) bool { return above.holds(f(x), a.c) })
+	if !found {
+		return math.Inf(1)
+	}
+	return edge
 }
 
 // firstFloat is the smallest finite float >= 0 at which ok, which goes from

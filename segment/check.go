@@ -19,25 +19,42 @@ type Finding struct {
 	By   []int // Unreachable: nodes that take everyone; none of them can be left out
 }
 
-// Check proves which nodes can never be reached, by Satisfiable with at most
-// so many cases a question. What is below such a node is not reported again.
-func (t *Tree) Check(cases int) []Finding { return t.check(0, cases, nil, nil) }
+// Check proves which nodes can never be reached, by Satisfiable with at most so
+// many steps a question, and a hundred times as many altogether. What is below
+// such a node is not reported again.
+func (t *Tree) Check(steps int) []Finding {
+	c := checker{tree: t, steps: steps, left: 100 * steps}
+	return c.check(0, nil, nil)
+}
+
+type checker struct {
+	tree  *Tree
+	steps int // of one question
+	left  int // of all
+}
+
+func (c *checker) ask(terms []Term) Answer {
+	p := prover{steps: min(c.steps, c.left)}
+	_, answer := p.ask(terms)
+	c.left -= min(c.steps, c.left) - max(0, p.steps)
+	return answer
+}
 
 // check looks at the children of a node; path are the conditions that hold
 // there, before are the earlier siblings on the way, which do not.
-func (t *Tree) check(node, cases int, path []Term, before []int) (out []Finding) {
+func (c *checker) check(node int, path []Term, before []int) (out []Finding) {
+	t := c.tree
 	before = slices.Clip(before)
-	for _, c := range t.nodes[node].children {
-		here := append(slices.Clip(path), Term{t.nodes[c].When, true})
-		f := Finding{Node: c}
-		_, alone := Satisfiable(cases, here...)
-		_, reached := Satisfiable(cases, t.without(here, before)...)
+	for _, child := range t.nodes[node].children {
+		here := append(slices.Clip(path), Term{t.nodes[child].When, true})
+		f := Finding{Node: child}
+		alone, reached := c.ask(here), c.ask(t.without(here, before))
 		dead := true
 		switch {
 		case alone == Never:
 			f.Kind = NeverHolds
 		case reached == Never:
-			f.Kind, f.By = Unreachable, t.takers(cases, here, before)
+			f.Kind, f.By = Unreachable, c.takers(here, before)
 		default:
 			f.Kind, dead = CannotBeProved, false
 		}
@@ -47,8 +64,8 @@ func (t *Tree) check(node, cases int, path []Term, before []int) (out []Finding)
 		if dead {
 			continue // it takes no one from those after it
 		}
-		out = append(out, t.check(c, cases, here, before)...)
-		before = append(before, c)
+		out = append(out, c.check(child, here, before)...)
+		before = append(before, child)
 	}
 	return out
 }
@@ -64,16 +81,16 @@ func (t *Tree) without(terms []Term, nodes []int) []Term {
 
 // takers narrows nodes down to some that take everyone who meets the terms: to
 // one if one does, the nearest one at that.
-func (t *Tree) takers(cases int, terms []Term, nodes []int) []int {
+func (c *checker) takers(terms []Term, nodes []int) []int {
 	for i := len(nodes) - 1; i >= 0; i-- {
-		if _, a := Satisfiable(cases, t.without(terms, nodes[i:i+1])...); a == Never {
+		if c.ask(c.tree.without(terms, nodes[i:i+1])) == Never {
 			return nodes[i : i+1]
 		}
 	}
 	left := slices.Clone(nodes)
 	for i := 0; i < len(left); {
 		fewer := slices.Delete(slices.Clone(left), i, i+1)
-		if _, a := Satisfiable(cases, t.without(terms, fewer)...); a == Never {
+		if c.ask(c.tree.without(terms, fewer)) == Never {
 			left = fewer
 			continue
 		}

@@ -29,6 +29,9 @@ func newMoving(a atom) *moving {
 		n.before = !rises
 	}
 	n.turns = a.op.holds(limit, a.c) != n.before
+	if a.feature.kind == derivedIntent || a.feature.kind == derivedStale {
+		n.edge = axisEdge(&a)
+	}
 	n.level, n.fuzz = level(a.feature.kind, a.c, a.params.Kappa)
 	return n
 }

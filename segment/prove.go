@@ -53,26 +53,31 @@ func (w Witness) String() string {
 	return strings.Join(out, ", ")
 }
 
-// DefaultCases bounds the prover's search: a fraction of a second.
-const DefaultCases = 20_000
+// DefaultSteps bounds the prover's search for one question, to some 0.1 s.
+const DefaultSteps = 100_000
 
 // Satisfiable looks for a visitor that meets all terms. It goes through the
-// disjunctive normal form box by box, at most cases of them, with an interval
-// of each feature's domain. Known between features are: intent follows from
-// live and stale_share from signal_weight; a session is open while idle_s is
-// below the gap, and without one its features are 0 or unknown; counts are
-// whole. Arithmetic is taken to hold and not to hold. So Never is a proof, and
+// disjunctive normal form with a box of the feature space, an interval of each
+// feature's domain, that every comparison cuts; it makes at most so many steps,
+// a step being a cut. Known between features are: intent follows from live and
+// stale_share from signal_weight; a session is open while idle_s is below the
+// gap, and without one its features are 0 or unknown; counts are whole.
+// Arithmetic is taken to hold and not to hold. So Never is a proof, and
 // Possible means that nothing known speaks against it.
-func Satisfiable(cases int, terms ...Term) (Witness, Answer) {
-	p := prover{cases: cases}
+func Satisfiable(steps int, terms ...Term) (Witness, Answer) {
+	p := prover{steps: steps}
+	return p.ask(terms)
+}
+
+func (p *prover) ask(terms []Term) (Witness, Answer) {
 	var goals []goal
 	for _, t := range terms {
 		goals = append(goals, goal{t.Predicate.root, t.Holds})
 	}
-	if p.solve(goals, nil, box{}) {
+	switch {
+	case p.solve(goals, nil, box{}):
 		return p.witness, Possible
-	}
-	if p.cases < 0 {
+	case p.steps < 0:
 		return nil, Undecided
 	}
 	return nil, Never
@@ -85,47 +90,144 @@ type goal struct {
 }
 
 type prover struct {
-	cases   int // left
+	steps   int // left
 	witness Witness
 }
 
-// solve meets goals within b: atoms cut the box at once, and what leaves a
-// choice waits in choices until the box is as small as can be.
-func (p *prover) solve(goals, choices []goal, b box) bool {
-	for len(goals) > 0 {
-		g := goals[len(goals)-1]
-		goals = goals[:len(goals)-1]
-		switch n := g.n.(type) {
-		case constant:
-			if bool(n) != g.want {
-				return false
-			}
-		case *not:
-			goals = append(goals, goal{n.a, !g.want})
-		case *general: // both are possible
-		default:
-			if parts, all := split(g); all {
-				goals = append(goals, parts...)
-			} else if parts != nil {
-				choices = append(slices.Clip(choices), g)
-			} else if b = b.cut(g); b.empty {
-				return false
+func (p *prover) cut(b box, g goal) box {
+	p.steps--
+	return b.cut(g)
+}
+
+// solve meets goals within b. Comparisons cut the box at once; a choice between
+// goals is made when nothing else is left to do, the narrowest first.
+func (p *prover) solve(goals []goal, choices [][]goal, b box) bool {
+	choices = slices.Clone(choices)
+	for {
+		for len(goals) > 0 {
+			g := goals[len(goals)-1]
+			goals = goals[:len(goals)-1]
+			switch n := g.n.(type) {
+			case constant:
+				if bool(n) != g.want {
+					return false
+				}
+			case *not:
+				goals = append(goals, goal{n.a, !g.want})
+			case *general: // both are possible
+			default:
+				if parts, all := split(g); all {
+					goals = append(goals, parts...)
+				} else if parts != nil {
+					choices = append(choices, parts)
+				} else if b = p.cut(b, g); b.empty || p.steps < 0 {
+					return false
+				}
 			}
 		}
+		var possible bool
+		if goals, choices, possible = p.narrow(choices, b); !possible || p.steps < 0 {
+			return false
+		}
+		if len(goals) == 0 {
+			return p.choose(choices, b)
+		}
 	}
+}
+
+// choose tries the parts of the narrowest choice.
+func (p *prover) choose(choices [][]goal, b box) bool {
 	if len(choices) == 0 {
 		return p.found(b)
 	}
-	parts, _ := split(choices[0])
-	for _, g := range parts {
-		if p.cases--; p.cases < 0 {
-			return false
+	best := 0
+	for i, c := range choices {
+		if len(c) < len(choices[best]) {
+			best = i
 		}
-		if p.solve([]goal{g}, choices[1:], b) {
+	}
+	rest := slices.Delete(slices.Clone(choices), best, best+1)
+	for _, g := range choices[best] {
+		if p.solve([]goal{g}, rest, b) {
 			return true
 		}
 	}
 	return false
+}
+
+// narrow drops choices that the box has made and parts that it has ruled out;
+// what is left of a choice with one part is a goal. A choice without any part
+// is impossible.
+func (p *prover) narrow(choices [][]goal, b box) (goals []goal, left [][]goal, possible bool) {
+	for _, parts := range choices {
+		var live []goal
+		made := false
+		for _, g := range parts {
+			if made = p.met(g, b); made {
+				break
+			}
+			if !p.dead(g, b) {
+				live = append(live, g)
+			}
+		}
+		switch {
+		case made:
+		case len(live) == 0:
+			return nil, nil, false
+		case len(live) == 1:
+			goals = append(goals, live[0])
+		default:
+			left = append(left, live)
+		}
+	}
+	return goals, left, true
+}
+
+// dead reports whether the goal cannot be met anywhere in b, as far as each of
+// its comparisons tells by itself.
+func (p *prover) dead(g goal, b box) bool {
+	switch n := g.n.(type) {
+	case constant:
+		return bool(n) != g.want
+	case *not:
+		return p.dead(goal{n.a, !g.want}, b)
+	case *general:
+		return false
+	}
+	parts, all := split(g)
+	if parts == nil {
+		return p.cut(b, g).empty
+	}
+	dead := func(g goal) bool { return p.dead(g, b) }
+	if all {
+		return slices.ContainsFunc(parts, dead)
+	}
+	return !slices.ContainsFunc(parts, func(g goal) bool { return !dead(g) })
+}
+
+// met reports whether the goal is met everywhere in b, likewise.
+func (p *prover) met(g goal, b box) bool {
+	switch n := g.n.(type) {
+	case constant:
+		return bool(n) == g.want
+	case *not:
+		return p.met(goal{n.a, !g.want}, b)
+	case *general, *undefined, *defined:
+		return false
+	case *moving:
+		if n.feature.undefinable() {
+			return false
+		}
+	}
+	parts, all := split(g)
+	if parts == nil {
+		return p.cut(b, goal{g.n, !g.want}).empty
+	}
+	met := func(g goal) bool { return p.met(g, b) }
+	if all {
+		return !slices.ContainsFunc(parts, func(g goal) bool { return !met(g) })
+	}
+	return slices.ContainsFunc(parts, met)
 }
 
 // split takes a goal apart: into parts that must all be met, or of which one

@@ -82,7 +82,7 @@ func TestProverEqualsBruteForce(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		axes, names := someAxes(r)
 		terms, exprs := randomTerms(t, r, c, names)
-		w, answer := Satisfiable(DefaultCases, terms...)
+		w, answer := Satisfiable(DefaultSteps, terms...)
 		answers[answer]++
 		found := anyPoint(c, axes, exprs, terms)
 		if found && answer != Possible || !found && answer == Possible {
@@ -224,29 +224,68 @@ func TestSatisfiable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w, a := Satisfiable(DefaultCases, Term{p, true}); a != want {
+		if w, a := Satisfiable(DefaultSteps, Term{p, true}); a != want {
 			t.Errorf("%s: %v, want %v (%v)", src, a, want, w)
 		}
 	}
 }
 
+// TestSatisfiableGivesUp: more pigeons than holes need a case for every way to
+// put them; that is found out before long.
 func TestSatisfiableGivesUp(t *testing.T) {
 	t.Parallel()
 	c := testCompiler()
-	src := "(live > 5.0 || long < 1.0)"
-	for i := range 30 {
-		src += fmt.Sprintf(" && (dwell.total > %d.5 || dwell.cart < %d.5)", i, 100-i)
+	for pigeons, want := range map[int]Answer{2: Never, 3: Never, 7: Undecided} {
+		p, err := c.Compile(pigeonhole(c.schema, pigeons))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, a := Satisfiable(DefaultSteps/10, Term{p, true}); a != want {
+			t.Errorf("%d pigeons: %v, want %v", pigeons, a, want)
+		}
 	}
-	p, err := c.Compile(src + " && (dwell.total < 0.5 && dwell.cart > 200.0)")
+}
+
+// pigeonhole says that each pigeon sits in one of the holes, one fewer, and
+// no two in the same. A feature above 0 is a pigeon in a hole.
+func pigeonhole(s *Schema, pigeons int) string {
+	var names, all []string
+	for _, f := range s.Features() {
+		if f.Enum == nil && f.kind < 0 {
+			names = append(names, f.Name)
+		}
+	}
+	sits := func(pigeon, hole int) string { return names[(pigeon*(pigeons-1)+hole)%len(names)] }
+	for i := range pigeons {
+		var one []string
+		for h := range pigeons - 1 {
+			one = append(one, sits(i, h)+" > 0")
+			for j := range i {
+				all = append(all, fmt.Sprintf("(%s <= 0 || %s <= 0)", sits(i, h), sits(j, h)))
+			}
+		}
+		all = append(all, "("+strings.Join(one, " || ")+")")
+	}
+	return strings.Join(all, " && ")
+}
+
+// TestCheckIsQuick: many siblings are no trouble while each comes down to few
+// comparisons, and nothing takes forever.
+func TestCheckIsQuick(t *testing.T) {
+	t.Parallel()
+	c := testCompiler()
+	var specs []Spec
+	for i := range 150 {
+		specs = append(specs, Spec{Name: fmt.Sprint("s", i), When: fmt.Sprintf("intent >= %d/1000 && intent < %d/1000 && (linked || cart.items > %d)", i, i+1, i)})
+	}
+	specs = append(specs, Spec{Name: "last", When: "linked && intent < 0.1"})
+	tree, err := NewTree(c, specs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, a := Satisfiable(DefaultCases, Term{p, true}); a != Never {
-		t.Errorf("atoms must cut before choices are made: %v", a)
-	}
-	p, _ = c.Compile(src + " && (dwell.total < 20.5 || dwell.list > 1.0) && (dwell.total < 20.5 || dwell.list < 1.0)")
-	if _, a := Satisfiable(10, Term{p, true}); a != Undecided {
-		t.Errorf("ten cases: %v", a)
+	found := tree.Check(DefaultSteps)
+	if len(found) != 1 || found[0].Kind != Unreachable || len(found[0].By) != 100 {
+		t.Errorf("%v", found)
 	}
 }
 
@@ -271,7 +310,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, f := range tree.Check(DefaultCases) {
+	for _, f := range tree.Check(DefaultSteps) {
 		s := fmt.Sprintf("%s %d", strings.TrimPrefix(tree.Path(f.Node), "everyone/"), f.Kind)
 		for _, b := range f.By {
 			s += " " + tree.Node(b).Name
@@ -289,6 +328,6 @@ func BenchmarkCheck(b *testing.B) {
 	a, _ := c.Compile("intent > 0.75 && (cart.items > 0 || dwell.comparison >= 90)")
 	d, _ := c.Compile("idle_s < 60 || linked")
 	for b.Loop() {
-		Satisfiable(DefaultCases, Term{a, true}, Term{d, false})
+		Satisfiable(DefaultSteps, Term{a, true}, Term{d, false})
 	}
 }

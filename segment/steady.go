@@ -9,6 +9,7 @@ type atom struct {
 	feature *Feature
 	text    string // as written, normalised
 	params  *Params
+	edge    float64 // see axisEdge
 }
 
 // stored is an atom over a stored feature. It changes with events and, for a
