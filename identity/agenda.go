@@ -28,6 +28,9 @@ const refoldPause = 60_000
 func (s *Shard) due(q *Partition, d *device) int64 {
 	p := &s.p.Session
 	t := d.Last + s.p.Retention
+	if t <= q.Time { // the shard's other partitions hold it back
+		t = q.Time + refoldPause
+	}
 	if oldest, ok := d.Oldest(); ok {
 		// Folding once per lateness keeps the cost per event constant.
 		t = min(t, max(oldest+2*p.Lateness, q.Time+1))
@@ -73,17 +76,17 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		out.Sessions = append(out.Sessions, s.row(d, cloneFold(f), false))
 		d.closed, d.dirty = true, false
 	}
-	d.FoldAway(q.Clock-s.p.Session.Lateness, &s.p.Session)
+	d.FoldAway(q.Clock-s.p.Session.Lateness, s.settled, &s.p.Session)
 	if d.State().Fold != nil || d.Pending() > 0 {
 		return false
 	}
 	if d.past {
 		return true
 	}
-	if q.Clock < d.Last+s.p.Retention {
+	// The person that is this device is dropped first.
+	if min(q.Clock, s.settled) < d.Last+s.p.Retention {
 		return false
 	}
-	delete(s.devices, d.id)
-	s.Dropped++
+	s.forget(d)
 	return true
 }

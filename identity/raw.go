@@ -13,15 +13,24 @@ type Record struct {
 	Value     []byte
 }
 
-// RawBatch is what a source gathered for one shard: records in offset order
-// within each partition, and the ranges that they cover.
+// RawBatch is what a source gathered for one shard: records, in offset order
+// within each partition, as the chunks that it fetched, and the ranges that they
+// cover.
 type RawBatch struct {
 	Shard   int
 	ID      int64 // number of the batch in its shard
 	Ranges  []Range
-	Records []Record
-	Flush   bool
+	Chunks  [][]Record
+	Due     int64 // as in Batch
 	Emitted int64 // wall clock, µs
+}
+
+// Len is the number of records.
+func (b *RawBatch) Len() (n int) {
+	for _, c := range b.Chunks {
+		n += len(c)
+	}
+	return n
 }
 
 // AppendTo encodes the batch; runners that do not fuse the source with the
@@ -29,7 +38,7 @@ type RawBatch struct {
 func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(int64(b.Shard))
 	w.Int(b.ID)
-	w.Bool(b.Flush)
+	w.Int(b.Due)
 	w.Int(b.Emitted)
 	w.Uint(uint64(len(b.Ranges)))
 	for _, r := range b.Ranges {
@@ -39,28 +48,31 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 		w.Int(r.Last)
 		w.Int(r.Idle)
 	}
-	w.Uint(uint64(len(b.Records)))
-	for i := range b.Records {
-		r := &b.Records[i]
-		w.Int(int64(r.Partition))
-		w.Int(r.Offset)
-		w.Int(r.Append)
-		w.Bytes(r.Key)
-		w.Bytes(r.Value)
+	w.Uint(uint64(b.Len()))
+	for _, c := range b.Chunks {
+		for i := range c {
+			r := &c[i]
+			w.Int(int64(r.Partition))
+			w.Int(r.Offset)
+			w.Int(r.Append)
+			w.Bytes(r.Key)
+			w.Bytes(r.Value)
+		}
 	}
 }
 
 // ReadRawBatch decodes what AppendTo wrote; records alias data.
 func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
-	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Flush: r.Bool(), Emitted: r.Int()}
+	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
 	b.Ranges = make([]Range, r.Len())
 	for i := range b.Ranges {
 		b.Ranges[i] = Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}
 	}
-	b.Records = make([]Record, r.Len())
-	for i := range b.Records {
-		b.Records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes()}
+	records := make([]Record, r.Len())
+	for i := range records {
+		records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes()}
 	}
+	b.Chunks = [][]Record{records}
 	return b, r.Err()
 }

@@ -8,7 +8,6 @@ package identity
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
@@ -69,74 +68,41 @@ type DeadLetter struct {
 // Batch is what a shard applies at once: the events and the refused records of
 // some partitions' ranges, each in offset order within its partition.
 type Batch struct {
-	Ranges []Range
-	Events []event.Event
-	Dead   []DeadLetter
-	Flush  bool // make the rows of all sessions that changed
-}
-
-// SessionRow is a session as it is now, or the tombstone of an absorbed one.
-type SessionRow struct {
-	Device  string
-	Person  string
-	Epoch   int64
-	Start   int64
-	Fold    *session.Fold // nil for a tombstone
-	Context session.Context
-	Cart    session.Cart
-	Open    bool
-	Version uint64
+	Ranges  []Range
+	Events  []event.Event
+	Dead    []DeadLetter
+	Emitted int64 // wall clock at which the source let the batch go, µs
+	Due     int64 // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
 }
 
 // Output is what a batch makes. Slices are reused between batches.
 type Output struct {
-	Vectors  []session.Vector
+	// Before is called before an event changes a profile, with the event's time
+	// (ms), or with that at which the retention forgets the profile.
+	Before func(p *session.Profile, t int64)
+	// Vector is called for each vector as it is made, in the order of the
+	// events; the vector is valid during the call.
+	Vector func(*session.Vector, *event.Event)
+	// Passed is called once a batch, after the events, with the event time (ms)
+	// that has passed in the whole shard, once that is known. Nobody may look at
+	// a profile as it was before that time afterwards: closed sessions are dropped.
+	Passed   func(w int64)
 	Sessions []SessionRow
 	Dead     []DeadLetter
-	values   []float64 // arena of the vectors' values
 }
 
 // Reset empties the output and keeps its memory.
-func (o *Output) Reset() {
-	o.Vectors, o.Sessions, o.Dead, o.values = o.Vectors[:0], o.Sessions[:0], o.Dead[:0], o.values[:0]
-}
-
-// take returns n zeroed floats that live until the next Reset; growing never moves those handed out.
-func (o *Output) take(n int) []float64 {
-	if len(o.values)+n > cap(o.values) {
-		o.values = make([]float64, 0, max(1024*n, 2*cap(o.values)))
-	}
-	v := o.values[len(o.values) : len(o.values)+n]
-	o.values = o.values[:len(o.values)+n]
-	return v
-}
-
-// device is one (device, epoch).
-type device struct {
-	session.Profile
-	id      string
-	user    string
-	epoch   int64
-	version session.Version
-	queued  int64 // when the agenda looks at it next
-	dirty   bool  // its open session changed since its row was last made
-	closed  bool  // the row that says "closed" was made
-	past    bool  // a newer epoch has begun
-}
-
-func (d *device) person() string {
-	if d.user != "" {
-		return "u:" + d.user
-	}
-	return "d:" + d.id
-}
+func (o *Output) Reset() { o.Sessions, o.Dead = o.Sessions[:0], o.Dead[:0] }
 
 // Shard is the device stage's state for a fixed group of partitions.
 type Shard struct {
 	p       *Params
 	parts   map[int32]*Partition
 	devices map[string]*device
-	dirty   []*device
+	dirty   []dirty
+	emitted int64 // of the batch that is being applied
+	settled int64 // the watermark that was last given to Output.Passed
+	vector  session.Vector
 	Dropped uint64 // devices dropped by retention
 }
 
@@ -161,9 +127,6 @@ func (s *Shard) Partitions(f func(id int32, p *Partition)) {
 		f(id, p)
 	}
 }
-
-// Devices is the number of devices in state.
-func (s *Shard) Devices() int { return len(s.devices) }
 
 // Watermark is the event time that has passed in the shard: the minimum over
 // the partitions that are busy. Idle ones, read to their end, do not hold it
@@ -218,6 +181,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	if err := s.Admit(b.Ranges); err != nil {
 		return err
 	}
+	s.emitted = b.Emitted
 	skip := make(map[int32]int64, len(b.Ranges))
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.parts[b.Ranges[i].Partition].Offset
@@ -241,17 +205,26 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 			q.Time = max(q.Time, q.Clock+r.Idle)
 		}
 	}
+	s.pass(out)
+	if b.Due > 0 {
+		s.flush(b.Due, out)
+	}
+	return nil
+}
+
+// pass lets event time pass after the events of a batch.
+func (s *Shard) pass(out *Output) {
 	w, ok := s.Watermark()
+	if ok {
+		out.Passed(w)
+		s.settled = max(s.settled, w)
+	}
 	for _, q := range s.parts {
 		if ok && q.idle {
 			q.Time = max(q.Time, w)
 		}
 		s.tick(q, out)
 	}
-	if b.Flush {
-		s.Flush(out)
-	}
-	return nil
 }
 
 func (s *Shard) dead(q *Partition, d DeadLetter, out *Output) {
@@ -274,93 +247,17 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		return
 	}
 	q.Counts.Good++
+	if d != nil {
+		out.Before(&d.Profile, e.Time)
+	}
+	if d != nil && max(q.Clock, e.Time) >= d.Last+s.p.Retention {
+		d = s.forget(d)
+	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)
 	d = s.link(d, e, out)
-	d.version = session.Version{Generation: s.p.Generation, Offset: e.Offset}
+	d.offset = e.Offset
 	s.rows(d, d.Add(e, &s.p.Session), out)
-	out.Vectors = append(out.Vectors, s.vector(d, e, out))
+	s.emit(d, e, false, out)
 	s.schedule(q, d)
 }
-
-// link finds the epoch that the event belongs to: a userId links an unlinked
-// device, and another user's opens a new epoch, so that the first person keeps
-// what was theirs.
-func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
-	if d == nil {
-		// Strings of a batch alias its buffer: what stays is cloned.
-		d = &device{id: strings.Clone(e.Device), user: strings.Clone(e.User)}
-		s.devices[d.id] = d
-		return d
-	}
-	if e.User == "" || e.User == d.user {
-		return d
-	}
-	if d.user == "" {
-		d.version = session.Version{Generation: s.p.Generation, Offset: e.Offset}
-		v := s.vector(d, e, out)
-		v.Retract = true
-		out.Vectors = append(out.Vectors, v)
-		d.user = strings.Clone(e.User)
-		return d
-	}
-	d.past = true
-	n := &device{id: d.id, user: strings.Clone(e.User), epoch: e.Offset}
-	s.devices[n.id] = n
-	return n
-}
-
-func (s *Shard) vector(d *device, e *event.Event, out *Output) session.Vector {
-	v := session.Vector{Device: d.id, Epoch: d.epoch, Person: d.person(), Version: d.version, At: e.Time, Last: d.Last,
-		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Values: out.take(s.p.Slots)}
-	d.State().Fill(v.Values, &s.p.Session)
-	return v
-}
-
-// RowVersion makes one ordered number of a version: 8 bits of generation, 44 of offset, 12 of revision.
-func RowVersion(v session.Version) uint64 {
-	return uint64(v.Generation)<<56 | uint64(v.Offset)&(1<<44-1)<<12 | uint64(v.Revision)&(1<<12-1)
-}
-
-func (s *Shard) rows(d *device, c session.Change, out *Output) {
-	for _, f := range c.Closed {
-		out.Sessions = append(out.Sessions, s.row(d, f, false))
-	}
-	for _, start := range c.Absorbed {
-		r := s.row(d, nil, false)
-		r.Start = start
-		out.Sessions = append(out.Sessions, r)
-	}
-	d.closed = false
-	if !d.dirty {
-		d.dirty = true
-		s.dirty = append(s.dirty, d)
-	}
-}
-
-func (s *Shard) row(d *device, f *session.Fold, open bool) SessionRow {
-	st := d.State()
-	r := SessionRow{Device: d.id, Person: d.person(), Epoch: d.epoch, Fold: f, Context: st.Context, Cart: st.Cart,
-		Open: open, Version: RowVersion(d.version)<<1 | 1}
-	if f != nil {
-		r.Start = f.Start
-	}
-	if open {
-		r.Version-- // the row that closes a session comes after its open one at the same offset
-	}
-	return r
-}
-
-// Flush makes the rows of all sessions that changed since their last row.
-func (s *Shard) Flush(out *Output) {
-	for _, d := range s.dirty {
-		if d.dirty && d.State().Fold != nil {
-			out.Sessions = append(out.Sessions, s.row(d, cloneFold(d.State().Fold), true))
-		}
-		d.dirty = false
-	}
-	s.dirty = s.dirty[:0]
-}
-
-// cloneFold is shallow: rows are encoded before the next batch changes the fold's slices.
-func cloneFold(f *session.Fold) *session.Fold { c := *f; return &c }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/microseg/microseg/event/codec"
-	"github.com/microseg/microseg/session"
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused.
@@ -15,6 +14,7 @@ const schemaVersion = 1
 func (s *Shard) AppendTo(w *codec.Writer) {
 	w.Byte(schemaVersion)
 	w.Uint(s.Dropped)
+	w.Int(s.settled)
 	w.Uint(uint64(len(s.parts)))
 	for id, q := range s.parts {
 		w.Int(int64(id))
@@ -37,9 +37,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.String(d.id)
 	w.String(d.user)
 	w.Int(d.epoch)
-	w.Uint(uint64(d.version.Generation))
-	w.Int(d.version.Offset)
-	w.Uint(uint64(d.version.Revision))
+	w.Int(d.offset)
 	w.Int(d.queued)
 	w.Bool(d.dirty)
 	w.Bool(d.closed)
@@ -54,7 +52,7 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 	if v := r.Byte(); v != schemaVersion {
 		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: schemaVersion}
 	}
-	s.Dropped = r.Uint()
+	s.Dropped, s.settled = r.Uint(), r.Int()
 	for range r.Len() {
 		id := int32(r.Int())
 		q := s.Partition(id)
@@ -72,7 +70,7 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 				s.devices[d.id] = d
 			}
 			if d.dirty {
-				s.dirty = append(s.dirty, d)
+				s.dirty = append(s.dirty, dirty{d, 0}) // due at once
 			}
 		}
 		heap.Init(&q.agenda)
@@ -81,9 +79,7 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 }
 
 func readDevice(r *codec.Reader, p *Params) *device {
-	d := &device{id: r.String(), user: r.String(), epoch: r.Int()}
-	d.version = session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())}
-	d.queued, d.dirty, d.closed, d.past = r.Int(), r.Bool(), r.Bool(), r.Bool()
-	d.Profile = *session.ReadProfile(r, &p.Session)
+	d := &device{id: r.String(), user: r.String(), epoch: r.Int(), offset: r.Int(), queued: r.Int(), dirty: r.Bool(), closed: r.Bool(), past: r.Bool()}
+	d.Profile.Read(r, &p.Session)
 	return d
 }

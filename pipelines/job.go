@@ -40,7 +40,7 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, err
 	}
 	s := &cfg.Source
-	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
+	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
 	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: uint64(j.Spec.Run)}
 	return j, nil
@@ -72,7 +72,9 @@ func (j *Job) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	clickhouseio.Write(s, j.Sink, out)
+	for _, rows := range out {
+		clickhouseio.Write(s, j.Sink, rows)
+	}
 	go func() { j.done <- RunPrism(ctx, p) }()
 	return nil
 }

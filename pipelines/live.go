@@ -10,19 +10,38 @@ import (
 	"github.com/microseg/microseg/transforms"
 )
 
-// Live is the streaming job: clickstream in, rows out. It returns a
-// PCollection<rows.Batch> of everything that goes to the record.
-func Live(s beam.Scope, spec transforms.Spec, source kafkaio.Options) (beam.PCollection, error) {
-	log, err := json.Marshal(kafkaio.Log{Brokers: source.Brokers, Topic: source.Topic})
+// Live is the streaming job: clickstream in, rows out. It returns the
+// PCollections of rows.Batch that go to the record, one of each stage: written
+// where they are made, rows never leave their bundle.
+//
+// The source and the device stage come in lanes. One lane is enough for a runner
+// that keeps the elements of a splittable DoFn apart. Prism puts the shards of a
+// lane into one bundle, where each waits for the others, so there each shard has
+// a lane of its own.
+func Live(s beam.Scope, spec transforms.Spec, source kafkaio.Options) ([]beam.PCollection, error) {
+	settings, err := json.Marshal(kafkaio.Log{Brokers: source.Brokers, Topic: source.Topic})
 	if err != nil {
-		return beam.PCollection{}, fmt.Errorf("encoding the log's settings: %w", err)
+		return nil, fmt.Errorf("encoding the log's settings: %w", err)
 	}
-	records := kafkaio.Read(s, source)
-	events := transforms.Decode(s, spec, records)
-	vectors, deviceRows := transforms.Devices(s, spec, kafkaLog, log, events)
-	counts, personRows := transforms.Persons(s, spec, vectors)
-	audienceRows := transforms.Audience(s, spec, counts)
-	return beam.Flatten(s, deviceRows, personRows, audienceRows), nil
+	log := transforms.LogSpec{Name: kafkaLog, Settings: settings}
+	var vectors, counts, rows []beam.PCollection
+	for lane := range source.Lanes {
+		s := s.Scope(fmt.Sprintf("lane%d", lane))
+		records := kafkaio.Read(s, source, lane)
+		events := transforms.Decode(s, spec, records)
+		v, c, r := transforms.Devices(s, spec, log, events)
+		vectors, counts, rows = append(vectors, v), append(counts, c), append(rows, r)
+	}
+	c, r := transforms.Persons(s, spec, flatten(s, vectors))
+	counts, rows = append(counts, c), append(rows, r)
+	return append(rows, transforms.Audience(s, spec, flatten(s, counts))), nil
+}
+
+func flatten(s beam.Scope, cols []beam.PCollection) beam.PCollection {
+	if len(cols) == 1 {
+		return cols[0]
+	}
+	return beam.Flatten(s, cols...)
 }
 
 const kafkaLog = "kafka"

@@ -55,8 +55,9 @@ func NewCompiler(s *Schema, p Params) *Compiler {
 
 // Predicate is a compiled condition. It is safe for concurrent use.
 type Predicate struct {
-	Source string
-	root   node
+	Source   string
+	Features []*Feature // that it names, each once
+	root     node
 }
 
 // Eval is the predicate's value at now (ms) and a time after now (ms) before
@@ -85,7 +86,7 @@ func (c *Compiler) Compile(src string) (*Predicate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Predicate{Source: src, root: n}, nil
+	return &Predicate{Source: src, Features: l.named, root: n}, nil
 }
 
 // check parses and type-checks src. All numbers are doubles: whole literals

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/cel-go/common/ast"
@@ -13,8 +14,9 @@ import (
 
 // lowerer turns a checked expression into nodes.
 type lowerer struct {
-	c    *Compiler
-	info *ast.SourceInfo
+	c     *Compiler
+	info  *ast.SourceInfo
+	named []*Feature
 }
 
 const supported = "use comparisons, &&, ||, !, in and arithmetic on numbers"
@@ -107,6 +109,9 @@ func (l *lowerer) join(args []ast.Expr, how func(a, b node) node) (node, error) 
 func (l *lowerer) feature(e ast.Expr) (*Feature, error) {
 	name := dotted(e)
 	if f := l.c.schema.byName[name]; f != nil {
+		if !slices.Contains(l.named, f) {
+			l.named = append(l.named, f)
+		}
 		return f, nil
 	}
 	return nil, l.refuse(e, "%s", l.c.unknown(name))

@@ -1,13 +1,16 @@
 package segment
 
 import (
-	"container/heap"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
 )
+
+// nowhere is the node of who is in no segment, not even the root.
+const nowhere = -1
 
 // Cause says why a person moved in the tree.
 type Cause uint8
@@ -39,7 +42,7 @@ type ShardParams struct {
 type Move struct {
 	Person     string
 	Transition uint32 // 1 for the person's first move
-	From, To   int    // node ids; From is -1 for the first
+	From, To   int    // node ids; -1 is nowhere: From of the first move, To when the person leaves
 	Cause      Cause
 	At         int64 // event time, ms
 	Offset     int64 // of the event that caused it, -1 for time
@@ -75,86 +78,100 @@ func (e *Effects) Reset() {
 	e.Moves, e.States, e.Counts = e.Moves[:0], e.States[:0], e.Counts[:0]
 }
 
-// Shard is the person stage's state: persons as views over device vectors.
+// Shard decides where persons stand: those that are one device of the same
+// shard, and users, views over the vectors of the devices linked to them.
 type Shard struct {
 	p        *ShardParams
-	persons  map[string]*person
+	users    map[string]*person
+	locals   []*person
 	wakes    wakes
-	dirty    []*person
+	dirty    []dirty
 	audience audience
 	catalog  []session.Feature
+	slots    []session.Slot // what vectors of users hold
+	items    int            // index of the cart's items in slots
+	added    int            // and of the time of the last add
+	elements int
 	scratch  View
 	values   []float64
 	Now      int64 // event time that has passed in the whole shard (the watermark)
+	Emitted  int64 // wall clock of the batch that is being applied, µs; its owner sets it
 	Dropped  uint64
 }
 
 // NewShard returns an empty shard.
 func NewShard(p *ShardParams) *Shard {
-	s := &Shard{p: p, persons: map[string]*person{}, catalog: p.Schema.Stored()}
+	s := &Shard{p: p, users: map[string]*person{}, catalog: p.Schema.Stored(), slots: p.Tree.slots()}
+	s.items, s.added = slices.Index(s.slots, session.SlotCartItems), slices.Index(s.slots, session.SlotCartAdded)
 	s.values = make([]float64, len(s.catalog))
+	s.elements = (len(s.catalog) - int(session.SlotHover0)) / 2
 	s.audience.init(p.Tree.Len())
 	return s
 }
 
 // Persons is the number of persons in state.
-func (s *Shard) Persons() int { return len(s.persons) }
+func (s *Shard) Persons() int { return len(s.users) + len(s.locals) }
 
 // Apply takes one device vector, or its retraction, into its person: wake-ups
-// that come before it fire first, at their own times.
+// that come before it fire first, at their own times. The vector of an unlinked
+// device must have its profile, that of a linked one the projected values.
 func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
-	q := s.persons[v.Person]
+	if v.User == "" {
+		s.applyLocal(v, partition, out)
+		return
+	}
+	q := s.users[v.User]
+	if q != nil && !s.wakeUntil(q, max(q.evaluated, v.At), out) {
+		q = nil
+	}
 	if q == nil {
-		id := strings.Clone(v.Person) // strings of a batch alias its buffer
-		q = &person{id: id, node: -1, bot: v.Bot, linked: strings.HasPrefix(id, "u:")}
-		s.persons[id] = q
+		id := strings.Clone(v.User) // strings of a batch alias its buffer
+		q = &person{id: id, node: nowhere, user: &user{}}
+		s.users[id] = q
 	}
 	at := max(q.evaluated, v.At)
-	s.wakeUntil(q, at, out)
 	cause := CauseEvent
-	switch {
-	case !q.put(v, len(s.catalog)):
-		return // an older version: a replay or a late retraction
+	switch stale, fresh := q.user.put(v); {
+	case stale:
+		return // a replay or a late retraction
 	case v.Retract:
 		cause = CauseUnlink
-	case q.linked && v.Epoch == 0 && len(q.devices) > 1 && q.devices[len(q.devices)-1].version == v.Version:
+	case fresh && v.Epoch == 0 && len(q.user.devices) > 1:
 		cause = CauseLink
 	}
-	q.last = max(q.last, v.Last)
-	q.bot = v.Bot
 	s.evaluate(q, at, cause, v.Version.Offset, partition, out)
 }
 
-// wakeUntil fires the person's wake-ups up to and including t.
-func (s *Shard) wakeUntil(q *person, t int64, out *Effects) {
-	for q.wake <= t && q.node >= 0 {
-		s.evaluate(q, q.wake, CauseTime, -1, -1, out)
+// applyLocal evaluates the person that is the vector's device, whose profile
+// holds the event already; Before came before.
+func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
+	q := s.local(v)
+	at := max(q.evaluated, v.At)
+	if v.Retract {
+		s.drop(q, at, CauseLink, out)
+		return
 	}
+	s.evaluate(q, at, CauseEvent, v.Version.Offset, partition, out)
 }
 
 // evaluate decides the person's path at time t, which never runs backwards.
 func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partition int32, out *Effects) {
-	v := s.view(q, t)
-	node, next := s.p.Tree.Decide(v, t)
+	node, next := nowhere, never
+	if q.devices() > 0 {
+		node, next = s.p.Tree.Decide(s.view(q, t), t)
+	}
 	q.evaluated = t
-	if node != q.node {
-		q.transitions++
-		out.Moves = append(out.Moves, Move{Person: q.id, Transition: q.transitions, From: q.node, To: node, Cause: cause, At: t, Offset: offset, Partition: partition})
-		q.node, q.since = node, t
+	last := q.last()
+	active := node != nowhere && t < last+s.p.Window && !q.bot()
+	s.count(q, node, active, t)
+	if active {
+		next = min(next, last+s.p.Window)
 	}
-	counted := -1
-	if t < q.last+s.p.Window && !q.bot && len(q.devices) > 0 {
-		counted = node
-		next = min(next, q.last+s.p.Window)
-	}
-	if counted != q.counted() {
-		s.audience.move(s.p.Tree, q.counted(), counted, t)
-		q.setCounted(counted)
-	}
+	s.move(q, node, t, cause, offset, partition, out)
 	if e := q.expires(s.p.GapMS, t); e > t {
 		next = min(next, e)
 	}
-	if gone := q.last + s.p.Retention; gone > t {
+	if gone := last + s.p.Retention; gone > t {
 		next = min(next, gone)
 	}
 	q.wake = max(next, t+1)
@@ -162,62 +179,82 @@ func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partitio
 	s.touch(q)
 }
 
+// move takes the person to another node, if it is another.
+func (s *Shard) move(q *person, node int, t int64, cause Cause, offset int64, partition int32, out *Effects) {
+	if node == int(q.node) {
+		return
+	}
+	q.transitions++
+	out.Moves = append(out.Moves, Move{Person: q.name(), Transition: q.transitions, From: int(q.node), To: node, Cause: cause, At: t, Offset: offset, Partition: partition})
+	q.node, q.since = int32(node), t
+}
+
+// count moves the person in the audience, before it moves in the tree.
+func (s *Shard) count(q *person, node int, active bool, t int64) {
+	from, to := nowhere, nowhere
+	if q.counted {
+		from = int(q.node)
+	}
+	if active {
+		to = node
+	}
+	if from != to {
+		s.audience.move(s.p.Tree, from, to, t)
+		q.counted = active
+	}
+}
+
 func (s *Shard) touch(q *person) {
 	if !q.dirty {
 		q.dirty = true
-		s.dirty = append(s.dirty, q)
+		s.dirty = append(s.dirty, dirty{q, s.Emitted})
 	}
 }
 
-// view makes the person's features at t: the merge of the devices' vectors by
-// the catalogue's rules. It is valid until the next call.
+// dirty is a person that was evaluated since its last row, with the wall clock
+// (µs) of the batch that did it first.
+type dirty struct {
+	person *person
+	at     int64
+}
+
+// view makes the person's features at t. It is valid until the next call.
 func (s *Shard) view(q *person, t int64) *View {
 	v := &s.scratch
-	*v = View{Last: q.last, Linked: q.linked, Devices: len(q.devices), SessionEnd: math.MaxInt64}
-	clear(s.values)
-	v.Values = s.values
-	q.merge(v, s.catalog, &s.p.Params, t)
+	if q.user != nil {
+		*v = View{Last: q.user.last, Linked: true, SessionEnd: math.MaxInt64, Values: s.values}
+		q.user.merge(v, s, t)
+		return v
+	}
+	*v = View{Live: q.profile.Live, Long: q.profile.Long, Last: q.profile.Last, SessionEnd: q.profile.Last + s.p.GapMS, Devices: 1, Values: s.values}
+	q.profile.State().Fill(s.values, s.elements)
 	return v
 }
 
-// Advance moves the shard's event time to w: wake-ups that are due fire in the
-// order of their times, and the audience of every minute that is over is counted.
-func (s *Shard) Advance(w int64, out *Effects) {
-	if w <= s.Now {
-		return
+// drop takes a person out of the shard.
+func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
+	s.count(q, nowhere, false, t)
+	s.move(q, nowhere, t, cause, -1, -1, out)
+	out.States = append(out.States, s.row(q)) // nothing will touch it again
+	q.gone = true
+	if q.user != nil {
+		delete(s.users, q.id)
+	} else {
+		s.unseat(q)
 	}
-	for len(s.wakes) > 0 && s.wakes[0].at <= w {
-		k := heap.Pop(&s.wakes).(wake)
-		q := k.person
-		if q.queued != k.at {
-			continue // superseded by an earlier entry
-		}
-		q.queued = 0
-		switch {
-		case q.gone:
-		case q.wake > k.at:
-			s.queue(q)
-		case q.wake >= q.last+s.p.Retention:
-			s.drop(q, q.wake, out)
-		default:
-			s.evaluate(q, q.wake, CauseTime, -1, -1, out)
-		}
+	if cause == CauseRetention {
+		s.Dropped++
 	}
-	refresh := w/s.p.RefreshMS > s.Now/s.p.RefreshMS
-	s.Now = w
-	if refresh {
-		s.weigh(w, out)
-	}
-	out.Counts = s.audience.until(w, out.Counts)
 }
 
-func (s *Shard) drop(q *person, t int64, out *Effects) {
-	q.transitions++
-	out.Moves = append(out.Moves, Move{Person: q.id, Transition: q.transitions, From: q.node, To: -1, Cause: CauseRetention, At: t, Offset: -1, Partition: -1})
-	q.gone = true
-	s.touch(q)
-	delete(s.persons, q.id)
-	s.Dropped++
+// each calls f for every person.
+func (s *Shard) each(f func(*person)) {
+	for _, q := range s.locals {
+		f(q)
+	}
+	for _, q := range s.users {
+		f(q)
+	}
 }
 
 // weigh sums the members' decayed sums per subtree at w, by summing what is
@@ -226,25 +263,25 @@ func (s *Shard) drop(q *person, t int64, out *Effects) {
 func (s *Shard) weigh(w int64, out *Effects) {
 	n := s.p.Tree.Len()
 	live, long := make([]float64, n), make([]float64, n)
-	for _, q := range s.persons {
-		if q.node < 0 || q.bot {
-			continue
+	s.each(func(q *person) {
+		if q.node == nowhere || q.bot() {
+			return
 		}
 		l, g := q.sums(&s.p.Params, max(w, q.evaluated))
-		for _, a := range s.p.Tree.Ancestors(q.node) {
+		for _, a := range s.p.Tree.Ancestors(int(q.node)) {
 			live[a] += l
 			long[a] += g
 		}
-	}
+	})
 	turned := s.audience.weigh(w, live, long, s.p.HalfLives, s.p.StaleShare)
 	if len(turned) == 0 {
 		return
 	}
-	for _, q := range s.persons {
-		if q.counted() >= 0 && q.evaluated < w && anyOf(s.p.Tree.Ancestors(q.node), turned) {
+	s.each(func(q *person) {
+		if q.counted && q.evaluated < w && anyOf(s.p.Tree.Ancestors(int(q.node)), turned) {
 			s.evaluate(q, w, CauseStale, -1, -1, out)
 		}
-	}
+	})
 }
 
 func anyOf(path []int, set map[int]bool) bool {
@@ -256,21 +293,26 @@ func anyOf(path []int, set map[int]bool) bool {
 	return false
 }
 
-// Flush makes the rows of all persons evaluated since the last one.
-func (s *Shard) Flush(out *Effects) {
-	for _, q := range s.dirty {
+// Flush makes the rows of the persons that have waited since due (µs).
+func (s *Shard) Flush(due int64, out *Effects) {
+	n := 0
+	for ; n < len(s.dirty) && s.dirty[n].at <= due; n++ {
+		q := s.dirty[n].person
 		q.dirty = false
-		out.States = append(out.States, s.row(q))
+		if !q.gone {
+			out.States = append(out.States, s.row(q))
+		}
+		s.dirty[n].person = nil
 	}
-	s.dirty = s.dirty[:0]
+	s.dirty = s.dirty[n:]
 }
 
 func (s *Shard) row(q *person) StateRow {
 	t := q.evaluated
 	v := s.view(q, t)
-	live := v.Live.At(max(t, v.Live.Ref), s.p.HalfLives.Live)
 	weight, _ := signal.Weight(v.Live, v.Long, t, s.p.HalfLives)
-	return StateRow{Person: q.id, Node: q.node, Since: q.since, Evaluated: t, Next: q.wake, Last: q.last,
-		Live: live, Long: v.Long.At(max(t, v.Long.Ref), s.p.HalfLives.Long), Intent: signal.Intent(live, s.p.Kappa), Weight: weight,
-		CartValue: v.Values[session.SlotCartValue], Devices: len(q.devices), Transitions: q.transitions, Deleted: q.gone}
+	live := sumAt(v.Live, t, s.p.HalfLives.Live)
+	return StateRow{Person: q.name(), Node: int(q.node), Since: q.since, Evaluated: t, Next: q.wake, Last: q.last(),
+		Live: live, Long: sumAt(v.Long, t, s.p.HalfLives.Long), Intent: signal.Intent(live, s.p.Kappa), Weight: weight,
+		CartValue: v.Values[session.SlotCartValue], Devices: v.Devices, Transitions: q.transitions, Deleted: q.node == nowhere}
 }

@@ -2,6 +2,8 @@ package segment
 
 import (
 	"container/heap"
+	"fmt"
+	"slices"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/session"
@@ -11,40 +13,38 @@ import (
 // shardVersion is the first byte of a snapshot; a newer one is refused.
 const shardVersion = 1
 
-// AppendTo writes the whole shard.
+// AppendTo writes the whole shard. Profiles of local persons are their owner's
+// to write.
 func (s *Shard) AppendTo(w *codec.Writer) {
 	w.Byte(shardVersion)
 	w.Int(s.Now)
 	w.Uint(s.Dropped)
 	s.audience.appendTo(w)
-	w.Uint(uint64(len(s.persons)))
-	for _, q := range s.persons {
-		q.appendTo(w)
+	w.Uint(uint64(len(s.slots)))
+	for _, slot := range s.slots {
+		w.Uint(uint64(slot))
 	}
-	var gone []*person
-	for _, q := range s.dirty {
-		if q.gone {
-			gone = append(gone, q) // their last row has not been made yet
-		}
-	}
-	w.Uint(uint64(len(gone)))
-	for _, q := range gone {
-		q.appendTo(w)
-	}
+	w.Uint(uint64(s.Persons()))
+	s.each(func(q *person) { q.appendTo(w) })
 }
 
 func (q *person) appendTo(w *codec.Writer) {
 	w.String(q.id)
-	for _, b := range []bool{q.gone, q.dirty, q.bot, q.linked} {
-		w.Bool(b)
-	}
+	w.Bool(q.user != nil)
+	w.Bool(q.dirty)
+	w.Bool(q.counted)
 	w.Uint(uint64(q.transitions))
-	for _, v := range []int64{int64(q.node), int64(q.count), q.since, q.evaluated, q.last, q.wake, q.queued} {
+	for _, v := range []int64{int64(q.node), q.since, q.evaluated, q.wake, q.queued} {
 		w.Int(v)
 	}
-	w.Uint(uint64(len(q.devices)))
-	for i := range q.devices {
-		q.devices[i].appendTo(w)
+	if q.user == nil {
+		return
+	}
+	w.Int(q.user.last)
+	w.Bool(q.user.bot)
+	w.Uint(uint64(len(q.user.devices)))
+	for i := range q.user.devices {
+		q.user.devices[i].appendTo(w)
 	}
 }
 
@@ -71,16 +71,23 @@ func readVector(r *codec.Reader) deviceVector {
 }
 
 func readPerson(r *codec.Reader) *person {
-	q := &person{id: r.String(), gone: r.Bool(), dirty: r.Bool(), bot: r.Bool(), linked: r.Bool(), transitions: uint32(r.Uint())}
-	q.node, q.count, q.since, q.evaluated, q.last, q.wake, q.queued = int(r.Int()), int(r.Int()), r.Int(), r.Int(), r.Int(), r.Int(), r.Int()
+	q := &person{id: r.String()}
+	linked := r.Bool()
+	q.dirty, q.counted, q.transitions, q.node = r.Bool(), r.Bool(), uint32(r.Uint()), int32(r.Int())
+	q.since, q.evaluated, q.wake, q.queued = r.Int(), r.Int(), r.Int(), r.Int()
+	if !linked {
+		return q
+	}
+	q.user = &user{last: r.Int(), bot: r.Bool()}
 	for range r.Len() {
-		q.devices = append(q.devices, readVector(r))
+		q.user.devices = append(q.user.devices, readVector(r))
 	}
 	return q
 }
 
-// ReadShard reads what AppendTo wrote.
-func ReadShard(b []byte, p *ShardParams) (*Shard, error) {
+// ReadShard reads what AppendTo wrote. profile finds the profile of a local
+// person's device; it may be nil where there are none.
+func ReadShard(b []byte, p *ShardParams, profile func(device string) *session.Profile) (*Shard, error) {
 	r := codec.Reader{B: b}
 	s := NewShard(p)
 	if v := r.Byte(); v != shardVersion {
@@ -88,25 +95,46 @@ func ReadShard(b []byte, p *ShardParams) (*Shard, error) {
 	}
 	s.Now, s.Dropped = r.Int(), r.Uint()
 	s.audience.read(&r)
-	for range 2 { // the living, then those whose last row is due
-		for range r.Len() {
-			q := readPerson(&r)
-			if r.Err() != nil {
-				return nil, r.Err()
+	if err := s.readSlots(&r); err != nil {
+		return nil, err
+	}
+	for range r.Len() {
+		q := readPerson(&r)
+		switch {
+		case r.Err() != nil:
+			return nil, r.Err()
+		case q.user != nil:
+			s.users[q.id] = q
+		default:
+			if profile != nil {
+				q.profile = profile(q.id)
 			}
-			if !q.gone {
-				s.persons[q.id] = q
+			if q.profile == nil {
+				return nil, fmt.Errorf("reading the snapshot of a person shard: there is no device %q: %w", q.id, codec.ErrCorrupt)
 			}
-			if q.dirty {
-				s.dirty = append(s.dirty, q)
-			}
-			if q.queued != 0 && !q.gone {
-				s.wakes = append(s.wakes, wake{q.queued, q})
-			}
+			s.seat(q)
+		}
+		if q.dirty {
+			s.dirty = append(s.dirty, dirty{q, 0}) // due at once
+		}
+		if q.queued != 0 {
+			s.wakes = append(s.wakes, wake{q.queued, q})
 		}
 	}
 	heap.Init(&s.wakes)
 	return s, r.Err()
+}
+
+// readSlots checks that the vectors hold what the configuration needs.
+func (s *Shard) readSlots(r *codec.Reader) error {
+	got := make([]session.Slot, 0, len(s.slots))
+	for range r.Len() {
+		got = append(got, session.Slot(r.Uint()))
+	}
+	if r.Err() == nil && !slices.Equal(got, s.slots) {
+		return fmt.Errorf("reading the snapshot of a person shard: it holds the features %v and the configuration needs %v: rebuild from the log", got, s.slots)
+	}
+	return r.Err()
 }
 
 func (a *audience) appendTo(w *codec.Writer) {

@@ -44,7 +44,7 @@ func randomEvent(r *rand.Rand, t, offset int64) event.Event {
 	kinds := []event.Kind{event.KindPage, event.KindPage, event.KindPing, event.KindClick, event.KindScroll, event.KindHover, event.KindFocus, event.KindVideoStart,
 		event.KindVideoComplete, event.KindFormStart, event.KindFormSubmit, event.KindProductView, event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindOrder}
 	return event.Event{Device: "d", Time: t, Offset: offset, ID: uint64(offset) + 1, Kind: kinds[r.IntN(len(kinds))], Page: uint64(r.IntN(20)),
-		PageType: event.PageType(r.IntN(int(event.NumPageTypes))), X: float64(r.IntN(3)), Y: float64(r.IntN(3)), Z: float64(r.IntN(2)), Element: uint8(r.IntN(4)),
+		PageType: event.PageType(r.IntN(int(event.NumPageTypes))), Item: uint64(r.IntN(2)), X: float64(r.IntN(3)), Y: float64(r.IntN(3)), Z: float64(r.IntN(2)), Element: uint8(r.IntN(4)),
 		DeviceType: event.DeviceType(r.IntN(3)), Flags: event.Flags(r.IntN(8)) &^ event.FlagBot}
 }
 
@@ -79,12 +79,13 @@ func fold(events []event.Event, p *Params, r *rand.Rand) (*Profile, map[int64]*F
 		rows[q.State().Fold.Start] = q.State().Fold.clone()
 		clock = max(clock, events[i].Time)
 		if r.IntN(4) == 0 {
-			q.FoldAway(clock-p.Lateness, p)
+			q.FoldAway(clock-p.Lateness, clock, p)
 		}
 		if r.IntN(8) == 0 { // a worker that lost its memory goes on from a snapshot
 			var w codec.Writer
 			q.AppendTo(&w)
-			q = ReadProfile(&codec.Reader{B: w.B}, p)
+			q = &Profile{}
+			q.Read(&codec.Reader{B: w.B}, p)
 		}
 	}
 	return q, rows
@@ -158,5 +159,48 @@ func TestGapIsHalfOpen(t *testing.T) {
 	}
 	if c := q.Add(&event.Event{Time: 2*p.Gap - 1, Offset: 2, ID: 3, Kind: event.KindPage}, p); len(c.Closed) != 1 {
 		t.Fatal("a gap of the limit starts a new session")
+	}
+}
+
+// TestOnePlayStartsOnce: Segment's video spec sends two starts for one play,
+// which once counted as a start that was dropped and another.
+func TestOnePlayStartsOnce(t *testing.T) {
+	p := params()
+	q := &Profile{}
+	for i, k := range []event.Kind{event.KindVideoStart, event.KindVideoStart, event.KindVideoComplete} {
+		q.Add(&event.Event{Time: int64(i), Offset: int64(i), ID: uint64(i), Kind: k, Item: 7}, p)
+	}
+	q.Add(&event.Event{Time: 3, Offset: 3, ID: 3, Kind: event.KindVideoStart, Item: 7}, p) // watched again
+	q.Add(&event.Event{Time: 4, Offset: 4, ID: 4, Kind: event.KindVideoStart, Item: 8}, p) // another one
+	if f := q.State().Fold; f.VideoStarts != 3 || f.VideoDone != 1 || f.VideoDrops != 1 {
+		t.Errorf("%d starts, %d completed, %d dropped; want 3, 1, 1", f.VideoStarts, f.VideoDone, f.VideoDrops)
+	}
+}
+
+// TestListEqualsSlice compares the compact list with a slice of items.
+func TestListEqualsSlice(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var l list
+		var want []item
+		for at, n := int64(0), int64(0); n < 60; n++ {
+			if len(want) > 1 && r.IntN(5) == 0 {
+				k := r.IntN(len(want))
+				l.drop(k)
+				want = want[k:]
+			}
+			at += r.Int64N(3) * r.Int64N(100_000)
+			e := randomEvent(r, at, n)
+			e.X, e.Width, e.Network = r.NormFloat64(), uint16(r.IntN(2)), event.Network(r.IntN(2))
+			it := newItem(&e)
+			if !l.follows(&it) {
+				t.Fatalf("seed %d: item %d does not follow", seed, n)
+			}
+			l.append(&it)
+			want = append(want, it)
+			if got := l.items(); !slices.Equal(got, want) || l.oldest != want[0].Time {
+				t.Fatalf("seed %d: %+v\nwant %+v", seed, got, want)
+			}
+		}
 	}
 }

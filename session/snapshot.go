@@ -15,46 +15,42 @@ func getDecayed(r *codec.Reader) signal.Decayed {
 	return signal.Decayed{Sum: r.Float(), Ref: r.Int()}
 }
 
-// AppendTo writes the profile; only the base and the list, the rest is their fold.
+// AppendTo writes the profile: the head, or the base and the list that it is
+// the fold of.
 func (q *Profile) AppendTo(w *codec.Writer) {
 	putDecayed(w, q.Live)
 	putDecayed(w, q.Long)
 	w.Int(q.Last)
-	q.base.appendTo(w)
-	w.Uint(uint64(len(q.list)))
-	for i := range q.list {
-		q.list[i].appendTo(w)
-	}
-	if len(q.list) == 0 {
+	w.Uint(uint64(q.Pending()))
+	if q.tail == nil {
+		q.head.appendTo(w)
 		return
 	}
+	q.tail.base.appendTo(w)
+	q.tail.list.appendTo(w)
 	// The sessions between base and head are re-made by the fold, but one that
 	// was dropped because it is behind the horizon must not come back.
-	w.Uint(uint64(len(q.closed)))
+	w.Uint(uint64(len(q.tail.closed)))
 }
 
-// ReadProfile reads what AppendTo wrote.
-func ReadProfile(r *codec.Reader, p *Params) *Profile {
-	q := &Profile{Live: getDecayed(r), Long: getDecayed(r), Last: r.Int()}
-	q.base = readState(r, p)
+// Read reads what AppendTo wrote into an empty profile.
+func (q *Profile) Read(r *codec.Reader, p *Params) {
+	q.Live, q.Long, q.Last = getDecayed(r), getDecayed(r), r.Int()
 	n := r.Len()
-	if n == 0 {
-		q.head = q.base
-		return q
+	q.head = readState(r, p)
+	if n == 0 || r.Err() != nil {
+		return
 	}
-	q.list = make([]item, n)
-	for i := range q.list {
-		q.list[i] = readItem(r)
-	}
+	q.tail = &tail{base: q.head}
+	q.tail.list.read(r, n)
 	keep := int(r.Uint())
 	if r.Err() != nil {
-		return q
+		return
 	}
 	q.refold(p)
-	if d := len(q.closed) - keep; d > 0 {
-		q.closed = q.closed[d:]
+	if d := len(q.tail.closed) - keep; d > 0 {
+		q.tail.closed = q.tail.closed[d:]
 	}
-	return q
 }
 
 func (e *item) appendTo(w *codec.Writer) {
@@ -62,6 +58,7 @@ func (e *item) appendTo(w *codec.Writer) {
 	w.Int(e.Offset)
 	w.Fixed(e.ID)
 	w.Fixed(e.Page)
+	w.Uint(e.Item)
 	w.Float(e.X)
 	w.Float(e.Y)
 	w.Float(e.Z)
@@ -71,9 +68,11 @@ func (e *item) appendTo(w *codec.Writer) {
 }
 
 func readItem(r *codec.Reader) item {
-	return item{Time: r.Int(), Offset: r.Int(), ID: r.Fixed(), Page: r.Fixed(), X: r.Float(), Y: r.Float(), Z: r.Float(),
-		Width: uint16(r.Uint()), Height: uint16(r.Uint()), Kind: event.Kind(r.Byte()), PageType: pageType(r),
-		Element: r.Byte(), Device: event.DeviceType(r.Byte()), OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Flags: event.Flags(r.Byte())}
+	it := item{Time: r.Int(), Offset: r.Int(), ID: r.Fixed(), Page: r.Fixed(), Item: r.Uint(), X: r.Float(), Y: r.Float(), Z: r.Float()}
+	it.Width, it.Height = uint16(r.Uint()), uint16(r.Uint())
+	it.Kind, it.PageType, it.Element = event.Kind(r.Byte()), pageType(r), r.Byte()
+	it.Device, it.OS, it.Network, it.Flags = event.DeviceType(r.Byte()), event.OS(r.Byte()), event.Network(r.Byte()), event.Flags(r.Byte())
+	return it
 }
 
 // pageType reads a page type that is safe as an index.
@@ -127,6 +126,7 @@ func (f *Fold) appendTo(w *codec.Writer) {
 		w.Float(*v)
 	}
 	w.Bool(f.videoOpen)
+	w.Uint(f.video)
 	w.Int(f.HighTicket)
 	for _, d := range f.Dwell {
 		w.Int(d)
@@ -158,7 +158,7 @@ func readFold(r *codec.Reader, p *Params) *Fold {
 	for _, v := range f.floats() {
 		*v = r.Float()
 	}
-	f.videoOpen = r.Bool()
+	f.videoOpen, f.video = r.Bool(), r.Uint()
 	f.HighTicket = r.Int()
 	for i := range f.Dwell {
 		f.Dwell[i] = r.Int()

@@ -50,6 +50,7 @@ type Fold struct {
 	FormSubmits uint32
 	Orders      uint32
 	videoOpen   bool
+	video       uint64 // the open play's session, 0 when not stated
 	HighTicket  int64
 	Revenue     float64
 	MaxDepth    float64
@@ -87,7 +88,9 @@ type State struct {
 }
 
 func newFold(p *Params, t int64) *Fold {
-	return &Fold{Start: t, End: t, cur: -1, Hover: make([]int64, p.Elements+1), Focus: make([]int64, p.Elements+1)}
+	n := p.Elements + 1
+	both := make([]int64, 2*n)
+	return &Fold{Start: t, End: t, cur: -1, Hover: both[:n:n], Focus: both[n:]}
 }
 
 func (f *Fold) clone() *Fold {
@@ -95,8 +98,9 @@ func (f *Fold) clone() *Fold {
 		return nil
 	}
 	c := *f
-	c.Hover = append([]int64(nil), f.Hover...)
-	c.Focus = append([]int64(nil), f.Focus...)
+	n := len(f.Hover)
+	both := append(append(make([]int64, 0, 2*n), f.Hover...), f.Focus...)
+	c.Hover, c.Focus = both[:n:n], both[n:]
 	c.Path = append([]byte(nil), f.Path...)
 	c.pages = append([]page(nil), f.pages...)
 	return &c
@@ -219,11 +223,16 @@ func (f *Fold) count(e *item) {
 	case event.KindFocus:
 		f.Focus[f.element(e)] += int64(e.X)
 	case event.KindVideoStart:
+		// Segment's video spec sends "Video Playback Started" and "Video Content
+		// Started" for one play: with one session id they are one start.
+		if f.videoOpen && e.Item != 0 && f.video == e.Item {
+			return
+		}
 		if f.videoOpen {
 			f.VideoDrops++
 		}
 		f.VideoStarts++
-		f.videoOpen = true
+		f.videoOpen, f.video = true, e.Item
 	case event.KindVideoComplete:
 		f.VideoDone++
 		f.videoOpen = false
@@ -308,8 +317,9 @@ func (s *State) context(e *item) {
 	c.Bot = c.Bot || e.Flags&event.FlagBot != 0
 }
 
-// Fill writes the stored features into values, one per Slot of the catalogue.
-func (s *State) Fill(values []float64, p *Params) {
+// Fill writes the stored features into values, one per Slot of the catalogue
+// for so many elements.
+func (s *State) Fill(values []float64, elements int) {
 	clear(values)
 	values[SlotDevice] = float64(s.Context.Device)
 	values[SlotOS] = float64(s.Context.OS)
@@ -320,13 +330,13 @@ func (s *State) Fill(values []float64, p *Params) {
 	values[SlotCartValue] = s.Cart.Value
 	values[SlotCartAdded] = float64(s.Cart.Added)
 	if s.Fold != nil {
-		s.Fold.fill(values, p)
+		s.Fold.fill(values, elements)
 	}
 }
 
 const msPerS = 1000
 
-func (f *Fold) fill(v []float64, p *Params) {
+func (f *Fold) fill(v []float64, elements int) {
 	v[SlotEvents] = float64(f.Events)
 	v[SlotPageViews] = float64(f.PageViews)
 	v[SlotClicks] = float64(f.Clicks)
@@ -353,8 +363,8 @@ func (f *Fold) fill(v []float64, p *Params) {
 		total += d
 	}
 	v[SlotDwellTotal] = float64(total) / msPerS
-	for i := range p.Elements {
+	for i := range elements {
 		v[int(SlotHover0)+i] = float64(f.Hover[i+1]) / msPerS
-		v[int(SlotHover0)+p.Elements+i] = float64(f.Focus[i+1]) / msPerS
+		v[int(SlotHover0)+elements+i] = float64(f.Focus[i+1]) / msPerS
 	}
 }

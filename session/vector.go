@@ -22,17 +22,27 @@ func (v Version) Less(o Version) bool {
 }
 
 // Vector is the absolute state of one (device, epoch) after one of its events:
-// what a person is a view over. Values are by Slot, len(Catalogue(elements)).
+// what a person is a view over.
 type Vector struct {
 	Device  string
 	Epoch   int64  // offset of the record that opened the epoch; 0 for the first
-	Person  string // "u:<userId>" when linked, else "d:<device>"
+	User    string // the userId that the device is linked to; empty: the person is the device
 	Version Version
-	Retract bool  // the vector leaves Person (it was linked elsewhere)
+	Retract bool  // the vector leaves its person (it was linked elsewhere)
 	Bot     bool  // a crawler: kept out of audiences
 	At      int64 // event time of the event that made this vector, ms
 	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)
 	Live    signal.Decayed
 	Long    signal.Decayed
+	// One of both: the features by Slot, or the living profile that has them.
 	Values  []float64
+	Profile *Profile
+}
+
+// PersonID is the person of a device: "u:<userId>" when linked, else "d:<device>".
+func PersonID(device, user string) string {
+	if user != "" {
+		return "u:" + user
+	}
+	return "d:" + device
 }

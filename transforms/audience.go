@@ -24,13 +24,14 @@ func Audience(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
 	return beam.ParDo(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, State: state.MakeValueState[[]byte]("audience")}, col)
 }
 
-// shardCounts is what a person shard tells: absolute counts of the minutes
-// that changed, and how far its time has come.
+// shardCounts is what a shard that decides tells: absolute counts of the minutes
+// that changed, and how far its time has come. Reporters are the device shards
+// and behind them the person shards.
 type shardCounts struct {
-	Shard   int
-	UpTo    int64 // minutes since the epoch; 0 while unknown
-	Idle    bool
-	Minutes []segment.MinuteCounts
+	Reporter int
+	UpTo     int64 // minutes since the epoch; 0 while unknown
+	Idle     bool
+	Minutes  []segment.MinuteCounts
 }
 
 func encodeCounts(c *shardCounts) ([]byte, error) {
@@ -53,7 +54,7 @@ func (fn *audienceFn) Setup() (err error) {
 	return err
 }
 
-// ProcessElement takes one shard's counts and decides the minutes that are complete.
+// ProcessElement takes one reporter's counts and decides the minutes that are complete.
 func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out func(rows.Batch)) error {
 	var c shardCounts
 	if err := json.Unmarshal(counts, &c); err != nil {
@@ -88,7 +89,7 @@ type AudienceState struct {
 	Quiet      bool   // the site's signal weight is below its threshold
 }
 
-// AudienceShard is the last that a person shard told.
+// AudienceShard is the last that a reporter told.
 type AudienceShard struct {
 	UpTo       int64
 	Idle       bool
@@ -108,14 +109,14 @@ func NewAudienceState(b *Built) *AudienceState {
 
 // Apply takes one shard's counts.
 func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch)) error {
-	s := a.Shards[c.Shard]
+	s := a.Shards[c.Reporter]
 	if s == nil {
 		s = &AudienceShard{Members: make([]int32, b.Segment.Tree.Len())}
-		a.Shards[c.Shard] = s
+		a.Shards[c.Reporter] = s
 	}
 	s.UpTo, s.Idle = max(s.UpTo, c.UpTo), c.Idle
 	s.Pending = append(s.Pending, c.Minutes...)
-	if len(a.Shards) < b.Spec.Shards {
+	if len(a.Shards) < b.Spec.reporters() {
 		return nil // a shard that has told nothing yet may have persons
 	}
 	upTo, ok := a.complete()

@@ -24,17 +24,20 @@ func Decode(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
 type decodeFn struct {
 	Spec Spec
 	d    *BatchDecoder
+	w    *wire.EventWriter
 }
 
 // Setup makes the decoder.
 func (fn *decodeFn) Setup() (err error) {
+	fn.w = wire.NewEventWriter()
 	fn.d, err = NewBatchDecoder(&fn.Spec)
 	return err
 }
 
 // ProcessElement decodes one batch.
 func (fn *decodeFn) ProcessElement(b identity.RawBatch, emit func(int, []byte)) error {
-	out, err := fn.d.Decode(&b)
+	h, events := fn.d.Decode(&b)
+	out, err := fn.w.Encode(&h, events)
 	if err != nil {
 		return err
 	}
@@ -42,12 +45,12 @@ func (fn *decodeFn) ProcessElement(b identity.RawBatch, emit func(int, []byte)) 
 	return nil
 }
 
-// BatchDecoder turns raw batches into wire batches; one goroutine at a time.
+// BatchDecoder turns raw batches into batches of events; one goroutine at a time.
 type BatchDecoder struct {
 	events   *event.Decoder
-	w        *wire.EventWriter
 	lateness int64
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
+	batch    identity.Batch
 }
 
 // NewBatchDecoder returns a decoder for the spec's site.
@@ -56,30 +59,35 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, w: wire.NewEventWriter(), lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
+	return &BatchDecoder{events: d, lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
 }
 
-// Decode returns the encoded batch. What cannot be decoded is in it as dead letters.
-func (d *BatchDecoder) Decode(b *identity.RawBatch) ([]byte, error) {
-	var dead []identity.DeadLetter
-	var e event.Event
-	for i := range b.Records {
-		r := &b.Records[i]
-		e = event.Event{}
-		if err := d.events.Decode(r.Value, r.Key, r.Append, &e); err != nil {
-			dead = append(dead, d.refused(r, &e, err))
-			continue
+// Decode returns the batch, valid until the next call, and its header. What
+// cannot be decoded is in it as dead letters.
+func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
+	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0]}
+	for _, chunk := range b.Chunks {
+		for i := range chunk {
+			d.record(&chunk[i])
 		}
-		e.Partition, e.Offset, e.Append = r.Partition, r.Offset, r.Append
-		if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
-			e.Raw = d.events.Payload(r.Value)
-		} else if e.Time > clock {
-			d.clocks[r.Partition] = e.Time
-		}
-		d.w.Add(&e)
 	}
-	h := wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Flush: b.Flush, Emitted: b.Emitted}
-	return d.w.Finish(&h, dead)
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted}, &d.batch
+}
+
+func (d *BatchDecoder) record(r *identity.Record) {
+	d.batch.Events = append(d.batch.Events, event.Event{})
+	e := &d.batch.Events[len(d.batch.Events)-1]
+	if err := d.events.Decode(r.Value, r.Key, r.Append, e); err != nil {
+		d.batch.Dead = append(d.batch.Dead, d.refused(r, e, err))
+		d.batch.Events = d.batch.Events[:len(d.batch.Events)-1]
+		return
+	}
+	e.Partition, e.Offset = r.Partition, r.Offset
+	if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
+		e.Raw = d.events.Payload(r.Value)
+	} else if e.Time > clock {
+		d.clocks[r.Partition] = e.Time
+	}
 }
 
 func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) identity.DeadLetter {

@@ -2,12 +2,13 @@ package transforms
 
 import (
 	"sync"
+	"time"
 
 	"github.com/microseg/microseg/transforms/latency"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
-// ledger counts latencies per shard and minute of wall clock, for the life of
+// ledger counts latencies per reporter and minute of wall clock, for the life of
 // the process. It is measurement, not state: a retried bundle counts twice.
 type ledger struct {
 	mu     sync.Mutex
@@ -15,10 +16,32 @@ type ledger struct {
 	Total  minuteHistograms // since the start, for benchmarks
 }
 
+// shardLedger holds the current minute and those that were not written to their end.
 type shardLedger struct {
+	minutes []*minuteCounts
+	written time.Time
+}
+
+type minuteCounts struct {
 	minute int64 // of wall clock since the epoch
 	h      minuteHistograms
 }
+
+// stamp is what the ledger reads of a vector.
+type stamp struct{ appended, ingest int64 } // ms
+
+// stages of the latency ledger, in the words of latency.stage.
+const (
+	stageIngest = iota
+	stageQueue
+	stageCompute
+	stageRefresh
+	numStages
+)
+
+var stageNames = [numStages]string{"ingest", "queue", "compute", "refresh"}
+
+type minuteHistograms [numStages]latency.Histogram
 
 type ledgerSet struct {
 	mu sync.Mutex
@@ -39,16 +62,20 @@ func (l *ledgerSet) of(job string) *ledger {
 	return l.m[job]
 }
 
-// add counts the events of a batch; emitted and decided are wall clock, µs.
+// add counts the events that a reporter decided in a batch; emitted and decided are wall clock, µs.
 func (l *ledger) add(shard int, emitted, decided int64, stamps []stamp) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.shards[shard]
-	minute := decided / 60_000_000
-	if s == nil || s.minute != minute {
-		s = &shardLedger{minute: minute}
+	if s == nil {
+		s = &shardLedger{}
 		l.shards[shard] = s
 	}
+	minute := decided / 60_000_000
+	if n := len(s.minutes); n == 0 || s.minutes[n-1].minute != minute {
+		s.minutes = append(s.minutes, &minuteCounts{minute: minute})
+	}
+	now := s.minutes[len(s.minutes)-1]
 	compute := float64(decided-emitted) / 1000
 	for i := 0; i < len(stamps); {
 		// Records of one produce request share their stamp: count them together.
@@ -58,7 +85,7 @@ func (l *ledger) add(shard int, emitted, decided int64, stamps []stamp) {
 		}
 		n := uint64(j - i)
 		queue := max(0, float64(emitted)/1000-float64(st.appended))
-		for _, h := range []*minuteHistograms{&s.h, &l.Total} {
+		for _, h := range []*minuteHistograms{&now.h, &l.Total} {
 			if st.ingest >= 0 {
 				h[stageIngest].Add(float64(st.ingest), n)
 			}
@@ -70,19 +97,29 @@ func (l *ledger) add(shard int, emitted, decided int64, stamps []stamp) {
 	}
 }
 
-// rows appends the shard's absolute counts of the current minute.
-func (l *ledger) rows(spec *Spec, shard int, version uint64, out *rows.Builder[rows.Latency]) {
+// writeEvery is how often a shard's counts are written.
+const writeEvery = time.Second
+
+// rows appends the shard's absolute counts of the minutes that may have changed,
+// when it is time to, or at last.
+func (l *ledger) rows(spec *Spec, shard int, version uint64, last bool, out *rows.Builder[rows.Latency]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.shards[shard]
-	if s == nil {
+	if s == nil || !last && time.Since(s.written) < writeEvery {
 		return
 	}
-	for stage := range s.h {
-		s.h[stage].Each(func(bucket uint16, count uint64, sum float64) {
-			out.Append(&rows.Latency{Site: spec.Site, Job: uint64(spec.Run), Shard: uint16(shard), Minute: s.minute * 60_000,
-				Stage: stageNames[stage], Bucket: bucket, Count: count, SumMS: sum, Version: version})
-		})
+	s.written = time.Now()
+	for _, m := range s.minutes {
+		for stage := range m.h {
+			m.h[stage].Each(func(bucket uint16, count uint64, sum float64) {
+				out.Append(&rows.Latency{Site: spec.Site, Job: uint64(spec.Run), Shard: uint16(shard), Minute: m.minute * 60_000,
+					Stage: stageNames[stage], Bucket: bucket, Count: count, SumMS: sum, Version: version})
+			})
+		}
+	}
+	if n := len(s.minutes); n > 1 {
+		s.minutes = s.minutes[n-1:]
 	}
 }
 

@@ -10,25 +10,24 @@ import (
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
-	"github.com/microseg/microseg/transforms/wire"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[personFn]()) }
 
-// Persons is the person stage: the view over device vectors, the path in the
-// segment tree, wake-ups, membership events and audience counts. It takes a
-// PCollection<KV<int, []byte>> of vector batches by person shard and returns a
-// PCollection<KV<int, []byte>> of audience counts (key 0) and a
-// PCollection<rows.Batch>.
+// Persons is the person stage: users, views over the vectors of the devices
+// linked to them, their paths in the segment tree, wake-ups, membership events
+// and audience counts. It takes a PCollection<KV<int, []byte>> of vector batches
+// by person shard and returns a PCollection<KV<int, []byte>> of audience counts
+// (key 0) and a PCollection<rows.Batch>.
 func Persons(s beam.Scope, spec Spec, col beam.PCollection) (counts, out beam.PCollection) {
-	fn := &personFn{Spec: spec, Head: state.MakeValueState[[]byte]("head"), Log: state.MakeBagState[[]byte]("log")}
+	fn := &personFn{Spec: spec, Head: state.MakeValueState[[]byte]("head"), Deltas: state.MakeBagState[[]byte]("log")}
 	return beam.ParDo2(s.Scope("transforms.Persons"), fn, col)
 }
 
 type personFn struct {
-	Spec Spec
-	Head state.Value[[]byte]
-	Log  state.Bag[[]byte]
+	Spec   Spec
+	Head   state.Value[[]byte]
+	Deltas state.Bag[[]byte]
 
 	stage *PersonStage
 	cache *logstate.Cache[*PersonState]
@@ -55,26 +54,19 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 		return fmt.Errorf("reading the head of person shard %d: %w", shard, err)
 	}
 	key := strconv.Itoa(shard)
-	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Log.Read(p); return b, err })
+	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
 	if err != nil {
 		return err
 	}
-	h, err := fn.stage.Apply(e.State, shard, batch, counts, out)
+	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: out})
 	if err == nil {
-		err = write(p, fn.Head, fn.Log, e.Commit(batch))
+		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, len(batch)))
 	}
 	if err != nil {
 		// The decoded state may hold half of the batch.
 		fn.cache.Forget(key)
 		return fmt.Errorf("person shard %d: %w", shard, err)
 	}
-	leave(&fn.Spec, h)
+	inflight.Of(fn.Spec.Job, h.Shard).Leave(h.ID)
 	return nil
-}
-
-// leave tells the source that a batch is through.
-func leave(spec *Spec, h *wire.Header) {
-	if h.Own {
-		inflight.Of(spec.Job + "/" + strconv.Itoa(h.Shard)).Leave(h.ID)
-	}
 }

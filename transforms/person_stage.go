@@ -2,12 +2,10 @@ package transforms
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
@@ -17,23 +15,20 @@ var personCaches caches[*PersonState]
 
 var _ logstate.State = (*PersonState)(nil)
 
-// PersonState is the person stage's state of one shard: the domain's shard and,
-// for each device shard's partitions, the offsets whose vectors are applied.
+// PersonState is the person stage's state of one shard: users, and for each
+// device shard's partitions the offsets whose vectors are applied.
 type PersonState struct {
-	shard   *segment.Shard
+	persons *segment.Shard
 	applied map[[2]int32]int64 // (device shard, partition) → offset
+	told    told
+	marks   marks // not in the snapshot: the next ones say more
 	built   *Built
-	minute  int64 // last event-time minute reported to the audience
-	idle    bool
 }
 
 // NewPersonState returns an empty state.
 func NewPersonState(b *Built) *PersonState {
-	return &PersonState{shard: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, built: b}
+	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, built: b}
 }
-
-// Persons is the number of persons in state.
-func (s *PersonState) Persons() int { return s.shard.Persons() }
 
 // AppendTo implements logstate.State.
 func (s *PersonState) AppendTo(w *codec.Writer) {
@@ -43,9 +38,8 @@ func (s *PersonState) AppendTo(w *codec.Writer) {
 		w.Int(int64(k[1]))
 		w.Int(v)
 	}
-	w.Int(s.minute)
-	w.Bool(s.idle)
-	s.shard.AppendTo(w)
+	s.told.appendTo(w)
+	s.persons.AppendTo(w)
 }
 
 // ReadPersonState reads what AppendTo wrote.
@@ -56,19 +50,24 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 		k := [2]int32{int32(r.Int()), int32(r.Int())}
 		s.applied[k] = r.Int()
 	}
-	s.minute, s.idle = r.Int(), r.Bool()
+	s.told = readTold(&r)
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	var err error
-	s.shard, err = segment.ReadShard(r.B, &built.Segment)
+	s.persons, err = segment.ReadShard(r.B, &built.Segment, nil)
 	return s, err
 }
 
-// Replay implements logstate.State.
-func (s *PersonState) Replay(batch []byte) error {
-	_, err := NewPersonStage(s.built).Apply(s, 0, batch, func(int, []byte) {}, func(rows.Batch) {})
-	return err
+// Replay implements logstate.State; the deltas are the batches themselves.
+func (s *PersonState) Replay(batches [][]byte) error {
+	g := NewPersonStage(s.built)
+	for i, b := range batches {
+		if _, err := g.Apply(s, 0, b, Outputs{}); err != nil {
+			return fmt.Errorf("replaying batch %d of %d: %w", i+1, len(batches), err)
+		}
+	}
+	return nil
 }
 
 // GapError says that a batch from a device shard did not arrive. It cannot be
@@ -84,27 +83,62 @@ func (e *GapError) Error() string {
 
 // PersonStage applies vector batches to person states; one goroutine at a time.
 type PersonStage struct {
-	built  *Built
-	out    segment.Effects
-	moves  *rows.Builder[rows.SegmentEvent]
-	states *rows.Builder[rows.SegmentState]
-	prog   *rows.Builder[rows.Progress]
-	lat    *rows.Builder[rows.Latency]
-	ledger *ledger
+	built   *Built
+	effects *effects
+	stamps  []stamp
+	prog    *rows.Builder[rows.Progress]
+	lat     *rows.Builder[rows.Latency]
+	ledger  *ledger
 }
 
 // NewPersonStage returns a stage.
 func NewPersonStage(b *Built) *PersonStage {
-	return &PersonStage{built: b, moves: rows.NewSegmentEventBuilder(), states: rows.NewSegmentStateBuilder(), prog: rows.NewProgressBuilder(),
-		lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job)}
+	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job)}
 }
 
 // Apply applies a batch: its vectors in order, then the passing of time.
-func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch)) (*wire.Header, error) {
+func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs) (*wire.Header, error) {
 	h, err := wire.ReadHeader(batch)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.admit(&h); err != nil {
+		return nil, err
+	}
+	g.effects.Reset()
+	g.stamps = g.stamps[:0]
+	if h.Own {
+		s.persons.Emitted = h.Emitted
+	}
+	if _, err := wire.ReadVectors(batch, func(v *wire.Vector) {
+		s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
+		if !v.Retract {
+			g.stamps = append(g.stamps, stamp{v.Append, v.Ingest})
+		}
+	}); err != nil {
+		return nil, err
+	}
+	decided := time.Now().UnixMicro()
+	if h.Own {
+		if h.Watermark > 0 {
+			s.persons.Advance(h.Watermark, &g.effects.Effects)
+		}
+		if h.Due > 0 {
+			s.persons.Flush(h.Due, &g.effects.Effects)
+		}
+		if err := g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, h.Idle, out.Counts); err != nil {
+			return nil, err
+		}
+	}
+	if out.Rows == nil {
+		return &h, nil
+	}
+	g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
+	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
+}
+
+// admit checks that the batch follows those before it.
+func (s *PersonState) admit(h *wire.Header) error {
 	for _, r := range h.Ranges {
 		k := [2]int32{int32(h.Shard), r.Partition}
 		last, seen := s.applied[k]
@@ -112,72 +146,23 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, counts func
 			last = -1
 		}
 		if r.Prev > last {
-			return nil, &GapError{From: int32(h.Shard), Partition: r.Partition, Applied: last, Prev: r.Prev}
+			return &GapError{From: int32(h.Shard), Partition: r.Partition, Applied: last, Prev: r.Prev}
 		}
 		s.applied[k] = max(last, r.Last)
 	}
-	g.out.Reset()
-	var stamps []stamp
-	if _, err := wire.ReadVectors(batch, func(v *wire.Vector) {
-		s.shard.Apply(&v.Vector, v.Partition, &g.out)
-		if !v.Retract {
-			stamps = append(stamps, stamp{v.Append, v.Ingest})
-		}
-	}); err != nil {
-		return nil, err
-	}
-	decided := time.Now().UnixMicro()
-	if h.Own && h.Watermark > 0 {
-		s.shard.Advance(h.Watermark, &g.out)
-	}
-	if h.Flush && h.Own {
-		s.shard.Flush(&g.out)
-	}
-	g.ledger.add(shard, h.Emitted, decided, stamps)
-	if err := g.count(s, shard, &h, counts); err != nil {
-		return nil, err
-	}
-	return &h, g.rows(s, shard, &h, decided/1000, out)
-}
-
-// count reports the audience of the minutes that are over.
-func (g *PersonStage) count(s *PersonState, shard int, h *wire.Header, counts func(int, []byte)) error {
-	if !h.Own {
-		return nil
-	}
-	minute := s.shard.Now / 60_000
-	if minute == s.minute && h.Idle == s.idle && len(g.out.Counts) == 0 {
-		return nil
-	}
-	s.minute, s.idle = minute, h.Idle
-	b, err := encodeCounts(&shardCounts{Shard: shard, UpTo: minute, Idle: h.Idle, Minutes: g.out.Counts})
-	if err != nil {
-		return err
-	}
-	counts(0, b)
 	return nil
 }
 
 func (g *PersonStage) rows(s *PersonState, shard int, h *wire.Header, decided int64, out func(rows.Batch)) error {
 	version := g.built.Spec.version(h.ID + 1)
-	for i := range g.out.Moves {
-		g.move(&g.out.Moves[i], decided, version)
-	}
-	for i := range g.out.States {
-		g.state(&g.out.States[i], version)
-	}
-	if h.Flush && h.Own {
-		for k, offset := range s.applied {
-			if int(k[0]) == h.Shard {
-				g.prog.Append(&rows.Progress{Site: g.built.Spec.Site, Stage: rows.StagePerson, Partition: k[1], Shard: uint16(shard), Offset: offset, Clock: s.shard.Now, Watermark: s.shard.Now, Version: version})
-			}
+	if h.Due > 0 && h.Own {
+		s.marks.add(h.Emitted, s.progress(g.built.Spec.Site, h.Shard, shard, version))
+		for _, p := range s.marks.reached(h.Due) {
+			g.prog.Append(&p)
 		}
-		g.ledger.rows(&g.built.Spec, shard, version, g.lat)
+		g.ledger.rows(&g.built.Spec, g.built.Spec.userReporter(shard), version, h.Due >= h.Emitted, g.lat)
 	}
-	if err := emitRows(g.moves, decided, out); err != nil {
-		return err
-	}
-	if err := emitRows(g.states, decided, out); err != nil {
+	if err := g.effects.rows(decided, version, out); err != nil {
 		return err
 	}
 	if err := emitRows(g.lat, 0, out); err != nil {
@@ -186,65 +171,13 @@ func (g *PersonStage) rows(s *PersonState, shard int, h *wire.Header, decided in
 	return emitRows(g.prog, 0, out)
 }
 
-// move makes a row for each node left and entered.
-func (g *PersonStage) move(m *segment.Move, decided int64, version uint64) {
-	tree := g.built.Segment.Tree
-	row := rows.SegmentEvent{Site: g.built.Spec.Site, Person: m.Person, Transition: m.Transition, Cause: segment.Causes[m.Cause],
-		At: m.At, DecidedAt: decided, Partition: m.Partition, Offset: m.Offset, Version: version}
-	var from, to []int
-	if m.From >= 0 {
-		from, row.FromPath = tree.Ancestors(m.From), tree.Path(m.From)
-	}
-	if m.To >= 0 {
-		to, row.ToPath = tree.Ancestors(m.To), tree.Path(m.To)
-	}
-	row.Action = rows.Left
-	for _, n := range from {
-		if !contains(to, n) {
-			row.Node = tree.Path(n)
-			g.moves.Append(&row)
+// progress is how far the vectors of the own device shard are applied.
+func (s *PersonState) progress(site string, from, shard int, version uint64) (out []rows.Progress) {
+	for k, offset := range s.applied {
+		if int(k[0]) == from {
+			out = append(out, rows.Progress{Site: site, Stage: rows.StagePerson, Partition: k[1], Shard: uint16(shard), Offset: offset,
+				Clock: s.persons.Now, Watermark: s.persons.Now, Version: version})
 		}
 	}
-	row.Action = rows.Entered
-	for _, n := range to {
-		if !contains(from, n) {
-			row.Node = tree.Path(n)
-			g.moves.Append(&row)
-		}
-	}
+	return out
 }
-
-func contains(s []int, n int) bool {
-	for _, x := range s {
-		if x == n {
-			return true
-		}
-	}
-	return false
-}
-
-func (g *PersonStage) state(r *segment.StateRow, version uint64) {
-	next := r.Next
-	if next == math.MaxInt64 {
-		next = 0
-	}
-	g.states.Append(&rows.SegmentState{Site: g.built.Spec.Site, Person: r.Person, Path: g.built.Segment.Tree.Path(r.Node), Since: r.Since,
-		EvaluatedAt: r.Evaluated, NextEvaluation: next, LastEvent: r.Last, Intent: r.Intent, SignalWeight: r.Weight, Live: r.Live, Long: r.Long,
-		CartValue: r.CartValue, Devices: uint16(r.Devices), Transitions: r.Transitions, Deleted: r.Deleted, Version: version})
-}
-
-// stamp is what the ledger reads of a vector.
-type stamp struct{ appended, ingest int64 } // ms
-
-// stages of the latency ledger, in the words of latency.stage.
-const (
-	stageIngest = iota
-	stageQueue
-	stageCompute
-	stageRefresh
-	numStages
-)
-
-var stageNames = [numStages]string{"ingest", "queue", "compute", "refresh"}
-
-type minuteHistograms [numStages]latency.Histogram

@@ -73,15 +73,20 @@ func (s *Spec) Build() (*Built, error) {
 	return b, nil
 }
 
-// PersonShard is the shard of a person: the partition that the log's partitioner
-// would give its id, dealt out as partitions are. An unlinked device's vector
-// so stays in its own shard.
-func (s *Spec) PersonShard(person string) int {
+// PersonShard is the shard of a user: that of the partition that the log's
+// partitioner would give the userId as a key.
+func (s *Spec) PersonShard(user string) int {
 	if s.Shards == 1 {
 		return 0
 	}
-	return int(Partition(person[2:], s.Partitions)) % s.Shards
+	return int(Partition(user, s.Partitions)) % s.Shards
 }
+
+// reporters is how many shards report to the audience: those of both stages.
+func (s *Spec) reporters() int { return 2 * s.Shards }
+
+// userReporter is the reporter of a person shard.
+func (s *Spec) userReporter(shard int) int { return s.Shards + shard }
 
 // Partition is the partition that Kafka's default partitioner (murmur2) gives a key.
 func Partition(key string, n int32) int32 {

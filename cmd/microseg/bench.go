@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"time"
 
 	"github.com/microseg/microseg/config"
@@ -35,6 +36,7 @@ type benchOptions struct {
 	Linger     string  `json:"linger"`
 	MaxBatch   int     `json:"max_batch"`
 	Cores      int     `json:"cores"`
+	Profile    string  `json:"-"` // file of the CPU profile
 }
 
 // benchResult is what bench prints.
@@ -80,6 +82,7 @@ stages in a plain loop. --brokers and --topic measure an existing topic.`,
 	f.StringVar(&o.Brokers, "brokers", "", "measure an existing topic on these brokers")
 	f.StringVar(&o.Topic, "topic", "", "the existing topic")
 	f.StringVar(&o.DSN, "dsn", "", "ClickHouse (default: an embedded one)")
+	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the measured part to this file (go tool pprof)")
 	return c
 }
 
@@ -118,7 +121,27 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		return err
 	}
 	o.Shards, o.Linger, o.MaxBatch = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch
+	stop, err := startProfile(o.Profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return j.bench(ctx, o)
+}
+
+// startProfile writes a CPU profile to path until the returned function is called.
+func startProfile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("making the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("profiling: %w", err)
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 func mustDir(dir string) string {

@@ -55,23 +55,22 @@ func (j *job) plain(ctx context.Context, shard int, b *transforms.Built, w *clic
 	if err != nil {
 		return err
 	}
-	persons, ds, ps := transforms.NewPersonStage(b), transforms.NewDeviceState(b), transforms.NewPersonState(b)
+	persons, ds, ps := transforms.NewPersonStage(b), transforms.NewDeviceState(b, nil), transforms.NewPersonState(b)
 	var failed error
-	out := func(r rows.Batch) {
-		if err := w.Add(ctx, r); err != nil && failed == nil {
+	fail := func(err error) {
+		if failed == nil {
 			failed = err
 		}
 	}
+	out := transforms.Outputs{Rows: func(r rows.Batch) { fail(w.Add(ctx, r)) }}
+	users := out
+	out.Vectors = func(_ int, v []byte) {
+		_, err := persons.Apply(ps, shard, v, users)
+		fail(err)
+	}
 	err = kafkaio.Loop(ctx, j.Source, shard, func(raw *identity.RawBatch) error {
-		batch, err := decoder.Decode(raw)
-		if err != nil {
-			return err
-		}
-		_, err = devices.Apply(ctx, ds, shard, batch, func(_ int, v []byte) {
-			if _, perr := persons.Apply(ps, shard, v, func(int, []byte) {}, out); perr != nil && failed == nil {
-				failed = perr
-			}
-		}, out)
+		h, batch := decoder.Decode(raw)
+		_, err := devices.Fold(ctx, ds, &h, batch, out)
 		return errors.Join(err, failed)
 	})
 	if ctx.Err() != nil {

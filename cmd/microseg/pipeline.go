@@ -70,13 +70,16 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 // are flushed at the end of each bundle: the runner's checkpoints count on it.
 func (j *job) submit(ctx context.Context, runner string) error {
 	beam.Init()
+	j.Source.Lanes = 1
 	p, s := beam.NewPipelineWithRoot()
 	out, err := pipelines.Live(s, j.Spec, j.Source)
 	if err != nil {
 		return err
 	}
 	j.Sink.Linger = 0
-	clickhouseio.Write(s, j.Sink, out)
+	for _, rows := range out {
+		clickhouseio.Write(s, j.Sink, rows)
+	}
 	if _, err := beam.Run(ctx, runner, p); err != nil {
 		return fmt.Errorf("running the job on %s: %w", runner, err)
 	}

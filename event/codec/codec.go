@@ -25,6 +25,9 @@ func (w *Writer) Uint(v uint64) { w.B = binary.AppendUvarint(w.B, v) }
 // Fixed appends 8 bytes: hashes do not shrink as varints.
 func (w *Writer) Fixed(v uint64) { w.B = binary.LittleEndian.AppendUint64(w.B, v) }
 
+// PutFixed overwrites the 8 bytes that Fixed wrote at position at.
+func (w *Writer) PutFixed(at int, v uint64) { binary.LittleEndian.PutUint64(w.B[at:], v) }
+
 // Float appends the bits of a float; a zero takes one byte.
 func (w *Writer) Float(v float64) {
 	if v == 0 {

@@ -5,6 +5,7 @@ package inflight
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -12,20 +13,23 @@ import (
 // Window counts the batches of one shard of one job.
 type Window struct {
 	mu    sync.Mutex
-	under map[int64]time.Time // batch id → when it left
+	under map[int64]*batch
 	freed chan struct{}
+}
+
+// batch is one that is under way.
+type batch struct {
+	since time.Time
+	parts int // elements of it that are not applied yet
 }
 
 var windows sync.Map // key → *Window
 
-// Of is the window of (job, shard); the first caller makes it.
-func Of(key string) *Window {
-	w, _ := windows.LoadOrStore(key, &Window{under: map[int64]time.Time{}, freed: make(chan struct{}, 1)})
+// Of is the window of a job's shard; the first caller makes it.
+func Of(job string, shard int) *Window {
+	w, _ := windows.LoadOrStore(job+"/"+strconv.Itoa(shard), &Window{under: map[int64]*batch{}, freed: make(chan struct{}, 1)})
 	return w.(*Window)
 }
-
-// Forget drops the window; later calls of Of begin anew.
-func Forget(key string) { windows.Delete(key) }
 
 // Enter waits until fewer than limit batches are under way, or one has been
 // for longer than patience (its bundle failed, or its stage is elsewhere).
@@ -47,22 +51,35 @@ func (w *Window) try(id int64, limit int, patience time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	for k, t := range w.under {
-		if now.Sub(t) > patience {
+	for k, b := range w.under {
+		if now.Sub(b.since) > patience {
 			delete(w.under, k)
 		}
 	}
 	if len(w.under) >= limit {
 		return false
 	}
-	w.under[id] = now
+	w.under[id] = &batch{now, 1}
 	return true
 }
 
-// Leave says that the batch has been applied.
+// Split says that the batch goes on as n more elements, each of which leaves.
+func (w *Window) Split(id int64, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b := w.under[id]; b != nil {
+		b.parts += n
+	}
+}
+
+// Leave says that one element of the batch has been applied.
 func (w *Window) Leave(id int64) {
 	w.mu.Lock()
-	delete(w.under, id)
+	if b := w.under[id]; b != nil {
+		if b.parts--; b.parts <= 0 {
+			delete(w.under, id)
+		}
+	}
 	w.mu.Unlock()
 	select {
 	case w.freed <- struct{}{}:

@@ -35,6 +35,7 @@ type Options struct {
 	Topic       string
 	Job         string // names the job in this process, for Stop
 	Shards      int
+	Lanes       int // Read transforms that share the shards
 	Partitions  int32
 	Linger      time.Duration // from the first record of a batch to its departure
 	MaxBatch    int           // records
@@ -42,7 +43,7 @@ type Options struct {
 	BufferBytes int           // of fetched, not yet taken records in this process
 	Heartbeat   time.Duration // an idle shard reports the time this often
 	IdleAfter   time.Duration // without records for so long, time passes by itself
-	Flush       time.Duration // how often a batch asks the stages for state rows
+	Flush       time.Duration // how long changed state waits to become rows
 }
 
 // Shard is the shard of a partition: partitions are dealt out in turn.

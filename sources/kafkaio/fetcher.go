@@ -20,7 +20,8 @@ type fetcher struct {
 	limit  int
 
 	mu      sync.Mutex
-	ready   []identity.Record
+	ready   [][]identity.Record // as they were fetched, a partition each
+	records int
 	bytes   int
 	err     error
 	ends    map[int32]int64 // high watermark: the offset after the last record
@@ -93,10 +94,16 @@ func (f *fetcher) put(fs kgo.Fetches) {
 			return
 		}
 		f.ends[p.Partition] = p.HighWatermark
-		for _, r := range p.Records {
-			f.ready = append(f.ready, record(r))
+		if len(p.Records) == 0 {
+			return
+		}
+		chunk := make([]identity.Record, len(p.Records))
+		for i, r := range p.Records {
+			chunk[i] = record(r)
 			f.bytes += len(r.Value) + len(r.Key)
 		}
+		f.ready = append(f.ready, chunk)
+		f.records += len(chunk)
 	})
 	f.mu.Unlock()
 	wake(f.arrived)
@@ -109,14 +116,22 @@ func (f *fetcher) full() bool {
 }
 
 // take removes up to n records. err is the last background failure, given once.
-func (f *fetcher) take(n int) (out []identity.Record, err error) {
+func (f *fetcher) take(n int) (out [][]identity.Record, err error) {
 	f.mu.Lock()
-	n = min(n, len(f.ready))
-	out = f.ready[:n:n]
-	f.ready = f.ready[n:]
-	for i := range out {
-		f.bytes -= len(out[i].Value) + len(out[i].Key)
-		f.next[out[i].Partition] = out[i].Offset + 1
+	for n > 0 && len(f.ready) > 0 {
+		c := f.ready[0]
+		if len(c) > n {
+			c, f.ready[0] = c[:n:n], c[n:]
+		} else {
+			f.ready[0], f.ready = nil, f.ready[1:]
+		}
+		n -= len(c)
+		f.records -= len(c)
+		for i := range c {
+			f.bytes -= len(c[i].Value) + len(c[i].Key)
+		}
+		f.next[c[0].Partition] = c[len(c)-1].Offset + 1
+		out = append(out, c)
 	}
 	err, f.err = f.err, nil
 	f.mu.Unlock()
@@ -128,7 +143,7 @@ func (f *fetcher) take(n int) (out []identity.Record, err error) {
 func (f *fetcher) pending() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.ready)
+	return f.records
 }
 
 // drained reports whether the partition was read to its end. Before the first

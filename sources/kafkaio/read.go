@@ -15,14 +15,14 @@ import (
 	"github.com/microseg/microseg/identity"
 )
 
-// Read reads the topic from its beginning and returns a
+// Read reads a lane's shards of the topic from their beginning and returns a
 // PCollection<identity.RawBatch>, the batches of each shard in order. Defaults
-// are the configuration's; Shards and Partitions must be set.
-func Read(s beam.Scope, o Options) beam.PCollection {
+// are the configuration's; Shards, Lanes and Partitions must be set.
+func Read(s beam.Scope, o Options, lane int) beam.PCollection {
 	s = s.Scope("kafkaio.Read")
-	shards := make([]int, o.Shards)
-	for i := range shards {
-		shards[i] = i
+	var shards []int
+	for shard := lane; shard < o.Shards; shard += o.Lanes {
+		shards = append(shards, shard)
 	}
 	return beam.ParDo(s, &readFn{Options: o}, beam.Reshuffle(s, beam.CreateList(s, shards)))
 }
@@ -116,7 +116,7 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		return nil, err
 	}
 	stop := stopOf(fn.Options.Job)
-	w := inflight.Of(fn.Options.Job + "/" + strconv.Itoa(shard))
+	w := inflight.Of(fn.Options.Job, shard)
 	for {
 		select {
 		case <-stop:
@@ -150,10 +150,7 @@ func (fn *readFn) await(ctx context.Context, rd *reader, stop <-chan struct{}) b
 	if rd.f.pending() == 0 {
 		due := rd.heartbeat.Add(fn.beat(rd))
 		if rd.changed {
-			due = rd.flushed.Add(fn.Options.Flush)
-			if soon := rd.busy.Add(4 * fn.Options.Linger); soon.After(time.Now()) && soon.Before(due) {
-				due = soon
-			}
+			due = rd.busy.Add(fn.Options.Flush / quietFlush)
 		}
 		select {
 		case <-rd.f.arrived:
@@ -183,41 +180,58 @@ func (fn *readFn) beat(rd *reader) time.Duration {
 }
 
 func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
-	records, err := rd.f.take(fn.Options.MaxBatch)
+	chunks, err := rd.f.take(fn.Options.MaxBatch)
 	now := time.Now()
 	if err != nil {
 		slog.Warn("reading the log", "topic", fn.Options.Topic, "shard", rest.Shard, "err", err)
 	}
-	if len(records) > 0 {
+	if len(chunks) > 0 {
 		rd.busy, rd.changed, rd.quiet = now, true, 0
 	} else {
 		rd.quiet++
 	}
-	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Records: records, Emitted: now.UnixMicro()}
-	caughtUp := rd.f.pending() == 0
-	if rd.changed && (now.Sub(rd.flushed) >= fn.Options.Flush || len(records) == 0 && caughtUp) || len(records) == 0 {
-		b.Flush, rd.flushed, rd.changed = true, now, false
-	}
+	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: now.UnixMicro(), Due: rd.due(now, len(chunks) == 0, fn.Options.Flush)}
 	rd.heartbeat = now
-	for i := range records {
-		rd.last[records[i].Partition] = now
+	last := map[int32]int64{}
+	for _, c := range chunks {
+		end := c[len(c)-1]
+		rd.last[end.Partition], last[end.Partition] = now, end.Offset
 	}
 	for _, p := range rest.Positions {
 		r := identity.Range{Partition: p.Partition, Prev: p.Next - 1, First: p.Next, Last: p.Next - 1}
-		if idle := now.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
+		if end, ok := last[p.Partition]; ok {
+			r.Last = end
+		} else if idle := now.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
 			r.Idle = idle.Milliseconds()
 		}
 		b.Ranges = append(b.Ranges, r)
 	}
-	for i := range records {
-		for j := range b.Ranges {
-			if r := &b.Ranges[j]; r.Partition == records[i].Partition {
-				r.Last = records[i].Offset
-			}
-		}
-	}
 	return b
 }
+
+// due says which changes are due as rows: all of them when nothing has come for
+// a while, else those that have waited for the interval, a few at a time so that
+// no batch has to make all rows of a second.
+func (rd *reader) due(now time.Time, empty bool, interval time.Duration) int64 {
+	if empty {
+		rd.flushed, rd.changed = now, false
+		return now.UnixMicro()
+	}
+	if now.Sub(rd.flushed) < interval/flushSteps {
+		return 0
+	}
+	rd.flushed = now
+	if rd.f.pending() > 0 {
+		interval *= backlogFlush
+	}
+	return now.Add(-interval).UnixMicro()
+}
+
+const (
+	quietFlush   = 4  // without records for so small a part of an interval, everything is due
+	flushSteps   = 10 // times an interval that rows are made
+	backlogFlush = 5  // times longer that the rows of a backlog wait: most are overwritten soon
+)
 
 // advanced are the positions after the batch.
 func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) claim {

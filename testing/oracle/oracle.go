@@ -124,7 +124,7 @@ func (r *Result) Path(device string, t int64) (string, error) {
 	}
 	v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.Last + p.GapMS, Devices: 1,
 		Values: make([]float64, len(session.Catalogue(r.cfg.Elements)))}
-	q.State().Fill(v.Values, &sp)
+	q.State().Fill(v.Values, sp.Elements)
 	node, _ := r.tree.Decide(&v, t)
 	return r.tree.Path(node), nil
 }

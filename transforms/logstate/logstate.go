@@ -1,16 +1,17 @@
 // Package logstate keeps a shard's decoded state in the worker and its history
 // in Beam state: a small head (version, nonce) in a Value, and in a Bag the
-// snapshot's chunks and the batches applied since.
+// snapshot's chunks and the deltas applied since.
 //
 // The decoded state is trusted only when the head that Beam returns is the one
 // that this worker wrote last. So a retried bundle, a moved key or a restored
 // checkpoint never sees another history: the worker then follows the chain of
-// nonces from the head back to its snapshot and applies the batches again.
+// nonces from the head back to its snapshot and applies the deltas again.
 package logstate
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/microseg/microseg/event/codec"
@@ -27,10 +28,10 @@ const (
 // minLog is below what the log is never compacted; tests lower it.
 var minLog int64 = 8 << 20
 
-// State is what can be kept: it applies batches and writes itself.
+// State is what can be kept: it applies deltas and writes itself.
 type State interface {
-	// Replay applies a batch that was applied before and drops its effects.
-	Replay(batch []byte) error
+	// Replay applies deltas that were applied before, in order, and drops their effects.
+	Replay(deltas [][]byte) error
 	// AppendTo writes a snapshot.
 	AppendTo(w *codec.Writer)
 }
@@ -39,7 +40,7 @@ type State interface {
 type Head struct {
 	Version  int64  // batches applied
 	Nonce    uint64 // of the last entry
-	LogBytes int64  // of the deltas since the snapshot
+	LogBytes int64  // weight of the deltas since the snapshot
 	Snapshot int64  // bytes of the snapshot
 	Chunks   int    // of the snapshot
 }
@@ -127,21 +128,23 @@ type Change struct {
 	Entries [][]byte // to add to the bag
 }
 
-// Commit records that batch has been applied to the state. Compaction is by
-// bytes: when the log outgrows twice the snapshot, a new snapshot replaces both.
-func (e *Entry[S]) Commit(batch []byte) Change {
+// Commit records that a delta has been applied to the state. Its weight is what
+// replaying it costs, in bytes: those of the delta, or of what it stands for.
+// Compaction is by weight: when the log outgrows twice the snapshot, a new
+// snapshot replaces both.
+func (e *Entry[S]) Commit(delta []byte, weight int) Change {
 	h := e.head
 	h.Version++
 	h.Nonce = rand.Uint64() | 1
-	h.LogBytes += int64(len(batch))
+	h.LogBytes += int64(weight)
 	if h.LogBytes > max(minLog, 2*h.Snapshot) {
 		return e.snapshot(h)
 	}
-	w := codec.Writer{B: make([]byte, 0, len(batch)+entryHeadMax)}
+	w := codec.Writer{B: make([]byte, 0, len(delta)+entryHeadMax)}
 	w.Byte(entryDelta)
 	w.Fixed(e.head.Nonce)
 	w.Fixed(h.Nonce)
-	w.B = append(w.B, batch...)
+	w.B = append(w.B, delta...)
 	e.head = h
 	return Change{Head: h.encode(), Entries: [][]byte{w.B}}
 }
@@ -167,7 +170,7 @@ func (e *Entry[S]) snapshot(h Head) Change {
 }
 
 // reload follows the chain of nonces from the head to its snapshot, or to the
-// empty state, and applies the batches on it in order.
+// empty state, and applies the deltas on it in order.
 func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error) {
 	entries, err := log()
 	if err != nil {
@@ -211,12 +214,8 @@ func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error)
 			return s, err
 		}
 	}
-	for i := len(chain) - 1; i >= 0; i-- {
-		if err := s.Replay(chain[i]); err != nil {
-			return s, fmt.Errorf("replaying batch %d of %d: %w", len(chain)-i, len(chain), err)
-		}
-	}
-	return s, nil
+	slices.Reverse(chain)
+	return s, s.Replay(chain)
 }
 
 func (c *Cache[S]) join(chunks map[uint64][]byte, n int) (s S, err error) {

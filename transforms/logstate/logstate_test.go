@@ -12,7 +12,11 @@ import (
 // history is a state that remembers every batch: nothing can be hidden in it.
 type history struct{ all []byte }
 
-func (h *history) Replay(b []byte) error    { h.all = append(h.all, b...); return nil }
+func (h *history) Replay(deltas [][]byte) error {
+	h.all = append(h.all, bytes.Join(deltas, nil)...)
+	return nil
+}
+
 func (h *history) AppendTo(w *codec.Writer) { w.Bytes(h.all) }
 
 func newCache() *Cache[*history] {
@@ -62,18 +66,18 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 				t.Fatalf("seed %d, batch %d: the worker sees another history", seed, i)
 			}
 			batch := bytes.Repeat([]byte{byte(i)}, 1+r.IntN(3)*64)
-			e.State.Replay(batch)
+			e.State.Replay([][]byte{batch})
 			switch r.IntN(6) {
 			case 0: // the bundle fails and the stage says so
 				c.Forget("0")
 			case 1: // the bundle's result never arrives: the worker believes that it did
-				e.Commit(batch)
+				e.Commit(batch, len(batch))
 			case 2: // the runner goes back to an older checkpoint
-				beam.write(e.Commit(batch))
+				beam.write(e.Commit(batch, len(batch)))
 				k := checkpoints[r.IntN(len(checkpoints))]
 				beam, want = k.beam, k.want
 			default:
-				beam.write(e.Commit(batch))
+				beam.write(e.Commit(batch, len(batch)))
 				want = append(want[:len(want):len(want)], batch...)
 				checkpoints = append(checkpoints, checkpoint{beam, want})
 			}
@@ -84,7 +88,7 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 func TestCorruptLogIsAnError(t *testing.T) {
 	c := newCache()
 	e, _ := c.Open("0", nil, nil)
-	ch := e.Commit([]byte("x"))
+	ch := e.Commit([]byte("x"), 1)
 	c.Forget("0")
 	if _, err := c.Open("0", ch.Head, func() ([][]byte, error) { return nil, nil }); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("a lost entry gives %v", err)

@@ -3,7 +3,6 @@ package wire
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
@@ -18,60 +17,93 @@ var eventSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "id", Type: arrow.PrimitiveTypes.Uint64},
 	{Name: "page", Type: arrow.PrimitiveTypes.Uint64},
 	{Name: "x", Type: arrow.PrimitiveTypes.Float64},
-	{Name: "y", Type: arrow.PrimitiveTypes.Float64},
-	{Name: "z", Type: arrow.PrimitiveTypes.Float64},
 	{Name: "append", Type: arrow.PrimitiveTypes.Int64},
-	{Name: "ingest", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "ingest", Type: arrow.PrimitiveTypes.Int32},
 	{Name: "codes", Type: arrow.PrimitiveTypes.Uint64}, // kind, page type, element, device, os, network, flags: a byte each
 	{Name: "screen", Type: arrow.PrimitiveTypes.Uint32},
-	{Name: "raw", Type: arrow.BinaryTypes.Binary, Nullable: true},
+	{Name: "more", Type: arrow.BinaryTypes.Binary}, // y, z, item and raw of the few events that have them
 }, nil)
 
 // EventWriter encodes batches of events; it is used by one goroutine at a time.
 type EventWriter struct {
-	b    *array.RecordBuilder
-	size int // of the last batch: the next one's first guess
+	device, user, more   text
+	time, offset, append []int64
+	partition, ingest    []int32
+	id, page, codes      []uint64
+	x                    []float64
+	screen               []uint32
 }
 
-// NewEventWriter returns a writer with its own builders.
+// NewEventWriter returns an empty writer.
 func NewEventWriter() *EventWriter {
-	return &EventWriter{b: array.NewRecordBuilder(memory.DefaultAllocator, eventSchema)}
+	w := &EventWriter{}
+	w.reset()
+	return w
 }
 
-func codes(e *event.Event) uint64 {
-	return uint64(e.Kind) | uint64(e.PageType)<<8 | uint64(e.Element)<<16 | uint64(e.DeviceType)<<24 |
-		uint64(e.OS)<<32 | uint64(e.Network)<<40 | uint64(e.Flags)<<48
+func (w *EventWriter) reset() {
+	w.device.reset()
+	w.user.reset()
+	w.more.reset()
+	w.time, w.offset, w.append = w.time[:0], w.offset[:0], w.append[:0]
+	w.partition, w.ingest = w.partition[:0], w.ingest[:0]
+	w.id, w.page, w.codes = w.id[:0], w.page[:0], w.codes[:0]
+	w.x, w.screen = w.x[:0], w.screen[:0]
 }
 
-// Add takes one event.
-func (w *EventWriter) Add(e *event.Event) {
-	f := w.b.Fields()
-	f[0].(*array.StringBuilder).Append(e.Device)
-	f[1].(*array.StringBuilder).Append(e.User)
-	f[2].(*array.Int64Builder).Append(e.Time)
-	f[3].(*array.Int64Builder).Append(e.Offset)
-	f[4].(*array.Int32Builder).Append(e.Partition)
-	f[5].(*array.Uint64Builder).Append(e.ID)
-	f[6].(*array.Uint64Builder).Append(e.Page)
-	f[7].(*array.Float64Builder).Append(e.X)
-	f[8].(*array.Float64Builder).Append(e.Y)
-	f[9].(*array.Float64Builder).Append(e.Z)
-	f[10].(*array.Int64Builder).Append(e.Append)
-	f[11].(*array.Int64Builder).Append(e.Ingest)
-	f[12].(*array.Uint64Builder).Append(codes(e))
-	f[13].(*array.Uint32Builder).Append(uint32(e.Width)<<16 | uint32(e.Height))
-	raw := f[14].(*array.BinaryBuilder)
-	if e.Raw == nil {
-		raw.AppendNull()
-	} else {
-		raw.Append(e.Raw)
+// Encode encodes a batch.
+func (w *EventWriter) Encode(h *Header, b *identity.Batch) ([]byte, error) {
+	for i := range b.Events {
+		w.add(&b.Events[i])
 	}
+	defer w.reset()
+	c := columns{rows: len(b.Events)}
+	c.text(arrow.BinaryTypes.String, &w.device)
+	c.text(arrow.BinaryTypes.String, &w.user)
+	c.add(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(w.time))
+	c.add(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(w.offset))
+	c.add(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(w.partition))
+	c.add(arrow.PrimitiveTypes.Uint64, arrow.Uint64Traits.CastToBytes(w.id))
+	c.add(arrow.PrimitiveTypes.Uint64, arrow.Uint64Traits.CastToBytes(w.page))
+	c.add(arrow.PrimitiveTypes.Float64, arrow.Float64Traits.CastToBytes(w.x))
+	c.add(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(w.append))
+	c.add(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(w.ingest))
+	c.add(arrow.PrimitiveTypes.Uint64, arrow.Uint64Traits.CastToBytes(w.codes))
+	c.add(arrow.PrimitiveTypes.Uint32, arrow.Uint32Traits.CastToBytes(w.screen))
+	c.text(arrow.BinaryTypes.Binary, &w.more)
+	for i := range b.Dead {
+		c.bytes += len(b.Dead[i].Raw) + 512
+	}
+	return c.encode(h, eventSchema, func(out *codec.Writer) { appendDead(out, b.Dead) })
 }
 
-// Finish encodes what was added and starts anew.
-func (w *EventWriter) Finish(h *Header, dead []identity.DeadLetter) ([]byte, error) {
-	out := codec.Writer{B: make([]byte, 0, w.size+w.size/8+4096)}
-	h.appendTo(&out)
+func (w *EventWriter) add(e *event.Event) {
+	w.device.add(e.Device)
+	w.user.add(e.User)
+	w.time = append(w.time, e.Time)
+	w.offset = append(w.offset, e.Offset)
+	w.partition = append(w.partition, e.Partition)
+	w.id = append(w.id, e.ID)
+	w.page = append(w.page, e.Page)
+	w.x = append(w.x, e.X)
+	w.append = append(w.append, e.Append)
+	w.ingest = append(w.ingest, int32(e.Ingest))
+	w.codes = append(w.codes, uint64(e.Kind)|uint64(e.PageType)<<8|uint64(e.Element)<<16|uint64(e.DeviceType)<<24|
+		uint64(e.OS)<<32|uint64(e.Network)<<40|uint64(e.Flags)<<48)
+	w.screen = append(w.screen, uint32(e.Width)<<16|uint32(e.Height))
+	if e.Y != 0 || e.Z != 0 || e.Item != 0 || e.Raw != nil {
+		m := codec.Writer{B: w.more.data}
+		m.Float(e.Y)
+		m.Float(e.Z)
+		m.Uint(e.Item)
+		m.Bool(e.Raw != nil)
+		m.B = append(m.B, e.Raw...)
+		w.more.data = m.B
+	}
+	w.more.end()
+}
+
+func appendDead(out *codec.Writer, dead []identity.DeadLetter) {
 	out.Uint(uint64(len(dead)))
 	for i := range dead {
 		d := &dead[i]
@@ -84,16 +116,13 @@ func (w *EventWriter) Finish(h *Header, dead []identity.DeadLetter) ([]byte, err
 		out.String(d.Detail)
 		out.Bytes(d.Raw)
 	}
-	err := record(&out, w.b)
-	w.size = len(out.B)
-	return out.B, err
 }
 
 // ReadEvents decodes a batch that EventWriter made. The batch's strings alias b.
 func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	r := codec.Reader{B: b}
 	h := readHeader(&r)
-	batch.Ranges, batch.Flush = h.Ranges, h.Flush
+	batch.Ranges, batch.Emitted, batch.Due = h.Ranges, h.Emitted, h.Due
 	batch.Dead = batch.Dead[:0]
 	for range r.Len() {
 		batch.Dead = append(batch.Dead, identity.DeadLetter{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Time: r.Int(),
@@ -103,31 +132,37 @@ func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	if err := r.Err(); err != nil {
 		return h, err
 	}
-	return h, read(r.B, eventSchema, func(rec arrow.Record) error {
-		batch.Events = appendEvents(batch.Events, rec)
-		return nil
+	return h, read(r.B, eventSchema, func(rec arrow.Record) (err error) {
+		batch.Events, err = appendEvents(batch.Events, rec)
+		return err
 	})
 }
 
-func appendEvents(out []event.Event, rec arrow.Record) []event.Event {
-	device, user := rec.Column(0).(*array.String), rec.Column(1).(*array.String)
+func appendEvents(out []event.Event, rec arrow.Record) ([]event.Event, error) {
+	device, user, more := rec.Column(0).(*array.String), rec.Column(1).(*array.String), rec.Column(12).(*array.Binary)
 	i64 := func(i int) []int64 { return rec.Column(i).(*array.Int64).Int64Values() }
+	i32 := func(i int) []int32 { return rec.Column(i).(*array.Int32).Int32Values() }
 	u64 := func(i int) []uint64 { return rec.Column(i).(*array.Uint64).Uint64Values() }
-	f64 := func(i int) []float64 { return rec.Column(i).(*array.Float64).Float64Values() }
-	times, offsets, ids, pages := i64(2), i64(3), u64(5), u64(6)
-	parts, x, y, z := rec.Column(4).(*array.Int32).Int32Values(), f64(7), f64(8), f64(9)
-	appends, ingests, cs := i64(10), i64(11), u64(12)
-	screens, raw := rec.Column(13).(*array.Uint32).Uint32Values(), rec.Column(14).(*array.Binary)
+	times, offsets, parts, ids, pages := i64(2), i64(3), i32(4), u64(5), u64(6)
+	xs, appends, ingests, codes := rec.Column(7).(*array.Float64).Float64Values(), i64(8), i32(9), u64(10)
+	screens := rec.Column(11).(*array.Uint32).Uint32Values()
 	for i := range times {
-		c := cs[i]
+		c := codes[i]
 		e := event.Event{Device: device.Value(i), User: user.Value(i), Time: times[i], Offset: offsets[i], Partition: parts[i],
-			ID: ids[i], Page: pages[i], X: x[i], Y: y[i], Z: z[i], Append: appends[i], Ingest: ingests[i],
+			ID: ids[i], Page: pages[i], X: xs[i], Append: appends[i], Ingest: int64(ingests[i]),
 			Width: uint16(screens[i] >> 16), Height: uint16(screens[i]), Kind: event.Kind(c), PageType: event.PageType(c >> 8),
 			Element: uint8(c >> 16), DeviceType: event.DeviceType(c >> 24), OS: event.OS(c >> 32), Network: event.Network(c >> 40), Flags: event.Flags(c >> 48)}
-		if !raw.IsNull(i) {
-			e.Raw = raw.Value(i)
+		if b := more.Value(i); len(b) > 0 {
+			r := codec.Reader{B: b}
+			e.Y, e.Z, e.Item = r.Float(), r.Float(), r.Uint()
+			if r.Bool() {
+				e.Raw = r.B
+			}
+			if err := r.Err(); err != nil {
+				return out, err
+			}
 		}
 		out = append(out, e)
 	}
-	return out
+	return out, nil
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
@@ -11,7 +10,7 @@ import (
 
 var vectorSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "device", Type: arrow.BinaryTypes.String},
-	{Name: "person", Type: arrow.BinaryTypes.String},
+	{Name: "user", Type: arrow.BinaryTypes.String},
 	{Name: "epoch", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "generation", Type: arrow.PrimitiveTypes.Uint32},
 	{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
@@ -36,63 +35,96 @@ type Vector struct {
 	Append, Ingest int64 // as in event.Event
 }
 
+const (
+	flagRetract = 1 << iota
+	flagBot
+)
+
 // VectorWriter encodes batches of vectors; it is used by one goroutine at a time.
 type VectorWriter struct {
-	b       *array.RecordBuilder
-	scratch codec.Writer
-	n       int
-	size    int // of the last batch: the next one's first guess
+	device, user, values                                      text
+	epoch, offset, at, last, liveRef, longRef, append, ingest []int64
+	generation, revision                                      []uint32
+	partition                                                 []int32
+	flags                                                     []uint8
+	live, long                                                []float64
 }
 
-// NewVectorWriter returns a writer with its own builders.
+// NewVectorWriter returns an empty writer.
 func NewVectorWriter() *VectorWriter {
-	return &VectorWriter{b: array.NewRecordBuilder(memory.DefaultAllocator, vectorSchema)}
+	w := &VectorWriter{}
+	w.reset()
+	return w
+}
+
+func (w *VectorWriter) reset() {
+	for _, t := range []*text{&w.device, &w.user, &w.values} {
+		t.reset()
+	}
+	for _, c := range []*[]int64{&w.epoch, &w.offset, &w.at, &w.last, &w.liveRef, &w.longRef, &w.append, &w.ingest} {
+		*c = (*c)[:0]
+	}
+	w.generation, w.revision, w.partition, w.flags = w.generation[:0], w.revision[:0], w.partition[:0], w.flags[:0]
+	w.live, w.long = w.live[:0], w.long[:0]
 }
 
 // Len is the number of vectors added since the last Finish.
-func (w *VectorWriter) Len() int { return w.n }
+func (w *VectorWriter) Len() int { return len(w.epoch) }
 
-// Add takes one vector.
+// Add takes one vector with its projected values.
 func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest int64) {
 	var flags uint8
 	if v.Retract {
-		flags |= 1
+		flags |= flagRetract
 	}
 	if v.Bot {
-		flags |= 2
+		flags |= flagBot
 	}
-	f := w.b.Fields()
-	i64 := func(i int, x int64) { f[i].(*array.Int64Builder).Append(x) }
-	f[0].(*array.StringBuilder).Append(v.Device)
-	f[1].(*array.StringBuilder).Append(v.Person)
-	i64(2, v.Epoch)
-	f[3].(*array.Uint32Builder).Append(v.Version.Generation)
-	i64(4, v.Version.Offset)
-	f[5].(*array.Uint32Builder).Append(v.Version.Revision)
-	f[6].(*array.Int32Builder).Append(partition)
-	f[7].(*array.Uint8Builder).Append(flags)
-	i64(8, v.At)
-	i64(9, v.Last)
-	f[10].(*array.Float64Builder).Append(v.Live.Sum)
-	i64(11, v.Live.Ref)
-	f[12].(*array.Float64Builder).Append(v.Long.Sum)
-	i64(13, v.Long.Ref)
-	w.scratch.B = w.scratch.B[:0]
-	w.scratch.Sparse(v.Values)
-	f[14].(*array.BinaryBuilder).Append(w.scratch.B)
-	i64(15, appended)
-	i64(16, ingest)
-	w.n++
+	w.device.add(v.Device)
+	w.user.add(v.User)
+	w.epoch = append(w.epoch, v.Epoch)
+	w.generation = append(w.generation, v.Version.Generation)
+	w.offset = append(w.offset, v.Version.Offset)
+	w.revision = append(w.revision, v.Version.Revision)
+	w.partition = append(w.partition, partition)
+	w.flags = append(w.flags, flags)
+	w.at = append(w.at, v.At)
+	w.last = append(w.last, v.Last)
+	w.live, w.liveRef = append(w.live, v.Live.Sum), append(w.liveRef, v.Live.Ref)
+	w.long, w.longRef = append(w.long, v.Long.Sum), append(w.longRef, v.Long.Ref)
+	values := codec.Writer{B: w.values.data}
+	values.Sparse(v.Values)
+	w.values.data = values.B
+	w.values.end()
+	w.append = append(w.append, appended)
+	w.ingest = append(w.ingest, ingest)
 }
 
 // Finish encodes what was added and starts anew.
 func (w *VectorWriter) Finish(h *Header) ([]byte, error) {
-	out := codec.Writer{B: make([]byte, 0, w.size+w.size/8+4096)}
-	h.appendTo(&out)
-	w.n = 0
-	err := record(&out, w.b)
-	w.size = len(out.B)
-	return out.B, err
+	defer w.reset()
+	c := columns{rows: w.Len()}
+	i64 := func(v []int64) { c.add(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(v)) }
+	u32 := func(v []uint32) { c.add(arrow.PrimitiveTypes.Uint32, arrow.Uint32Traits.CastToBytes(v)) }
+	f64 := func(v []float64) { c.add(arrow.PrimitiveTypes.Float64, arrow.Float64Traits.CastToBytes(v)) }
+	c.text(arrow.BinaryTypes.String, &w.device)
+	c.text(arrow.BinaryTypes.String, &w.user)
+	i64(w.epoch)
+	u32(w.generation)
+	i64(w.offset)
+	u32(w.revision)
+	c.add(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(w.partition))
+	c.add(arrow.PrimitiveTypes.Uint8, arrow.Uint8Traits.CastToBytes(w.flags))
+	i64(w.at)
+	i64(w.last)
+	f64(w.live)
+	i64(w.liveRef)
+	f64(w.long)
+	i64(w.longRef)
+	c.text(arrow.BinaryTypes.Binary, &w.values)
+	i64(w.append)
+	i64(w.ingest)
+	return c.encode(h, vectorSchema, func(*codec.Writer) {})
 }
 
 // ReadVectors decodes a batch that VectorWriter made and calls f for each
@@ -106,18 +138,11 @@ func ReadVectors(b []byte, f func(*Vector)) (Header, error) {
 	return h, read(r.B, vectorSchema, func(rec arrow.Record) error { return vectors(rec, f) })
 }
 
-// ReadHeader decodes only what a batch of vectors covers, and returns the rest.
-func ReadHeader(b []byte) (Header, error) {
-	r := codec.Reader{B: b}
-	h := readHeader(&r)
-	return h, r.Err()
-}
-
 func vectors(rec arrow.Record, f func(*Vector)) error {
 	i64 := func(i int) []int64 { return rec.Column(i).(*array.Int64).Int64Values() }
 	u32 := func(i int) []uint32 { return rec.Column(i).(*array.Uint32).Uint32Values() }
 	f64 := func(i int) []float64 { return rec.Column(i).(*array.Float64).Float64Values() }
-	device, person := rec.Column(0).(*array.String), rec.Column(1).(*array.String)
+	device, user := rec.Column(0).(*array.String), rec.Column(1).(*array.String)
 	epoch, gen, offset, rev := i64(2), u32(3), i64(4), u32(5)
 	part, flags := rec.Column(6).(*array.Int32).Int32Values(), rec.Column(7).(*array.Uint8).Uint8Values()
 	at, last, live, liveRef, long, longRef := i64(8), i64(9), f64(10), i64(11), f64(12), i64(13)
@@ -130,9 +155,9 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 			return err
 		}
 		f(&Vector{Partition: part[i], Append: appended[i], Ingest: ingest[i], Vector: session.Vector{
-			Device: device.Value(i), Person: person.Value(i), Epoch: epoch[i],
+			Device: device.Value(i), User: user.Value(i), Epoch: epoch[i],
 			Version: session.Version{Generation: gen[i], Offset: offset[i], Revision: rev[i]},
-			Retract: flags[i]&1 != 0, Bot: flags[i]&2 != 0, At: at[i], Last: last[i],
+			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, At: at[i], Last: last[i],
 			Live: signal.Decayed{Sum: live[i], Ref: liveRef[i]}, Long: signal.Decayed{Sum: long[i], Ref: longRef[i]}, Values: scratch}})
 	}
 	return nil

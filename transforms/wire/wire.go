@@ -20,17 +20,18 @@ type Header struct {
 	ID        int64 // number of the batch in its shard
 	Ranges    []identity.Range
 	Watermark int64 // event time that has passed in all partitions of the shard, ms; 0 for unknown
-	Flush     bool  // state rows are due
+	Due       int64 // rows of what changed in batches emitted up to here are due, µs; 0 for none
 	Idle      bool  // the whole shard idles
 	Own       bool  // from the person shard's own device shard: it sets the time
 	Emitted   int64 // wall clock at which the source let the batch go, µs
 }
 
-func (h *Header) appendTo(w *codec.Writer) {
+// AppendTo writes the header.
+func (h *Header) AppendTo(w *codec.Writer) {
 	w.Int(int64(h.Shard))
 	w.Int(h.ID)
 	w.Int(h.Watermark)
-	w.Bool(h.Flush)
+	w.Int(h.Due)
 	w.Bool(h.Idle)
 	w.Bool(h.Own)
 	w.Int(h.Emitted)
@@ -45,7 +46,7 @@ func (h *Header) appendTo(w *codec.Writer) {
 }
 
 func readHeader(r *codec.Reader) Header {
-	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Flush: r.Bool(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int()}
+	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int()}
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
 		h.Ranges[i] = identity.Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}
@@ -53,23 +54,77 @@ func readHeader(r *codec.Reader) Header {
 	return h
 }
 
-// record encodes the columns of a builder as one Arrow IPC stream, after what is in w.
-func record(w *codec.Writer, b *array.RecordBuilder) error {
-	rec := b.NewRecord()
-	defer rec.Release()
-	buf := bytes.NewBuffer(w.B)
-	iw := ipc.NewWriter(buf, ipc.WithSchema(b.Schema()), ipc.WithAllocator(memory.DefaultAllocator))
-	if err := iw.Write(rec); err != nil {
-		return fmt.Errorf("encoding a record batch: %w", err)
-	}
-	if err := iw.Close(); err != nil {
-		return fmt.Errorf("encoding a record batch: %w", err)
-	}
-	w.B = buf.Bytes()
-	return nil
+// ReadHeader decodes only what a batch covers.
+func ReadHeader(b []byte) (Header, error) {
+	r := codec.Reader{B: b}
+	h := readHeader(&r)
+	return h, r.Err()
 }
 
-// read calls f with the record of an Arrow IPC stream; the record's memory is b's.
+// text is a column of strings or bytes that keeps its memory.
+type text struct {
+	offsets []int32
+	data    []byte
+}
+
+func (t *text) reset() { t.offsets, t.data = append(t.offsets[:0], 0), t.data[:0] }
+
+func (t *text) add(s string) {
+	t.data = append(t.data, s...)
+	t.offsets = append(t.offsets, int32(len(t.data)))
+}
+
+// end closes a value whose bytes were appended to data.
+func (t *text) end() { t.offsets = append(t.offsets, int32(len(t.data))) }
+
+// columns collects the arrays of one record batch over slices that stay the
+// caller's, so that encoding copies each byte once.
+type columns struct {
+	rows   int
+	bytes  int
+	arrays []arrow.Array
+}
+
+func (c *columns) add(typ arrow.DataType, buffers ...[]byte) {
+	bs := []*memory.Buffer{nil}
+	for _, b := range buffers {
+		c.bytes += len(b) + 64 // IPC pads buffers
+		bs = append(bs, memory.NewBufferBytes(b))
+	}
+	data := array.NewData(typ, c.rows, bs, nil, 0, 0)
+	defer data.Release()
+	c.arrays = append(c.arrays, array.MakeFromData(data))
+}
+
+func (c *columns) text(typ arrow.DataType, t *text) {
+	c.add(typ, arrow.Int32Traits.CastToBytes(t.offsets), t.data)
+}
+
+// schemaBytes is about what an IPC stream takes apart from the columns.
+const schemaBytes = 4096
+
+// encode writes the header, what extra appends, and the columns as one Arrow IPC stream.
+func (c *columns) encode(h *Header, schema *arrow.Schema, extra func(*codec.Writer)) ([]byte, error) {
+	w := codec.Writer{B: make([]byte, 0, c.bytes+schemaBytes)}
+	h.AppendTo(&w)
+	extra(&w)
+	rec := array.NewRecord(schema, c.arrays, int64(c.rows))
+	defer rec.Release()
+	for _, a := range c.arrays {
+		a.Release()
+	}
+	buf := bytes.NewBuffer(w.B)
+	iw := ipc.NewWriter(buf, ipc.WithSchema(schema), ipc.WithAllocator(memory.DefaultAllocator))
+	if err := iw.Write(rec); err != nil {
+		return nil, fmt.Errorf("encoding a record batch: %w", err)
+	}
+	if err := iw.Close(); err != nil {
+		return nil, fmt.Errorf("encoding a record batch: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// read calls f with the record of an Arrow IPC stream.
 func read(b []byte, schema *arrow.Schema, f func(arrow.Record) error) (err error) {
 	// Arrow panics on some malformed bytes; outside bytes must give errors.
 	defer func() {

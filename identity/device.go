@@ -1,0 +1,78 @@
+package identity
+
+import (
+	"strings"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/session"
+)
+
+// device is one (device, epoch).
+type device struct {
+	session.Profile
+	id     string
+	user   string // empty while unlinked
+	epoch  int64
+	offset int64 // of the last event: with the shard's generation, the version of the vector
+	queued int64 // when the agenda looks at it next
+	dirty  bool  // its open session changed since its row was last made
+	closed bool  // the row that says "closed" was made
+	past   bool  // a newer epoch has begun
+}
+
+// Devices is the number of devices in state.
+func (s *Shard) Devices() int { return len(s.devices) }
+
+// Profile is the profile of a device's current epoch while it is linked to no
+// user; nil otherwise.
+func (s *Shard) Profile(id string) *session.Profile {
+	if d := s.devices[id]; d != nil && d.user == "" {
+		return &d.Profile
+	}
+	return nil
+}
+
+// link finds the epoch that the event belongs to: a userId links an unlinked
+// device, and another user's opens a new epoch, so that the first person keeps
+// what was theirs.
+func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
+	if d == nil {
+		// Strings of a batch alias its buffer: what stays is cloned.
+		d = &device{id: strings.Clone(e.Device), user: strings.Clone(e.User)}
+		s.devices[d.id] = d
+		return d
+	}
+	if e.User == "" || e.User == d.user {
+		return d
+	}
+	if d.user == "" {
+		d.offset = e.Offset
+		s.emit(d, e, true, out)
+		d.user = strings.Clone(e.User)
+		return d
+	}
+	d.past = true
+	n := &device{id: d.id, user: strings.Clone(e.User), epoch: e.Offset}
+	s.devices[n.id] = n
+	return n
+}
+
+// forget drops a device that has been silent for the retention time. The agenda
+// may get to it later or earlier; what an event finds must not depend on that.
+func (s *Shard) forget(d *device) *device {
+	delete(s.devices, d.id)
+	d.past = true
+	s.Dropped++
+	return nil
+}
+
+// emit hands out the device's vector after event e.
+func (s *Shard) emit(d *device, e *event.Event, retract bool, out *Output) {
+	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.user, Version: s.version(d), Retract: retract, At: e.Time, Last: d.Last,
+		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Profile: &d.Profile}
+	out.Vector(&s.vector, e)
+}
+
+func (s *Shard) version(d *device) session.Version {
+	return session.Version{Generation: s.p.Generation, Offset: d.offset}
+}

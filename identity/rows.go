@@ -1,0 +1,76 @@
+package identity
+
+import "github.com/microseg/microseg/session"
+
+// SessionRow is a session as it is now, or the tombstone of an absorbed one.
+type SessionRow struct {
+	Device  string
+	Person  string
+	Epoch   int64
+	Start   int64
+	Fold    *session.Fold // nil for a tombstone
+	Context session.Context
+	Cart    session.Cart
+	Open    bool
+	Version uint64
+}
+
+// RowVersion makes one ordered number of a version: 8 bits of generation, 44 of offset, 12 of revision.
+func RowVersion(v session.Version) uint64 {
+	return uint64(v.Generation)<<56 | uint64(v.Offset)&(1<<44-1)<<12 | uint64(v.Revision)&(1<<12-1)
+}
+
+// rows makes the rows of what an event changed behind the open session, which
+// gets its own at the next flush.
+func (s *Shard) rows(d *device, c session.Change, out *Output) {
+	for _, f := range c.Closed {
+		out.Sessions = append(out.Sessions, s.row(d, f, false))
+	}
+	for _, start := range c.Absorbed {
+		r := s.row(d, nil, false)
+		r.Start = start
+		out.Sessions = append(out.Sessions, r)
+	}
+	d.closed = false
+	if !d.dirty {
+		d.dirty = true
+		s.dirty = append(s.dirty, dirty{d, s.emitted})
+	}
+}
+
+func (s *Shard) row(d *device, f *session.Fold, open bool) SessionRow {
+	st := d.State()
+	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.user), Epoch: d.epoch, Fold: f, Context: st.Context, Cart: st.Cart,
+		Open: open, Version: RowVersion(s.version(d))<<1 | 1}
+	if f != nil {
+		r.Start = f.Start
+	}
+	if open {
+		r.Version-- // the row that closes a session comes after its open one at the same offset
+	}
+	return r
+}
+
+// dirty is a device whose open session has changed since its last row, with the
+// wall clock (µs) of the batch that changed it first.
+type dirty struct {
+	device *device
+	at     int64
+}
+
+// flush makes the rows of the open sessions that have waited since due (µs).
+func (s *Shard) flush(due int64, out *Output) {
+	n := 0
+	for ; n < len(s.dirty) && s.dirty[n].at <= due; n++ {
+		d := s.dirty[n].device
+		if d.dirty && d.State().Fold != nil {
+			out.Sessions = append(out.Sessions, s.row(d, cloneFold(d.State().Fold), true))
+		}
+		d.dirty = false
+		s.dirty[n].device = nil
+	}
+	s.dirty = s.dirty[n:]
+}
+
+// cloneFold is shallow: rows are encoded before the next batch changes the fold's slices.
+func cloneFold(f *session.Fold) *session.Fold { c := *f; return &c }

@@ -1,0 +1,54 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/microseg/microseg/session"
+)
+
+// slots are the stored features that a person's decision needs: those that the
+// conditions name, what the derived ones among them are made of, and the cart.
+// Only they travel to and are kept for persons of several devices.
+func (t *Tree) slots() []session.Slot {
+	out := []session.Slot{session.SlotCartItems, session.SlotCartValue, session.SlotCartAdded}
+	for i := range t.nodes {
+		if t.nodes[i].When == nil {
+			continue
+		}
+		for _, f := range t.nodes[i].When.Features {
+			switch {
+			case f.kind < 0:
+				out = append(out, f.slot)
+			case f.kind == derivedDuration:
+				out = append(out, session.SlotStart)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Projection picks the slots that the tree's conditions need from a vector.
+type Projection struct {
+	slots    []session.Slot
+	elements int
+	all      []float64
+}
+
+// NewProjection returns the tree's projection for so many configured elements.
+// One goroutine at a time may use it.
+func NewProjection(t *Tree, elements int) *Projection {
+	return &Projection{slots: t.slots(), elements: elements, all: make([]float64, int(session.SlotHover0)+2*elements)}
+}
+
+// Len is the number of values that Of returns.
+func (p *Projection) Len() int { return len(p.slots) }
+
+// Of appends the needed features of a state to dst.
+func (p *Projection) Of(st *session.State, dst []float64) []float64 {
+	st.Fill(p.all, p.elements)
+	for _, s := range p.slots {
+		dst = append(dst, p.all[s])
+	}
+	return dst
+}

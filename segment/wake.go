@@ -1,0 +1,88 @@
+package segment
+
+import (
+	"container/heap"
+
+	"github.com/microseg/microseg/session"
+)
+
+// wake is an entry of the wake heap. A person has one live entry, that whose
+// time is person.queued; it may be earlier than the wake-up, never later, so
+// that an event, which mostly moves the wake-up back, costs nothing here.
+type wake struct {
+	at     int64
+	person *person
+}
+
+type wakes []wake
+
+func (h wakes) Len() int           { return len(h) }
+func (h wakes) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h wakes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *wakes) Push(x any)        { *h = append(*h, x.(wake)) }
+func (h *wakes) Pop() any {
+	old := *h
+	w := old[len(old)-1]
+	old[len(old)-1] = wake{}
+	*h = old[:len(old)-1]
+	return w
+}
+
+func (s *Shard) queue(q *person) {
+	if q.queued == 0 || q.wake < q.queued {
+		q.queued = q.wake
+		heap.Push(&s.wakes, wake{q.wake, q})
+	}
+}
+
+// wakeUntil fires the person's wake-ups up to and including t. It reports
+// whether the person is still there: the retention may have taken it.
+func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
+	for q.wake <= t && q.queued != 0 {
+		if q.wake >= q.last()+s.p.Retention {
+			s.drop(q, q.wake, CauseRetention, out)
+			return false
+		}
+		s.evaluate(q, q.wake, CauseTime, -1, -1, out)
+	}
+	return true
+}
+
+// Before fires the wake-ups of the person that is a device, before an event at
+// t changes its profile.
+func (s *Shard) Before(p *session.Profile, t int64, out *Effects) {
+	if q, ok := p.Seat.(*person); ok {
+		s.wakeUntil(q, max(q.evaluated, t), out)
+	}
+}
+
+// Advance moves the shard's event time to w: wake-ups that are due fire in the
+// order of their times, and the audience of every minute that is over is counted.
+func (s *Shard) Advance(w int64, out *Effects) {
+	if w <= s.Now {
+		return
+	}
+	for len(s.wakes) > 0 && s.wakes[0].at <= w {
+		k := heap.Pop(&s.wakes).(wake)
+		q := k.person
+		if q.queued != k.at {
+			continue // superseded by an earlier entry
+		}
+		q.queued = 0
+		switch {
+		case q.gone:
+		case q.wake > k.at:
+			s.queue(q)
+		case q.wake >= q.last()+s.p.Retention:
+			s.drop(q, q.wake, CauseRetention, out)
+		default:
+			s.evaluate(q, q.wake, CauseTime, -1, -1, out)
+		}
+	}
+	refresh := w/s.p.RefreshMS > s.Now/s.p.RefreshMS
+	s.Now = w
+	if refresh {
+		s.weigh(w, out)
+	}
+	out.Counts = s.audience.until(w, out.Counts)
+}

@@ -1,0 +1,26 @@
+package transforms
+
+import (
+	"sync"
+
+	"github.com/microseg/microseg/transforms/logstate"
+)
+
+// caches are the decoded shards of this process, by job: Beam makes DoFn
+// instances as it likes, and a shard may move between them.
+type caches[S logstate.State] struct {
+	mu sync.Mutex
+	m  map[string]*logstate.Cache[S]
+}
+
+func (c *caches[S]) of(job string, mk func() *logstate.Cache[S]) *logstate.Cache[S] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = map[string]*logstate.Cache[S]{}
+	}
+	if c.m[job] == nil {
+		c.m[job] = mk()
+	}
+	return c.m[job]
+}

@@ -1,0 +1,97 @@
+package transforms
+
+import (
+	"strings"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+// rows lets everything that a batch gave for the record go; decided is wall clock, ms.
+func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out func(rows.Batch)) error {
+	site, version := g.built.Spec.Site, g.built.Spec.version(h.ID+1)
+	for i := range g.out.Sessions {
+		row := sessionRow(site, &g.out.Sessions[i])
+		g.sessions.Append(&row)
+	}
+	for i := range g.out.Dead {
+		d := &g.out.Dead[i]
+		g.dead.Append(&rows.DeadLetter{Site: site, Partition: d.Partition, Offset: d.Offset, Reason: string(d.Reason), Detail: d.Detail,
+			EventTime: d.Time, Appended: d.Append, Device: d.Device, Payload: strings.ToValidUTF8(string(d.Raw), "\uFFFD"), Version: uint64(d.Offset)})
+	}
+	if h.Due > 0 {
+		s.marks.add(h.Emitted, progressOf(s, h, site, version))
+		for _, p := range s.marks.reached(h.Due) {
+			g.progress.Append(&p)
+		}
+		g.ledger.rows(&g.built.Spec, h.Shard, version, h.Due >= h.Emitted, g.latency)
+	}
+	if err := emitRows(g.sessions, decided, out); err != nil {
+		return err
+	}
+	if err := emitRows(g.dead, decided, out); err != nil {
+		return err
+	}
+	if err := g.effects.rows(decided, version, out); err != nil {
+		return err
+	}
+	if err := emitRows(g.latency, 0, out); err != nil {
+		return err
+	}
+	return emitRows(g.progress, decided, out)
+}
+
+// progressOf is how far the shard has come in each partition.
+func progressOf(s *DeviceState, h *wire.Header, site string, version uint64) (out []rows.Progress) {
+	w, _ := s.shard.Watermark()
+	s.shard.Partitions(func(id int32, p *identity.Partition) {
+		c := p.Counts
+		out = append(out, rows.Progress{Site: site, Stage: rows.StageDevice, Partition: id, Shard: uint16(h.Shard), Offset: p.Offset, Clock: p.Clock,
+			Watermark: w, Read: c.Read, Good: c.Good, Duplicate: c.Duplicate, Dead: c.Dead, Version: version})
+	})
+	return out
+}
+
+const msPerS = 1000.0
+
+// sessionRow is a session, or its tombstone, as a row of the record.
+func sessionRow(site string, r *identity.SessionRow) rows.Session {
+	row := rows.Session{Site: site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person,
+		Open: r.Open, Deleted: r.Fold == nil, Version: r.Version, DeviceType: event.DeviceTypes[r.Context.Device], OS: event.OSes[r.Context.OS],
+		Network: event.Networks[r.Context.Network], CartItems: uint32(r.Cart.Items), CartValue: r.Cart.Value}
+	if f := r.Fold; f != nil {
+		row.End, row.DurationS = f.End, float64(f.End-f.Start)/msPerS
+		row.Events, row.PageViews, row.Clicks = f.Events, f.PageViews, f.Clicks
+		row.DwellListS, row.DwellProductS = s1(f.Dwell[event.PageList]), s1(f.Dwell[event.PageProduct])
+		row.DwellComparisonS, row.DwellCartS = s1(f.Dwell[event.PageComparison]), s1(f.Dwell[event.PageCart])
+		row.DwellCheckoutS, row.DwellHighTicketS = s1(f.Dwell[event.PageCheckout]), s1(f.HighTicket)
+		row.DwellS, row.HoverS, row.FocusS = s1(f.Dwell[:]...), s1(f.Hover...), s1(f.Focus...)
+		row.MaxScroll, row.ScrollVelocity, row.HalfScrollS = f.MaxDepth, f.Velocity, f.Half
+		row.VideoStarts, row.VideoDropoffs, row.FormStarts, row.FormSubmits = f.VideoStarts, f.VideoDrops, f.FormStarts, f.FormSubmits
+		row.Orders, row.Revenue = f.Orders, f.Revenue
+		row.Path = pathOf(f.Path)
+	}
+	return row
+}
+
+// s1 is a sum of milliseconds in seconds.
+func s1(ms ...int64) float64 {
+	var sum int64
+	for _, v := range ms {
+		sum += v
+	}
+	return float64(sum) / msPerS
+}
+
+func pathOf(types []byte) string {
+	var path strings.Builder
+	for i, t := range types {
+		if i > 0 {
+			path.WriteByte('>')
+		}
+		path.WriteString(event.PageTypes[t])
+	}
+	return path.String()
+}

@@ -1,0 +1,184 @@
+package transforms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/transforms/logstate"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+var deviceCaches caches[*DeviceState]
+
+var _ logstate.State = (*DeviceState)(nil)
+
+// DeviceState is the device stage's state of one shard: the devices, the
+// persons that are one of them, and, for each person shard, up to which offsets
+// vectors have been sent.
+type DeviceState struct {
+	shard   *identity.Shard
+	persons *segment.Shard
+	sent    []map[int32]int64
+	passed  int64 // event time that the own person shard was told
+	told    told
+	unsent  int   // batches since the own person shard was told
+	marks   marks // not in the snapshot: the next ones say more
+	built   *Built
+	log     LogReader
+}
+
+// NewDeviceState returns an empty state. The log is where batches are read
+// again to replay them.
+func NewDeviceState(b *Built, log LogReader) *DeviceState {
+	s := &DeviceState{shard: identity.NewShard(&b.Identity), persons: segment.NewShard(&b.Segment), built: b, log: log,
+		sent: make([]map[int32]int64, b.Spec.Shards)}
+	for i := range s.sent {
+		s.sent[i] = map[int32]int64{}
+	}
+	return s
+}
+
+// Devices is the number of devices in state.
+func (s *DeviceState) Devices() int { return s.shard.Devices() }
+
+// AppendTo implements logstate.State.
+func (s *DeviceState) AppendTo(w *codec.Writer) {
+	w.Uint(uint64(len(s.sent)))
+	for _, m := range s.sent {
+		w.Uint(uint64(len(m)))
+		for _, p := range slices.Sorted(maps.Keys(m)) {
+			w.Int(int64(p))
+			w.Int(m[p])
+		}
+	}
+	w.Int(s.passed)
+	s.told.appendTo(w)
+	at := len(w.B)
+	w.Fixed(0)
+	s.shard.AppendTo(w)
+	w.PutFixed(at, uint64(len(w.B)-at-8))
+	s.persons.AppendTo(w)
+}
+
+// ReadDeviceState reads what AppendTo wrote.
+func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error) {
+	r := codec.Reader{B: b}
+	s := NewDeviceState(built, log)
+	if n := r.Len(); n != len(s.sent) {
+		return nil, fmt.Errorf("reading a device shard: it was written with %d shards, the job has %d", n, len(s.sent))
+	}
+	for i := range s.sent {
+		for range r.Len() {
+			p := int32(r.Int())
+			s.sent[i][p] = r.Int()
+		}
+	}
+	s.passed, s.told = r.Int(), readTold(&r)
+	n := r.Fixed()
+	if r.Err() == nil && n > uint64(len(r.B)) {
+		r.Fail()
+	}
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.shard, err = identity.ReadShard(r.B[:n], &built.Identity); err != nil {
+		return nil, err
+	}
+	s.persons, err = segment.ReadShard(r.B[n:], &built.Segment, s.shard.Profile)
+	return s, err
+}
+
+// Replay implements logstate.State. A delta names the offsets that a batch
+// covered; the events themselves are read from the log again.
+func (s *DeviceState) Replay(deltas [][]byte) error {
+	if len(deltas) == 0 {
+		return nil
+	}
+	headers := make([]wire.Header, len(deltas))
+	span := map[int32]*identity.Range{}
+	for i, d := range deltas {
+		var err error
+		if headers[i], err = wire.ReadHeader(d); err != nil {
+			return err
+		}
+		for _, r := range headers[i].Ranges {
+			if r.Last < r.First {
+				continue
+			}
+			if q := span[r.Partition]; q == nil {
+				span[r.Partition] = &r
+			} else {
+				q.First, q.Last = min(q.First, r.First), max(q.Last, r.Last)
+			}
+		}
+	}
+	g, err := NewDeviceStage(s.built, s.log) // the one that asks may be at work elsewhere
+	if err != nil {
+		return err
+	}
+	events, err := g.events(span)
+	if err != nil {
+		return err
+	}
+	for i := range headers {
+		if err := g.apply(s, &headers[i], events.cut(&headers[i]), Outputs{}); err != nil {
+			return fmt.Errorf("replaying batch %d of %d: %w", i+1, len(headers), err)
+		}
+	}
+	return nil
+}
+
+// logEvents are events of a part of the log, by partition, in offset order.
+type logEvents struct {
+	events map[int32][]event.Event
+	dead   map[int32][]identity.DeadLetter
+}
+
+// events reads ranges of the log again.
+func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error) {
+	out := &logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}}
+	for _, p := range slices.Sorted(maps.Keys(span)) {
+		r := span[p]
+		if g.log == nil {
+			return nil, fmt.Errorf("re-reading partition %d from offset %d to %d: %w", p, r.First, r.Last, errNoLog)
+		}
+		err := g.log.ReadRange(context.TODO(), p, r.First, r.Last, func(rec identity.Record) error {
+			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}})
+			out.events[p] = append(out.events[p], b.Events...)
+			out.dead[p] = append(out.dead[p], b.Dead...)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("re-reading the log: %w", err)
+		}
+	}
+	return out, nil
+}
+
+var errNoLog = errors.New("the stage has no log to read from")
+
+// cut takes the events that a batch covered from the front.
+func (l *logEvents) cut(h *wire.Header) *identity.Batch {
+	b := &identity.Batch{Ranges: h.Ranges, Emitted: h.Emitted, Due: h.Due}
+	for _, r := range h.Ranges {
+		n := 0
+		for es := l.events[r.Partition]; n < len(es) && es[n].Offset <= r.Last; n++ {
+		}
+		b.Events = append(b.Events, l.events[r.Partition][:n]...)
+		l.events[r.Partition] = l.events[r.Partition][n:]
+		n = 0
+		for ds := l.dead[r.Partition]; n < len(ds) && ds[n].Offset <= r.Last; n++ {
+		}
+		b.Dead = append(b.Dead, l.dead[r.Partition][:n]...)
+		l.dead[r.Partition] = l.dead[r.Partition][n:]
+	}
+	return b
+}

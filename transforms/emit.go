@@ -1,0 +1,25 @@
+package transforms
+
+import (
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// Outputs are where a stage's effects go. A nil one drops them: state that is
+// made again from its log had them before.
+type Outputs struct {
+	Vectors func(shard int, batch []byte)
+	Counts  func(key int, counts []byte)
+	Rows    func(rows.Batch)
+}
+
+// emitRows lets a builder's rows go, if there are any.
+func emitRows[R any](b *rows.Builder[R], decided int64, out func(rows.Batch)) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	batch, err := b.Batch(decided)
+	if err == nil {
+		out(batch)
+	}
+	return err
+}
