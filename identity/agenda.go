@@ -87,6 +87,6 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 	if min(q.Clock, s.settled) < d.Last+s.p.Retention {
 		return false
 	}
-	s.forget(d)
+	s.forget(d, out)
 	return true
 }

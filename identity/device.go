@@ -11,7 +11,7 @@ import (
 type device struct {
 	session.Profile
 	id     string
-	user   string // empty while unlinked
+	user   *string // nil while unlinked
 	epoch  int64
 	offset int64 // of the last event: with the shard's generation, the version of the vector
 	queued int64 // when the agenda looks at it next
@@ -20,13 +20,29 @@ type device struct {
 	past   bool  // a newer epoch has begun
 }
 
+// userID is the user that the device is linked to; empty while it is not.
+func (d *device) userID() string {
+	if d.user == nil {
+		return ""
+	}
+	return *d.user
+}
+
+// linkTo links the device; strings of a batch alias its buffer, so it is cloned.
+func (d *device) linkTo(user string) {
+	if user != "" {
+		user = strings.Clone(user)
+		d.user = &user
+	}
+}
+
 // Devices is the number of devices in state.
 func (s *Shard) Devices() int { return len(s.devices) }
 
 // Profile is the profile of a device's current epoch while it is linked to no
 // user; nil otherwise.
 func (s *Shard) Profile(id string) *session.Profile {
-	if d := s.devices[id]; d != nil && d.user == "" {
+	if d := s.devices[id]; d != nil && d.user == nil {
 		return &d.Profile
 	}
 	return nil
@@ -37,29 +53,31 @@ func (s *Shard) Profile(id string) *session.Profile {
 // what was theirs.
 func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
 	if d == nil {
-		// Strings of a batch alias its buffer: what stays is cloned.
-		d = &device{id: strings.Clone(e.Device), user: strings.Clone(e.User)}
+		d = &device{id: strings.Clone(e.Device)}
+		d.linkTo(e.User)
 		s.devices[d.id] = d
 		return d
 	}
-	if e.User == "" || e.User == d.user {
+	if e.User == "" || e.User == d.userID() {
 		return d
 	}
-	if d.user == "" {
+	if d.user == nil {
 		d.offset = e.Offset
 		s.emit(d, e, true, out)
-		d.user = strings.Clone(e.User)
+		d.linkTo(e.User)
 		return d
 	}
 	d.past = true
-	n := &device{id: d.id, user: strings.Clone(e.User), epoch: e.Offset}
+	n := &device{id: d.id, epoch: e.Offset}
+	n.linkTo(e.User)
 	s.devices[n.id] = n
 	return n
 }
 
 // forget drops a device that has been silent for the retention time. The agenda
 // may get to it later or earlier; what an event finds must not depend on that.
-func (s *Shard) forget(d *device) *device {
+func (s *Shard) forget(d *device, out *Output) *device {
+	out.Gone(&d.Profile, d.Last+s.p.Retention)
 	delete(s.devices, d.id)
 	d.past = true
 	s.Dropped++
@@ -68,7 +86,7 @@ func (s *Shard) forget(d *device) *device {
 
 // emit hands out the device's vector after event e.
 func (s *Shard) emit(d *device, e *event.Event, retract bool, out *Output) {
-	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.user, Version: s.version(d), Retract: retract, At: e.Time, Last: d.Last,
+	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.userID(), Version: s.version(d), Retract: retract, At: e.Time, Last: d.Last,
 		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Profile: &d.Profile}
 	out.Vector(&s.vector, e)
 }

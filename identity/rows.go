@@ -40,7 +40,7 @@ func (s *Shard) rows(d *device, c session.Change, out *Output) {
 
 func (s *Shard) row(d *device, f *session.Fold, open bool) SessionRow {
 	st := d.State()
-	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.user), Epoch: d.epoch, Fold: f, Context: st.Context, Cart: st.Cart,
+	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.userID()), Epoch: d.epoch, Fold: f, Context: st.Context, Cart: st.Cart(),
 		Open: open, Version: RowVersion(s.version(d))<<1 | 1}
 	if f != nil {
 		r.Start = f.Start
@@ -69,7 +69,9 @@ func (s *Shard) flush(due int64, out *Output) {
 		d.dirty = false
 		s.dirty[n].device = nil
 	}
-	s.dirty = s.dirty[n:]
+	if s.dirty = s.dirty[n:]; len(s.dirty) == 0 {
+		s.dirty = nil // lets go of a burst's memory
+	}
 }
 
 // cloneFold is shallow: rows are encoded before the next batch changes the fold's slices.

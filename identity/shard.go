@@ -77,9 +77,11 @@ type Batch struct {
 
 // Output is what a batch makes. Slices are reused between batches.
 type Output struct {
-	// Before is called before an event changes a profile, with the event's time
-	// (ms), or with that at which the retention forgets the profile.
+	// Before is called before an event at t (ms) changes a profile.
 	Before func(p *session.Profile, t int64)
+	// Gone is called when the retention forgets a profile, with the event time (ms)
+	// at which it was over; Before or Passed has told of that time.
+	Gone func(p *session.Profile, t int64)
 	// Vector is called for each vector as it is made, in the order of the
 	// events; the vector is valid during the call.
 	Vector func(*session.Vector, *event.Event)
@@ -247,11 +249,12 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		return
 	}
 	q.Counts.Good++
-	if d != nil {
+	switch {
+	case d == nil:
+	case max(q.Clock, e.Time) >= d.Last+s.p.Retention:
+		d = s.forget(d, out)
+	default:
 		out.Before(&d.Profile, e.Time)
-	}
-	if d != nil && max(q.Clock, e.Time) >= d.Last+s.p.Retention {
-		d = s.forget(d)
 	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)

@@ -35,7 +35,7 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 
 func (d *device) appendTo(w *codec.Writer) {
 	w.String(d.id)
-	w.String(d.user)
+	w.String(d.userID())
 	w.Int(d.epoch)
 	w.Int(d.offset)
 	w.Int(d.queued)
@@ -79,7 +79,9 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 }
 
 func readDevice(r *codec.Reader, p *Params) *device {
-	d := &device{id: r.String(), user: r.String(), epoch: r.Int(), offset: r.Int(), queued: r.Int(), dirty: r.Bool(), closed: r.Bool(), past: r.Bool()}
+	d := &device{id: r.String()}
+	d.linkTo(r.String())
+	d.epoch, d.offset, d.queued, d.dirty, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
 	d.Profile.Read(r, &p.Session)
 	return d
 }

@@ -171,10 +171,15 @@ func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partitio
 	if e := q.expires(s.p.GapMS, t); e > t {
 		next = min(next, e)
 	}
-	if gone := last + s.p.Retention; gone > t {
+	switch gone := last + s.p.Retention; {
+	case q.user != nil && gone > t:
 		next = min(next, gone)
+	case q.user == nil && next >= gone:
+		next = never // a local person goes with its device
 	}
-	q.wake = max(next, t+1)
+	if q.wake = next; next <= t {
+		q.wake = t + 1
+	}
 	s.queue(q)
 	s.touch(q)
 }
@@ -304,7 +309,9 @@ func (s *Shard) Flush(due int64, out *Effects) {
 		}
 		s.dirty[n].person = nil
 	}
-	s.dirty = s.dirty[n:]
+	if s.dirty = s.dirty[n:]; len(s.dirty) == 0 {
+		s.dirty = nil // lets go of a burst's memory
+	}
 }
 
 func (s *Shard) row(q *person) StateRow {

@@ -25,10 +25,16 @@ func (h *wakes) Pop() any {
 	w := old[len(old)-1]
 	old[len(old)-1] = wake{}
 	*h = old[:len(old)-1]
+	if n := len(*h); cap(*h) > 1024 && n < cap(*h)/4 {
+		*h = append(make(wakes, 0, 2*n), *h...) // most visitors have gone idle
+	}
 	return w
 }
 
 func (s *Shard) queue(q *person) {
+	if q.wake == never {
+		return // an idle local person, which its device's retention will end
+	}
 	if q.queued == 0 || q.wake < q.queued {
 		q.queued = q.wake
 		heap.Push(&s.wakes, wake{q.wake, q})
@@ -36,16 +42,24 @@ func (s *Shard) queue(q *person) {
 }
 
 // wakeUntil fires the person's wake-ups up to and including t. It reports
-// whether the person is still there: the retention may have taken it.
+// whether the person is still there: the retention may have taken a user.
 func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
 	for q.wake <= t && q.queued != 0 {
-		if q.wake >= q.last()+s.p.Retention {
+		if q.user != nil && q.wake >= q.last()+s.p.Retention {
 			s.drop(q, q.wake, CauseRetention, out)
 			return false
 		}
 		s.evaluate(q, q.wake, CauseTime, -1, -1, out)
 	}
 	return true
+}
+
+// Gone drops the person that is a device, which the retention has forgotten at t.
+func (s *Shard) Gone(p *session.Profile, t int64, out *Effects) {
+	if q, ok := p.Seat.(*person); ok {
+		s.wakeUntil(q, t, out)
+		s.drop(q, t, CauseRetention, out)
+	}
 }
 
 // Before fires the wake-ups of the person that is a device, before an event at
@@ -73,7 +87,7 @@ func (s *Shard) Advance(w int64, out *Effects) {
 		case q.gone:
 		case q.wake > k.at:
 			s.queue(q)
-		case q.wake >= q.last()+s.p.Retention:
+		case q.user != nil && q.wake >= q.last()+s.p.Retention:
 			s.drop(q, q.wake, CauseRetention, out)
 		default:
 			s.evaluate(q, q.wake, CauseTime, -1, -1, out)

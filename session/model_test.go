@@ -108,8 +108,8 @@ func TestProfileEqualsModel(t *testing.T) {
 				t.Fatalf("seed %d: session\n%s\nthe model has\n%+v", seed, got, f)
 			}
 		}
-		if q.State().Cart != head.Cart || q.State().Context != head.Context {
-			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.State().Cart, q.State().Context, head.Cart, head.Context)
+		if q.State().Cart() != head.Cart() || q.State().Context != head.Context {
+			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.State().Cart(), q.State().Context, head.Cart(), head.Context)
 		}
 	}
 }

@@ -84,9 +84,10 @@ func pageType(r *codec.Reader) event.PageType {
 }
 
 func (s *State) appendTo(w *codec.Writer) {
-	w.Float(s.Cart.Items)
-	w.Float(s.Cart.Value)
-	w.Int(s.Cart.Added)
+	cart := s.Cart()
+	w.Float(cart.Items)
+	w.Float(cart.Value)
+	w.Int(cart.Added)
 	c := &s.Context
 	w.Uint(uint64(c.Width))
 	w.Uint(uint64(c.Height))
@@ -99,7 +100,8 @@ func (s *State) appendTo(w *codec.Writer) {
 }
 
 func readState(r *codec.Reader, p *Params) State {
-	s := State{Cart: Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()}}
+	var s State
+	s.setCart(Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()})
 	s.Context = Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
 		OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Bot: r.Bool()}
 	if r.Bool() {

@@ -83,8 +83,22 @@ type Context struct {
 // State is the fold of a device's events so far: the open session, and what outlives sessions.
 type State struct {
 	Fold    *Fold // nil when there is no session
-	Cart    Cart
+	cart    *Cart // nil when it is empty; never changed in place, states share it
 	Context Context
+}
+
+// Cart is what is in the cart.
+func (s *State) Cart() Cart {
+	if s.cart == nil {
+		return Cart{}
+	}
+	return *s.cart
+}
+
+func (s *State) setCart(c Cart) {
+	if s.cart = nil; c != (Cart{}) {
+		s.cart = &c
+	}
 }
 
 func newFold(p *Params, t int64) *Fold {
@@ -125,7 +139,7 @@ func (s *State) step(e *item, p *Params) (opened bool) {
 	f.dwell(e, p)
 	f.page(e)
 	f.count(e)
-	s.cart(e)
+	s.shop(e)
 	f.End = e.Time
 	f.Events++
 	return opened
@@ -269,16 +283,23 @@ func (f *Fold) scroll(e *item) {
 	}
 }
 
-func (s *State) cart(e *item) {
-	c := &s.Cart
+// shop does to the cart what the event says.
+func (s *State) shop(e *item) {
+	switch e.Kind {
+	case event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindCheckout:
+		s.setCart(s.Cart().after(e))
+	case event.KindOrder:
+		s.cart = nil
+	}
+}
+
+func (c Cart) after(e *item) Cart {
+	q := max(e.Y, 1)
 	switch e.Kind {
 	case event.KindCartAdd:
-		q := max(e.Y, 1)
-		c.Items += q
-		c.Value += e.X * q
-		c.Added = e.Time
+		return Cart{Items: c.Items + q, Value: c.Value + e.X*q, Added: e.Time}
 	case event.KindCartRemove:
-		q := min(max(e.Y, 1), c.Items)
+		q = min(q, c.Items)
 		price := e.X
 		if price == 0 && c.Items > 0 {
 			price = c.Value / c.Items
@@ -286,18 +307,17 @@ func (s *State) cart(e *item) {
 		c.Items -= q
 		c.Value = max(0, c.Value-price*q)
 		if c.Items <= 0 {
-			*c = Cart{}
+			return Cart{}
 		}
-	case event.KindCartView, event.KindCheckout:
+	default: // the event states the whole cart
 		if e.X > 0 && e.Y > 0 {
 			if c.Added == 0 {
 				c.Added = e.Time
 			}
 			c.Value, c.Items = e.X, e.Y
 		}
-	case event.KindOrder:
-		*c = Cart{}
 	}
+	return c
 }
 
 func (s *State) context(e *item) {
@@ -326,9 +346,9 @@ func (s *State) Fill(values []float64, elements int) {
 	values[SlotNetwork] = float64(s.Context.Network)
 	values[SlotWidth] = float64(s.Context.Width)
 	values[SlotHeight] = float64(s.Context.Height)
-	values[SlotCartItems] = s.Cart.Items
-	values[SlotCartValue] = s.Cart.Value
-	values[SlotCartAdded] = float64(s.Cart.Added)
+	if c := s.cart; c != nil {
+		values[SlotCartItems], values[SlotCartValue], values[SlotCartAdded] = c.Items, c.Value, float64(c.Added)
+	}
 	if s.Fold != nil {
 		s.Fold.fill(values, elements)
 	}

@@ -52,6 +52,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 		needed:   segment.NewProjection(b.Segment.Tree, len(b.Spec.Event.Elements)),
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
+	g.out.Gone = func(p *session.Profile, t int64) { g.state.persons.Gone(p, t, &g.effects.Effects) }
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
 	for range b.Spec.Shards {

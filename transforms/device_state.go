@@ -67,6 +67,13 @@ func (s *DeviceState) AppendTo(w *codec.Writer) {
 	s.persons.AppendTo(w)
 }
 
+// SnapshotSize is the length in bytes of what AppendTo writes.
+func (s *DeviceState) SnapshotSize() int {
+	var w codec.Writer
+	s.AppendTo(&w)
+	return len(w.B)
+}
+
 // ReadDeviceState reads what AppendTo wrote.
 func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error) {
 	r := codec.Reader{B: b}

@@ -136,3 +136,13 @@ func Latencies(job string) map[string]latency.Histogram {
 	}
 	return out
 }
+
+// ForgetLatencies begins the histograms of Latencies anew: a benchmark has warmed up.
+func ForgetLatencies(job string) {
+	l := ledgers.of(job)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.Total {
+		l.Total[i].Reset()
+	}
+}

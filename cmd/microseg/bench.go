@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"time"
 
 	"github.com/microseg/microseg/config"
@@ -22,33 +20,47 @@ import (
 
 // benchOptions are the flags of bench, and the settings in its result.
 type benchOptions struct {
-	Events     int     `json:"events"`
-	Visitors   int     `json:"visitors"`
-	Rate       float64 `json:"offered_per_s"` // 0: preloaded, the producer stopped
-	EventRate  float64 `json:"event_time_per_s"`
-	Partitions int32   `json:"partitions"`
-	Shards     int     `json:"shards"`
-	NoBeam     bool    `json:"no_beam"`
-	SyncWrites bool    `json:"sync_writes"`
-	Brokers    string  `json:"brokers,omitempty"`
-	Topic      string  `json:"topic,omitempty"`
-	DSN        string  `json:"-"`
-	Linger     string  `json:"linger"`
-	MaxBatch   int     `json:"max_batch"`
-	Cores      int     `json:"cores"`
-	Profile    string  `json:"-"` // file of the CPU profile
+	Events     int           `json:"events"`
+	Visitors   int           `json:"visitors"`
+	Identified float64       `json:"identified"`    // share of the visitors whose events carry a userId
+	Rate       float64       `json:"offered_per_s"` // 0: preloaded, the producer stopped
+	EventRate  float64       `json:"event_time_per_s"`
+	Partitions int32         `json:"partitions"`
+	Shards     int           `json:"shards"`
+	NoBeam     bool          `json:"no_beam"`
+	SyncWrites bool          `json:"sync_writes"`
+	Brokers    string        `json:"brokers,omitempty"`
+	Topic      string        `json:"topic,omitempty"`
+	DSN        string        `json:"-"`
+	Linger     string        `json:"linger"`
+	MaxBatch   int           `json:"max_batch"`
+	Cores      int           `json:"cores"`
+	WarmUp     time.Duration `json:"-"`
+	WarmUpS    float64       `json:"warm_up_s"` // not in the latencies
+	Idle       time.Duration `json:"-"`
+	Profile    string        `json:"-"` // file of the CPU profile
 }
 
 // benchResult is what bench prints.
 type benchResult struct {
 	Events          int64                `json:"events"`
-	Seconds         float64              `json:"seconds"`
+	Seconds         float64              `json:"seconds"` // from the job's start to the last row's confirmation
 	EventsPerS      float64              `json:"events_per_s"`
-	CPUPerMillion   float64              `json:"cpu_s_per_million_events"` // of this process: log, job and, when producing, the producer
-	AppendToDecided map[string]float64   `json:"append_to_decided_ms"`
+	CPUPerMillion   float64              `json:"cpu_s_per_million_events"`            // of this process: log, job and, when producing, the producer
+	CHPerMillion    float64              `json:"clickhouse_cpu_s_per_million_events"` // of the embedded ClickHouse
+	AppendToDecided quantiles            `json:"append_to_decided_ms"`
 	Stages          map[string]quantiles `json:"stages_ms"`
 	PeakRSSMB       float64              `json:"peak_rss_mb"`
+	RSSMB           []float64            `json:"rss_mb_by_minute"`
+	Idle            *idleResult          `json:"idle,omitempty"`
 	Settings        benchOptions         `json:"settings"`
+}
+
+// idleResult is what the process and its ClickHouse use while nothing comes.
+type idleResult struct {
+	Seconds           float64 `json:"seconds"`
+	CPUPercent        float64 `json:"cpu_percent"` // of one core
+	ClickHousePercent float64 `json:"clickhouse_cpu_percent"`
 }
 
 type quantiles map[string]float64
@@ -61,8 +73,10 @@ func benchCommand(cfg *string) *cobra.Command {
 		Long: `bench loads a topic with simulated events and measures the job that reads it.
 Without --rate the topic is loaded first and the producer stops (throughput);
 with --rate events are offered at that pace (latency). --no-beam runs the same
-stages in a plain loop. --brokers and --topic measure an existing topic.`,
-		Args: cobra.NoArgs,
+stages in a plain loop. --brokers and --topic measure an existing topic.
+--idle adds what an idle job costs. "bench profiles" measures memory.`,
+		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --no-beam --cpuprofile cpu.pprof",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := config.Load(*cfg)
 			if err != nil {
@@ -74,6 +88,7 @@ stages in a plain loop. --brokers and --topic measure an existing topic.`,
 	f := c.Flags()
 	f.IntVar(&o.Events, "events", 1_000_000, "events to load")
 	f.IntVar(&o.Visitors, "visitors", 100_000, "visitors they come from")
+	f.Float64Var(&o.Identified, "identified", 0, "share of the visitors whose events carry a userId, 0 to 1")
 	f.Float64Var(&o.Rate, "rate", 0, "offer events per second instead of preloading")
 	f.Float64Var(&o.EventRate, "event-rate", 10_000, "events per second of event time")
 	f.Int32Var(&o.Partitions, "partitions", 8, "partitions of the topic")
@@ -82,7 +97,10 @@ stages in a plain loop. --brokers and --topic measure an existing topic.`,
 	f.StringVar(&o.Brokers, "brokers", "", "measure an existing topic on these brokers")
 	f.StringVar(&o.Topic, "topic", "", "the existing topic")
 	f.StringVar(&o.DSN, "dsn", "", "ClickHouse (default: an embedded one)")
+	f.DurationVar(&o.WarmUp, "warm-up", 3*time.Second, "leave the first events of a run with --rate out of the latencies")
+	f.DurationVar(&o.Idle, "idle", 0, "then watch for so long what an idle job costs")
 	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the measured part to this file (go tool pprof)")
+	c.AddCommand(profilesCommand(cfg))
 	return c
 }
 
@@ -95,7 +113,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := startStack(ctx, dir, 0, true, os.Stderr)
+	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -120,28 +138,13 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Shards, o.Linger, o.MaxBatch = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch
+	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds()
 	stop, err := startProfile(o.Profile)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return j.bench(ctx, o)
-}
-
-// startProfile writes a CPU profile to path until the returned function is called.
-func startProfile(path string) (stop func(), err error) {
-	if path == "" {
-		return func() {}, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("making the profile: %w", err)
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, fmt.Errorf("profiling: %w", err)
-	}
-	return func() { pprof.StopCPUProfile(); f.Close() }, nil
+	return j.bench(ctx, st.ch.PID(), o)
 }
 
 func mustDir(dir string) string {
@@ -154,31 +157,33 @@ func mustDir(dir string) string {
 // preload fills the topic.
 func preload(ctx context.Context, brokers []string, topic string, o benchOptions) error {
 	t := time.Now()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(200_000), kgo.ProducerLinger(5*time.Millisecond))
-	if err != nil {
-		return fmt.Errorf("connecting to the log: %w", err)
-	}
-	defer cl.Close()
-	if err := produce(ctx, cl, o, 0); err != nil {
+	if err := produce(ctx, brokers, topic, o); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "loaded %d events (%.1f s)\n", o.Events, time.Since(t).Seconds())
 	return nil
 }
 
-// produce sends simulated events, at rate events a second or as fast as it goes.
-func produce(ctx context.Context, cl *kgo.Client, o benchOptions, rate float64) error {
+// produce sends simulated events, at o.Rate events a second or as fast as it goes.
+func produce(ctx context.Context, brokers []string, topic string, o benchOptions) error {
+	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))}
+	load := simulate.LoadOptions{Seed: 1, Visitors: o.Visitors, Identified: o.Identified, Events: o.Events, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), RatePerSecond: o.EventRate}
+	if o.Rate > 0 {
+		opts = append(opts, kgo.ProducerLinger(time.Millisecond))
+		load.Start, load.RatePerSecond = time.Now(), o.Rate
+	} else {
+		opts = append(opts, kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(200_000), kgo.ProducerLinger(5*time.Millisecond))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("connecting to the log: %w", err)
+	}
+	defer cl.Close()
 	var failed error
 	start, sent := time.Now(), 0
-	eventRate := o.EventRate
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	if rate > 0 {
-		eventRate, at = rate, time.Now()
-	}
-	err := simulate.Load(simulate.LoadOptions{Seed: 1, Visitors: o.Visitors, Events: o.Events, Start: at, RatePerSecond: eventRate}, func(key, value []byte) error {
-		if sent++; rate > 0 && sent%16 == 0 {
-			time.Sleep(time.Until(start.Add(time.Duration(float64(sent) / rate * float64(time.Second)))))
+	err = simulate.Load(load, func(key, value []byte) error {
+		if sent++; o.Rate > 0 && sent%16 == 0 {
+			time.Sleep(time.Until(start.Add(time.Duration(float64(sent) / o.Rate * float64(time.Second)))))
 		}
 		cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), key...), Value: append([]byte(nil), value...)}, func(_ *kgo.Record, err error) {
 			if err != nil {
@@ -200,19 +205,17 @@ func produce(ctx context.Context, cl *kgo.Client, o benchOptions, rate float64) 
 }
 
 // bench runs the job until everything in the topic is recorded.
-func (j *job) bench(ctx context.Context, o benchOptions) error {
-	cpu, t := cpuSeconds(), time.Now()
+func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
+	cpu, chCPU, t := cpuSeconds(), childCPU(clickhouse), time.Now()
+	rss := sampleRSS(ctx, time.Minute)
 	stop, err := j.run(ctx, o)
 	if err != nil {
 		return err
 	}
 	if o.Rate > 0 {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(j.Source.Brokers...), kgo.DefaultProduceTopic(j.Source.Topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerLinger(time.Millisecond))
-		if err != nil {
-			return fmt.Errorf("connecting to the log: %w", err)
-		}
-		defer cl.Close()
-		if err := produce(ctx, cl, o, o.Rate); err != nil {
+		warm := time.AfterFunc(o.WarmUp, func() { transforms.ForgetLatencies(j.Spec.Job) })
+		defer warm.Stop()
+		if err := produce(ctx, j.Source.Brokers, j.Source.Topic, o); err != nil {
 			return err
 		}
 	}
@@ -224,11 +227,36 @@ func (j *job) bench(ctx context.Context, o benchOptions) error {
 		return err
 	}
 	took := time.Since(t).Seconds()
-	cpu = cpuSeconds() - cpu
+	var n int64
+	for _, e := range ends {
+		n += e
+	}
+	r := benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: (cpuSeconds() - cpu) / float64(n) * 1e6,
+		CHPerMillion: (childCPU(clickhouse) - chCPU) / float64(n) * 1e6, RSSMB: rss(), Settings: o}
+	if o.Idle > 0 {
+		r.Idle = watchIdle(ctx, clickhouse, o.Idle)
+	}
 	if err := stop(); err != nil {
 		return err
 	}
-	return j.printBench(o, ends, took, cpu)
+	return j.printBench(&r)
+}
+
+// watchIdle measures the CPU that the stack uses while nothing comes. The first
+// seconds, in which partitions become idle, do not count.
+func watchIdle(ctx context.Context, clickhouse int, d time.Duration) *idleResult {
+	const settle = 5 * time.Second
+	select {
+	case <-ctx.Done():
+	case <-time.After(settle):
+	}
+	cpu, ch, t := cpuSeconds(), childCPU(clickhouse), time.Now()
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+	s := time.Since(t).Seconds()
+	return &idleResult{Seconds: s, CPUPercent: 100 * (cpuSeconds() - cpu) / s, ClickHousePercent: 100 * (childCPU(clickhouse) - ch) / s}
 }
 
 func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
@@ -246,19 +274,13 @@ func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
 	return ends, nil
 }
 
-func (j *job) printBench(o benchOptions, ends map[int32]int64, took, cpu float64) error {
-	var n int64
-	for _, e := range ends {
-		n += e
-	}
-	r := benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: cpu / float64(n) * 1e6, PeakRSSMB: peakRSS(), Settings: o, Stages: map[string]quantiles{}}
+func (j *job) printBench(r *benchResult) error {
+	r.PeakRSSMB, r.Stages = peakRSS(), map[string]quantiles{}
 	for name, h := range transforms.Latencies(j.Spec.Job) {
 		if h.Count() > 0 {
 			r.Stages[name] = quantiles{"p50": h.Quantile(.5), "p95": h.Quantile(.95), "p99": h.Quantile(.99)}
 		}
 	}
 	r.AppendToDecided = r.Stages["refresh"]
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return printJSON(os.Stdout, r)
 }

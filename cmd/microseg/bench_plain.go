@@ -3,12 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -77,25 +72,4 @@ func (j *job) plain(ctx context.Context, shard int, b *transforms.Built, w *clic
 		return nil
 	}
 	return err
-}
-
-// cpuSeconds is the CPU time of this process, user and system.
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// peakRSS is the process's largest resident set in MB.
-func peakRSS() float64 {
-	b, _ := os.ReadFile("/proc/self/status") // 0 where there is no /proc
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kb / 1024
-		}
-	}
-	return 0
 }

@@ -59,7 +59,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, o.dir, 0, !o.resume, os.Stderr)
+	st, err := startStack(ctx, stackOptions{dir: o.dir, clean: !o.resume, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -113,9 +113,13 @@ func printReport(w io.Writer, r *query.ReportData, asJSON bool) error {
 	if !asJSON {
 		return query.WriteText(w, r)
 	}
+	return printJSON(w, r)
+}
+
+func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(v)
 }
 
 // demoSite names the run: each has its own topic and site, so that an old

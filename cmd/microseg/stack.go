@@ -32,13 +32,22 @@ type addresses struct {
 	DSN              string `json:"clickhouse_dsn"`
 }
 
-// startStack starts both in dir. A clean stack forgets the data of earlier ones.
-func startStack(ctx context.Context, dir string, kafkaPort int, clean bool, msg io.Writer) (*stack, error) {
-	dir, err := filepath.Abs(dir)
+// stackOptions say where a stack lives.
+type stackOptions struct {
+	dir        string
+	kafkaPort  int  // 0: a free one
+	clean      bool // forget the log's data of earlier runs
+	syncWrites bool // the log syncs every write to disk
+	messages   io.Writer
+}
+
+// startStack starts both in o.dir.
+func startStack(ctx context.Context, o stackOptions) (*stack, error) {
+	dir, err := filepath.Abs(o.dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)
 	}
-	if clean {
+	if o.clean {
 		if err := os.RemoveAll(filepath.Join(dir, "log")); err != nil {
 			return nil, fmt.Errorf("clearing the embedded log: %w", err)
 		}
@@ -48,14 +57,14 @@ func startStack(ctx context.Context, dir string, kafkaPort int, clean bool, msg 
 	}
 	s := &stack{dir: dir}
 	t := time.Now()
-	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: kafkaPort}); err != nil {
+	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: o.kafkaPort, SyncWrites: o.syncWrites}); err != nil {
 		return nil, fmt.Errorf("starting the embedded log: %w", err)
 	}
 	if s.ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
 		s.log.Close()
 		return nil, fmt.Errorf("starting ClickHouse: %w", err)
 	}
-	fmt.Fprintf(msg, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
+	fmt.Fprintf(o.messages, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
 	return s, nil
 }
 

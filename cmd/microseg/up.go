@@ -37,7 +37,7 @@ func runUp(ctx context.Context, cfgPath, dir, topic string, port int, clean bool
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, dir, port, clean, os.Stderr)
+	st, err := startStack(ctx, stackOptions{dir: dir, kafkaPort: port, clean: clean, messages: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 type LoadOptions struct {
 	Seed          uint64
 	Visitors      int
+	Identified    float64 // share of the visitors whose events carry a userId
 	Events        int
 	Start         time.Time
 	RatePerSecond float64 // of event time
@@ -61,9 +62,14 @@ func Load(o LoadOptions, emit func(key, value []byte) error) error {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
 	var key, value []byte
 	for i := range o.Events {
-		key = strconv.AppendInt(append(key[:0], "sim-load-"...), int64(rng.IntN(o.Visitors)), 10)
+		visitor := rng.IntN(o.Visitors)
+		key = strconv.AppendInt(append(key[:0], "sim-load-"...), int64(visitor), 10)
 		at := o.Start.Add(time.Duration(float64(i) / o.RatePerSecond * float64(time.Second)))
-		value = appendLoad(value[:0], o.Seed, i, key, at, rng)
+		user := -1
+		if float64(visitor) < o.Identified*float64(o.Visitors) {
+			user = visitor / 2 // each has two devices
+		}
+		value = appendLoad(value[:0], o.Seed, i, user, key, at, rng)
 		if err := emit(key, value); err != nil {
 			return err
 		}
@@ -71,7 +77,7 @@ func Load(o LoadOptions, emit func(key, value []byte) error) error {
 	return nil
 }
 
-func appendLoad(b []byte, seed uint64, i int, key []byte, at time.Time, rng *rand.Rand) []byte {
+func appendLoad(b []byte, seed uint64, i, user int, key []byte, at time.Time, rng *rand.Rand) []byte {
 	x, m := rng.Float64(), loadMix[0]
 	for _, m = range loadMix {
 		if x -= m.share; x < 0 {
@@ -85,6 +91,9 @@ func appendLoad(b []byte, seed uint64, i int, key []byte, at time.Time, rng *ran
 		b = append(append(append(b, `{"type":"track","event":"`...), m.name...), '"')
 	}
 	b = append(append(append(b, `,"anonymousId":"`...), key...), '"')
+	if user >= 0 {
+		b = append(strconv.AppendInt(append(b, `,"userId":"sim-user-`...), int64(user), 10), '"')
+	}
 	b = strconv.AppendUint(append(b, `,"messageId":"load-`...), seed, 16)
 	b = strconv.AppendInt(append(b, '-'), int64(i), 10)
 	b = at.UTC().AppendFormat(append(b, `","timestamp":"`...), "2006-01-02T15:04:05.000Z")
