@@ -3,15 +3,25 @@ package identity
 import "container/heap"
 
 // agenda is a heap of devices by the event time at which something is due:
-// folding events away, saying that a session is closed, retention. A device has
-// one entry; when it is popped early it is put back, so that an event costs
-// nothing here.
+// folding events away, saying that a session is closed, retention. A device that
+// is popped too early is put back, so that an event, which mostly moves things
+// back, costs nothing here. One that had gone idle waits for its retention only;
+// when it returns its place is moved forward.
 type agenda []*device
 
 func (a agenda) Len() int           { return len(a) }
 func (a agenda) Less(i, j int) bool { return a[i].queued < a[j].queued }
-func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)        { *a = append(*a, x.(*device)) }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = int32(i), int32(j)
+}
+
+func (a *agenda) Push(x any) {
+	d := x.(*device)
+	d.place = int32(len(*a))
+	*a = append(*a, d)
+}
+
 func (a *agenda) Pop() any {
 	old := *a
 	d := old[len(old)-1]
@@ -52,9 +62,14 @@ func (s *Shard) due(q *Partition, d *device) int64 {
 }
 
 func (s *Shard) schedule(q *Partition, d *device) {
-	if d.queued == 0 {
-		d.queued = s.due(q, d)
+	t := s.due(q, d)
+	switch {
+	case d.queued == 0:
+		d.queued = t
 		heap.Push(&q.agenda, d)
+	case t < d.queued:
+		d.queued = t
+		heap.Fix(&q.agenda, int(d.place))
 	}
 }
 
@@ -81,6 +96,7 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		return false
 	}
 	if d.past {
+		s.leave(d)
 		return true
 	}
 	// The person that is this device is dropped first.

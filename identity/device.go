@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/microseg/microseg/event"
@@ -15,6 +16,7 @@ type device struct {
 	epoch  int64
 	offset int64 // of the last event: with the shard's generation, the version of the vector
 	queued int64 // when the agenda looks at it next
+	place  int32 // in the agenda
 	dirty  bool  // its open session changed since its row was last made
 	closed bool  // the row that says "closed" was made
 	past   bool  // a newer epoch has begun
@@ -22,7 +24,7 @@ type device struct {
 
 // userID is the user that the device is linked to; empty while it is not.
 func (d *device) userID() string {
-	if d.user == nil {
+	if d == nil || d.user == nil {
 		return ""
 	}
 	return *d.user
@@ -68,10 +70,31 @@ func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
 		return d
 	}
 	d.past = true
+	s.past[d.id] = append(s.past[d.id], d)
 	n := &device{id: d.id, epoch: e.Offset}
 	n.linkTo(e.User)
 	s.devices[n.id] = n
 	return n
+}
+
+// duplicate reports whether the device, in this epoch or an earlier one, has
+// the event.
+func (s *Shard) duplicate(d *device, id uint64) bool {
+	if d.Duplicate(id) {
+		return true
+	}
+	if len(s.past) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(s.past[d.id], func(p *device) bool { return p.Duplicate(id) })
+}
+
+// leave drops an earlier epoch that no late event can reach any more.
+func (s *Shard) leave(d *device) {
+	rest := slices.DeleteFunc(s.past[d.id], func(p *device) bool { return p == d })
+	if s.past[d.id] = rest; len(rest) == 0 {
+		delete(s.past, d.id)
+	}
 }
 
 // forget drops a device that has been silent for the retention time. The agenda

@@ -9,8 +9,6 @@ type SessionRow struct {
 	Epoch   int64
 	Start   int64
 	Fold    *session.Fold // nil for a tombstone
-	Context session.Context
-	Cart    session.Cart
 	Open    bool
 	Version uint64
 }
@@ -21,10 +19,15 @@ func RowVersion(v session.Version) uint64 {
 }
 
 // rows makes the rows of what an event changed behind the open session, which
-// gets its own at the next flush.
-func (s *Shard) rows(d *device, c session.Change, out *Output) {
+// gets its own when it is due. A session that was over before the event, at t,
+// is that of the user before it.
+func (s *Shard) rows(d *device, c session.Change, before string, t int64, out *Output) {
 	for _, f := range c.Closed {
-		out.Sessions = append(out.Sessions, s.row(d, f, false))
+		r := s.row(d, f, false)
+		if f.End+s.p.Session.Gap <= t {
+			r.Person = session.PersonID(d.id, before)
+		}
+		out.Sessions = append(out.Sessions, r)
 	}
 	for _, start := range c.Absorbed {
 		r := s.row(d, nil, false)
@@ -39,8 +42,7 @@ func (s *Shard) rows(d *device, c session.Change, out *Output) {
 }
 
 func (s *Shard) row(d *device, f *session.Fold, open bool) SessionRow {
-	st := d.State()
-	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.userID()), Epoch: d.epoch, Fold: f, Context: st.Context, Cart: st.Cart(),
+	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.userID()), Epoch: d.epoch, Fold: f,
 		Open: open, Version: RowVersion(s.version(d))<<1 | 1}
 	if f != nil {
 		r.Start = f.Start

@@ -101,6 +101,7 @@ type Shard struct {
 	p       *Params
 	parts   map[int32]*Partition
 	devices map[string]*device
+	past    map[string][]*device // earlier epochs of devices, while they have events for late ones
 	dirty   []dirty
 	emitted int64 // of the batch that is being applied
 	settled int64 // the watermark that was last given to Output.Passed
@@ -110,7 +111,7 @@ type Shard struct {
 
 // NewShard returns an empty shard.
 func NewShard(p *Params) *Shard {
-	return &Shard{p: p, parts: map[int32]*Partition{}, devices: map[string]*device{}}
+	return &Shard{p: p, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}}
 }
 
 // Partition is the state of partition id; it is made when absent.
@@ -166,11 +167,20 @@ func (s *Shard) Idle() bool {
 	return true
 }
 
-// Admit checks that the ranges continue the state. It returns the first gap as a *GapError.
-func (s *Shard) Admit(ranges []Range) error {
+// Offset is the last offset applied of a partition, -1 before the first.
+func (s *Shard) Offset(partition int32) int64 {
+	if q := s.parts[partition]; q != nil {
+		return q.Offset
+	}
+	return -1
+}
+
+// admit checks that the ranges continue the state. It returns the first gap as
+// a *GapError, and leaves no trace: what a replay does not see must not matter.
+func (s *Shard) admit(ranges []Range) error {
 	for _, r := range ranges {
-		if q := s.Partition(r.Partition); r.First > q.Offset+1 && r.Prev > q.Offset {
-			return &GapError{Partition: r.Partition, First: q.Offset + 1, Last: r.Prev}
+		if at := s.Offset(r.Partition); r.First > at+1 && r.Prev > at {
+			return &GapError{Partition: r.Partition, First: at + 1, Last: r.Prev}
 		}
 	}
 	return nil
@@ -180,13 +190,13 @@ func (s *Shard) Admit(ranges []Range) error {
 // so that retries, replays and restores are safe. A missing range is a
 // *GapError, and then nothing has been applied.
 func (s *Shard) Apply(b *Batch, out *Output) error {
-	if err := s.Admit(b.Ranges); err != nil {
+	if err := s.admit(b.Ranges); err != nil {
 		return err
 	}
 	s.emitted = b.Emitted
 	skip := make(map[int32]int64, len(b.Ranges))
 	for i := range b.Ranges {
-		skip[b.Ranges[i].Partition] = s.parts[b.Ranges[i].Partition].Offset
+		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
 	}
 	for i := range b.Events {
 		if e := &b.Events[i]; e.Offset > skip[e.Partition] {
@@ -244,7 +254,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	}
 	q.Counts.Read++
 	d := s.devices[e.Device]
-	if d != nil && d.Duplicate(e.ID) {
+	if d != nil && s.duplicate(d, e.ID) {
 		q.Counts.Duplicate++
 		return
 	}
@@ -258,9 +268,10 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)
+	before := d.userID()
 	d = s.link(d, e, out)
 	d.offset = e.Offset
-	s.rows(d, d.Add(e, &s.p.Session), out)
+	s.rows(d, d.Add(e, &s.p.Session), before, e.Time, out)
 	s.emit(d, e, false, out)
 	s.schedule(q, d)
 }

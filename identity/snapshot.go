@@ -31,6 +31,43 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 			d.appendTo(w)
 		}
 	}
+	s.appendDirty(w)
+}
+
+// appendDirty writes which rows wait, and since when: who takes over must make
+// them at the same batch, or it may believe that they have left.
+func (s *Shard) appendDirty(w *codec.Writer) {
+	n := 0
+	for _, y := range s.dirty {
+		if y.device.dirty {
+			n++
+		}
+	}
+	w.Uint(uint64(n))
+	for _, y := range s.dirty {
+		if y.device.dirty {
+			w.String(y.device.id)
+			w.Int(y.device.epoch)
+			w.Int(y.at)
+		}
+	}
+}
+
+func (s *Shard) readDirty(r *codec.Reader) {
+	for range r.Len() {
+		id, epoch, at := r.String(), r.Int(), r.Int()
+		d := s.devices[id]
+		for _, p := range s.past[id] {
+			if p.epoch == epoch {
+				d = p
+			}
+		}
+		if d == nil || d.epoch != epoch {
+			continue // an epoch that has ended: its sessions have their last rows
+		}
+		d.dirty = true
+		s.dirty = append(s.dirty, dirty{d, at})
+	}
 }
 
 func (d *device) appendTo(w *codec.Writer) {
@@ -39,7 +76,6 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Int(d.epoch)
 	w.Int(d.offset)
 	w.Int(d.queued)
-	w.Bool(d.dirty)
 	w.Bool(d.closed)
 	w.Bool(d.past)
 	d.Profile.AppendTo(w)
@@ -65,23 +101,23 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 			if r.Err() != nil {
 				return nil, r.Err()
 			}
-			q.agenda = append(q.agenda, d)
-			if !d.past {
+			q.agenda.Push(d)
+			if d.past {
+				s.past[d.id] = append(s.past[d.id], d)
+			} else {
 				s.devices[d.id] = d
-			}
-			if d.dirty {
-				s.dirty = append(s.dirty, dirty{d, 0}) // due at once
 			}
 		}
 		heap.Init(&q.agenda)
 	}
+	s.readDirty(&r)
 	return s, r.Err()
 }
 
 func readDevice(r *codec.Reader, p *Params) *device {
 	d := &device{id: r.String()}
 	d.linkTo(r.String())
-	d.epoch, d.offset, d.queued, d.dirty, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
+	d.epoch, d.offset, d.queued, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
 	d.Profile.Read(r, &p.Session)
 	return d
 }

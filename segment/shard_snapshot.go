@@ -26,12 +26,49 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 	}
 	w.Uint(uint64(s.Persons()))
 	s.each(func(q *person) { q.appendTo(w) })
+	s.appendDirty(w)
+}
+
+// appendDirty writes which rows wait, and since when: who takes over must make
+// them at the same batch, or it may believe that they have left.
+func (s *Shard) appendDirty(w *codec.Writer) {
+	n := 0
+	for _, y := range s.dirty {
+		if y.person.dirty && !y.person.gone {
+			n++
+		}
+	}
+	w.Uint(uint64(n))
+	for _, y := range s.dirty {
+		if q := y.person; q.dirty && !q.gone {
+			w.Bool(q.user != nil)
+			w.String(q.id)
+			w.Int(y.at)
+		}
+	}
+}
+
+func (s *Shard) readDirty(r *codec.Reader, profile func(device string) *session.Profile) {
+	for range r.Len() {
+		linked, id, at := r.Bool(), r.String(), r.Int()
+		q := s.users[id]
+		if !linked && profile != nil {
+			if p := profile(id); p != nil {
+				q, _ = p.Seat.(*person)
+			}
+		}
+		if q == nil {
+			r.Fail()
+			return
+		}
+		q.dirty = true
+		s.dirty = append(s.dirty, dirty{q, at})
+	}
 }
 
 func (q *person) appendTo(w *codec.Writer) {
 	w.String(q.id)
 	w.Bool(q.user != nil)
-	w.Bool(q.dirty)
 	w.Bool(q.counted)
 	w.Uint(uint64(q.transitions))
 	for _, v := range []int64{int64(q.node), q.since, q.evaluated, q.wake, q.queued} {
@@ -73,7 +110,7 @@ func readVector(r *codec.Reader) deviceVector {
 func readPerson(r *codec.Reader) *person {
 	q := &person{id: r.String()}
 	linked := r.Bool()
-	q.dirty, q.counted, q.transitions, q.node = r.Bool(), r.Bool(), uint32(r.Uint()), int32(r.Int())
+	q.counted, q.transitions, q.node = r.Bool(), uint32(r.Uint()), int32(r.Int())
 	q.since, q.evaluated, q.wake, q.queued = r.Int(), r.Int(), r.Int(), r.Int()
 	if !linked {
 		return q
@@ -114,14 +151,12 @@ func ReadShard(b []byte, p *ShardParams, profile func(device string) *session.Pr
 			}
 			s.seat(q)
 		}
-		if q.dirty {
-			s.dirty = append(s.dirty, dirty{q, 0}) // due at once
-		}
 		if q.queued != 0 {
 			s.wakes = append(s.wakes, wake{q.queued, q})
 		}
 	}
 	heap.Init(&s.wakes)
+	s.readDirty(&r, profile)
 	return s, r.Err()
 }
 

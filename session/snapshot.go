@@ -84,15 +84,8 @@ func pageType(r *codec.Reader) event.PageType {
 }
 
 func (s *State) appendTo(w *codec.Writer) {
-	cart := s.Cart()
-	w.Float(cart.Items)
-	w.Float(cart.Value)
-	w.Int(cart.Added)
-	c := &s.Context
-	w.Uint(uint64(c.Width))
-	w.Uint(uint64(c.Height))
-	w.B = append(w.B, byte(c.Device), byte(c.OS), byte(c.Network))
-	w.Bool(c.Bot)
+	s.Cart().appendTo(w)
+	s.Context.appendTo(w)
 	w.Bool(s.Fold != nil)
 	if s.Fold != nil {
 		s.Fold.appendTo(w)
@@ -100,14 +93,38 @@ func (s *State) appendTo(w *codec.Writer) {
 }
 
 func readState(r *codec.Reader, p *Params) State {
-	var s State
-	s.setCart(Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()})
-	s.Context = Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
-		OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Bot: r.Bool()}
+	s := State{cart: readCart(r), Context: readContext(r)}
 	if r.Bool() {
 		s.Fold = readFold(r, p)
 	}
 	return s
+}
+
+func (c Cart) appendTo(w *codec.Writer) {
+	w.Float(c.Items)
+	w.Float(c.Value)
+	w.Int(c.Added)
+}
+
+// readCart returns nil for an empty cart.
+func readCart(r *codec.Reader) *Cart {
+	c := Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()}
+	if c == (Cart{}) {
+		return nil
+	}
+	return &c
+}
+
+func (c *Context) appendTo(w *codec.Writer) {
+	w.Uint(uint64(c.Width))
+	w.Uint(uint64(c.Height))
+	w.B = append(w.B, byte(c.Device), byte(c.OS), byte(c.Network))
+	w.Bool(c.Bot)
+}
+
+func readContext(r *codec.Reader) Context {
+	return Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
+		OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Bot: r.Bool()}
 }
 
 func (f *Fold) counters() []*uint32 {
@@ -149,6 +166,8 @@ func (f *Fold) appendTo(w *codec.Writer) {
 		w.Bool(g.highTicket)
 	}
 	w.Int(int64(f.cur))
+	f.Cart().appendTo(w)
+	f.Context.appendTo(w)
 }
 
 func readFold(r *codec.Reader, p *Params) *Fold {
@@ -177,5 +196,6 @@ func readFold(r *codec.Reader, p *Params) *Fold {
 	if f.cur >= len(f.pages) || f.cur < -1 {
 		f.cur = -1
 	}
+	f.cart, f.Context = readCart(r), readContext(r)
 	return f
 }

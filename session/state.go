@@ -62,6 +62,18 @@ type Fold struct {
 	Path        []byte // page types, in order of the page views
 	pages       []page
 	cur         int // index of the current page in pages, -1 before the first
+	// Context and cart are those of the session's end: what comes after it must
+	// not show in its row.
+	Context Context
+	cart    *Cart
+}
+
+// Cart is what was in the cart at the session's end.
+func (f *Fold) Cart() Cart {
+	if f.cart == nil {
+		return Cart{}
+	}
+	return *f.cart
 }
 
 // Cart is what is in the cart. It outlives its session until an order.
@@ -142,6 +154,7 @@ func (s *State) step(e *item, p *Params) (opened bool) {
 	s.shop(e)
 	f.End = e.Time
 	f.Events++
+	f.Context, f.cart = s.Context, s.cart
 	return opened
 }
 

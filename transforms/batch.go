@@ -85,7 +85,7 @@ func (fn *sessionRowFn) ProcessElement(device string, acc []byte, emit func(rows
 		return fmt.Errorf("folding a session of %s: %w", device, err)
 	}
 	b := rows.NewSessionBuilder()
-	row := sessionRow(fn.Spec.Site, &identity.SessionRow{Device: device, Person: "d:" + device, Start: st.Fold.Start, Fold: st.Fold, Context: st.Context, Cart: st.Cart(), Version: 1})
+	row := sessionRow(fn.Spec.Site, &identity.SessionRow{Device: device, Person: "d:" + device, Start: st.Fold.Start, Fold: st.Fold, Version: 1})
 	b.Append(&row)
 	return emitRows(b, 0, emit)
 }

@@ -90,6 +90,9 @@ func (d *BatchDecoder) record(r *identity.Record) {
 	}
 }
 
+// Payload is the copy of a record that a dead letter keeps.
+func (d *BatchDecoder) Payload(record []byte) []byte { return d.events.Payload(record) }
+
 func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) identity.DeadLetter {
 	l := identity.DeadLetter{Partition: r.Partition, Offset: r.Offset, Append: r.Append, Time: e.Time, Device: strings.ToValidUTF8(string(r.Key), "?"),
 		Reason: event.Malformed, Detail: err.Error(), Raw: d.events.Payload(r.Value)}

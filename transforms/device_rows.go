@@ -1,6 +1,8 @@
 package transforms
 
 import (
+	"context"
+	"fmt"
 	"strings"
 
 	"github.com/microseg/microseg/event"
@@ -54,14 +56,47 @@ func progressOf(s *DeviceState, h *wire.Header, site string, version uint64) (ou
 	return out
 }
 
+// payloads reads the records of late events again whose decoder did not suspect
+// them: it had not seen the newer ones, in another process or after a gap.
+func (g *DeviceStage) payloads() error {
+	missing := map[int32]*identity.Range{}
+	for i := range g.out.Dead {
+		if d := &g.out.Dead[i]; d.Raw == nil {
+			if r := missing[d.Partition]; r == nil {
+				missing[d.Partition] = &identity.Range{First: d.Offset, Last: d.Offset}
+			} else {
+				r.Last = d.Offset
+			}
+		}
+	}
+	for p, r := range missing {
+		if g.log == nil {
+			continue // a letter without its text is better than none
+		}
+		err := g.log.ReadRange(context.TODO(), p, r.First, r.Last, func(rec identity.Record) error {
+			for i := range g.out.Dead {
+				if d := &g.out.Dead[i]; d.Partition == p && d.Offset == rec.Offset && d.Raw == nil {
+					d.Raw = g.decoder.Payload(rec.Value)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("reading the payloads of late events: %w", err)
+		}
+	}
+	return nil
+}
+
 const msPerS = 1000.0
 
 // sessionRow is a session, or its tombstone, as a row of the record.
 func sessionRow(site string, r *identity.SessionRow) rows.Session {
 	row := rows.Session{Site: site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person,
-		Open: r.Open, Deleted: r.Fold == nil, Version: r.Version, DeviceType: event.DeviceTypes[r.Context.Device], OS: event.OSes[r.Context.OS],
-		Network: event.Networks[r.Context.Network], CartItems: uint32(r.Cart.Items), CartValue: r.Cart.Value}
+		Open: r.Open, Deleted: r.Fold == nil, Version: r.Version}
 	if f := r.Fold; f != nil {
+		row.DeviceType, row.OS, row.Network = event.DeviceTypes[f.Context.Device], event.OSes[f.Context.OS], event.Networks[f.Context.Network]
+		row.CartItems, row.CartValue = uint32(f.Cart().Items), f.Cart().Value
 		row.End, row.DurationS = f.End, float64(f.End-f.Start)/msPerS
 		row.Events, row.PageViews, row.Clicks = f.Events, f.PageViews, f.Clicks
 		row.DwellListS, row.DwellProductS = s1(f.Dwell[event.PageList]), s1(f.Dwell[event.PageProduct])

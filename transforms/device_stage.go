@@ -90,8 +90,8 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 			return append(done, applied{delta: deltaOf(h)}), err
 		}
 		slog.Warn("re-reading a gap in the log", "shard", h.Shard, "partition", gap.Partition, "first", gap.First, "last", gap.Last)
-		missing := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Ranges: []identity.Range{{Partition: gap.Partition, Prev: gap.First - 1, First: gap.First, Last: gap.Last}}}
-		events, err := g.events(map[int32]*identity.Range{gap.Partition: &missing.Ranges[0]})
+		missing := s.missing(h, gap)
+		events, err := g.events(map[int32]*identity.Range{gap.Partition: {First: gap.First, Last: gap.Last}})
 		if err != nil {
 			return nil, fmt.Errorf("healing a gap in the log: %w", err)
 		}
@@ -100,6 +100,21 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 		}
 		done = append(done, applied{delta: deltaOf(&missing), weight: int(gap.Last-gap.First+1) * healedWeight})
 	}
+}
+
+// missing is the header of the batch that a gap before h stands for. Like h it
+// names all partitions of the shard.
+func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted}
+	for _, r := range h.Ranges {
+		at := s.shard.Offset(r.Partition)
+		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
+		if r.Partition == gap.Partition {
+			r.Last = gap.Last
+		}
+		m.Ranges = append(m.Ranges, r)
+	}
+	return m
 }
 
 // healedWeight stands for the encoded bytes of an event that was read again.
@@ -132,6 +147,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	}
 	if out.Rows == nil {
 		return nil
+	}
+	if err := g.payloads(); err != nil {
+		return err
 	}
 	g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
 	return g.rows(s, h, decided/1000, out.Rows)

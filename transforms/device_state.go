@@ -59,6 +59,7 @@ func (s *DeviceState) AppendTo(w *codec.Writer) {
 		}
 	}
 	w.Int(s.passed)
+	w.Int(int64(s.unsent))
 	s.told.appendTo(w)
 	at := len(w.B)
 	w.Fixed(0)
@@ -87,7 +88,7 @@ func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error
 			s.sent[i][p] = r.Int()
 		}
 	}
-	s.passed, s.told = r.Int(), readTold(&r)
+	s.passed, s.unsent, s.told = r.Int(), int(r.Int()), readTold(&r)
 	n := r.Fixed()
 	if r.Err() == nil && n > uint64(len(r.B)) {
 		r.Fail()

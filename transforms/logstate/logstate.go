@@ -9,6 +9,7 @@
 package logstate
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -25,8 +26,8 @@ const (
 	entryHeadMax = 40
 )
 
-// minLog is below what the log is never compacted; tests lower it.
-var minLog int64 = 8 << 20
+// defaultMinLog is the weight below which a log is not compacted.
+const defaultMinLog = 8 << 20
 
 // State is what can be kept: it applies deltas and writes itself.
 type State interface {
@@ -70,16 +71,19 @@ func decodeHead(b []byte) (Head, error) {
 
 // Entry is a shard's decoded state in this worker.
 type Entry[S State] struct {
-	State S
-	head  Head
+	State  S
+	head   Head
+	minLog int64
 }
 
 // Cache holds the decoded shards of one stage in this process.
 type Cache[S State] struct {
 	New  func() S
 	Read func(snapshot []byte) (S, error)
-	mu   sync.Mutex
-	m    map[string]*Entry[S]
+	// MinLog is the weight below which a log is not compacted; 0: 8 MiB.
+	MinLog int64
+	mu     sync.Mutex
+	m      map[string]*Entry[S]
 	// Reloads counts the times that a decoded shard was not trusted.
 	Reloads int
 }
@@ -105,7 +109,7 @@ func (c *Cache[S]) Open(key string, head []byte, log func() ([][]byte, error)) (
 	if e != nil && e.head.Nonce == h.Nonce && e.head.Version == h.Version {
 		return e, nil
 	}
-	e = &Entry[S]{head: h}
+	e = &Entry[S]{head: h, minLog: cmp.Or(c.MinLog, defaultMinLog)}
 	if h.Version == 0 {
 		e.State = c.New()
 	} else if e.State, err = c.reload(h, log); err != nil {
@@ -137,7 +141,7 @@ func (e *Entry[S]) Commit(delta []byte, weight int) Change {
 	h.Version++
 	h.Nonce = rand.Uint64() | 1
 	h.LogBytes += int64(weight)
-	if h.LogBytes > max(minLog, 2*h.Snapshot) {
+	if h.LogBytes > max(e.minLog, 2*h.Snapshot) {
 		return e.snapshot(h)
 	}
 	w := codec.Writer{B: make([]byte, 0, len(delta)+entryHeadMax)}

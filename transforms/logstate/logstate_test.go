@@ -20,7 +20,7 @@ func (h *history) Replay(deltas [][]byte) error {
 func (h *history) AppendTo(w *codec.Writer) { w.Bytes(h.all) }
 
 func newCache() *Cache[*history] {
-	return &Cache[*history]{New: func() *history { return &history{} }, Read: func(b []byte) (*history, error) {
+	return &Cache[*history]{MinLog: 256, New: func() *history { return &history{} }, Read: func(b []byte) (*history, error) {
 		r := codec.Reader{B: b}
 		h := &history{all: append([]byte(nil), r.Bytes()...)}
 		return h, r.Err()
@@ -44,8 +44,6 @@ func (s *beamState) write(c Change) {
 // runner rolls back to older checkpoints, keys move between workers with caches
 // of their own; what a worker sees is always exactly the committed history.
 func TestRetriesRollbacksAndMoves(t *testing.T) {
-	defer func(n int64) { minLog = n }(minLog)
-	minLog = 256
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		caches := []*Cache[*history]{newCache(), newCache()}

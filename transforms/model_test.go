@@ -1,0 +1,404 @@
+package transforms
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// model is the obviously right version of both stages: it keeps every event,
+// sorts, folds from nothing, and looks at every second for what time changes.
+type model struct {
+	b      *Built
+	clocks map[int32]int64
+	seen   map[string]bool
+	// devices have the events of each epoch and whom they are linked to.
+	devices          map[string][]*epoch
+	good, duplicate  int
+	dead             map[event.Reason]int
+	chains           map[string][]string // of unlinked devices
+	node             map[string]int
+	evaluated, moves map[string]int64
+	partition        map[string]int32
+	order            []string
+}
+
+type epoch struct {
+	user   string
+	events []event.Event
+}
+
+func newModel(b *Built) *model {
+	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
+		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}}
+}
+
+// take is one record of the log, in the order of the appends.
+func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
+	var e event.Event
+	if err := d.Decode(r.Value, nil, 0, &e); err != nil {
+		m.dead[event.Malformed]++
+		return
+	}
+	e.Offset, e.Partition = r.Offset, r.Partition
+	clock := m.clocks[r.Partition]
+	id := fmt.Sprint(e.Device, e.ID)
+	switch {
+	case clock > 0 && e.Time < clock-m.b.Spec.LatenessMS:
+		m.dead[event.Late]++
+		return
+	case m.seen[id]:
+		m.duplicate++
+		return
+	}
+	m.good++
+	m.seen[id] = true
+	m.clocks[r.Partition] = max(clock, e.Time)
+	m.partition[e.Device] = r.Partition
+	es := m.devices[e.Device]
+	if es == nil {
+		es = []*epoch{{}}
+		m.order = append(m.order, e.Device)
+		m.node[e.Device] = -1
+	}
+	last := es[len(es)-1]
+	m.until(e.Device, max(m.evaluated[e.Device], e.Time))
+	switch {
+	case e.User == "" || e.User == last.user:
+	case last.user == "":
+		if len(last.events) > 0 {
+			m.move(e.Device, -1, max(m.evaluated[e.Device], e.Time), "link")
+		}
+		last.user = e.User
+	default:
+		last = &epoch{user: e.User}
+		es = append(es, last)
+	}
+	last.events = append(last.events, e)
+	m.devices[e.Device] = es
+	if last.user == "" {
+		at := max(m.evaluated[e.Device], e.Time)
+		m.evaluated[e.Device] = at
+		m.move(e.Device, m.path(e.Device, at), at, "event")
+	}
+}
+
+// until finds what time changes for an unlinked device up to t: every second,
+// and within the second in which its path changes, by halving.
+func (m *model) until(device string, t int64) {
+	if es := m.devices[device]; es == nil || es[len(es)-1].user != "" {
+		return
+	}
+	const step = 1000
+	at := m.evaluated[device]
+	for at < t {
+		next := min(at+step, t)
+		if m.path(device, next) == m.node[device] {
+			at = next
+			continue
+		}
+		for at+1 < next {
+			if mid := (at + next) / 2; m.path(device, mid) == m.node[device] {
+				at = mid
+			} else {
+				next = mid
+			}
+		}
+		at = next
+		m.move(device, m.path(device, at), at, "time")
+	}
+	m.evaluated[device] = max(m.evaluated[device], t)
+}
+
+func (m *model) move(device string, to int, at int64, cause string) {
+	from := m.node[device]
+	if from == to {
+		return
+	}
+	if from == -1 {
+		m.moves[device] = 0 // who comes back is somebody new
+	}
+	m.moves[device]++
+	m.node[device] = to
+	name := func(n int) string { return pathOrNone(m.b.Segment.Tree, n) }
+	m.chains[device] = append(m.chains[device], fmt.Sprintf("d:%s %d %s -> %s at %d (%s)", device, m.moves[device], name(from), name(to), at, cause))
+}
+
+// fold is the profile of some events, from nothing.
+func (m *model) fold(events []event.Event) *session.Profile {
+	p := m.b.Identity.Session
+	p.Lateness = 1 << 60
+	q := &session.Profile{}
+	for i := range events {
+		q.Add(&events[i], &p)
+	}
+	return q
+}
+
+func (m *model) path(device string, t int64) int {
+	es := m.devices[device]
+	q := m.fold(es[len(es)-1].events)
+	v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.Last + m.b.Spec.GapMS, Devices: 1, Values: m.values(q)}
+	node, _ := m.b.Segment.Tree.Decide(&v, t)
+	return node
+}
+
+func (m *model) values(q *session.Profile) []float64 {
+	v := make([]float64, len(m.b.Segment.Schema.Stored()))
+	q.State().Fill(v, len(m.b.Spec.Event.Elements))
+	return v
+}
+
+// end is the event time that has passed in a shard when all is read: its
+// partitions are idle for 1 ms.
+func (m *model) end(shard int) (t int64) {
+	for p, c := range m.clocks {
+		if int(p)%m.b.Spec.Shards == shard {
+			t = max(t, c+1)
+		}
+	}
+	return t
+}
+
+// users are the paths of the users in the end: a fold over all devices that are
+// linked to each, by the rules of the catalogue.
+func (m *model) users() map[string]string {
+	linked := map[string][]*session.Profile{}
+	for _, d := range slices.Sorted(slices.Values(m.order)) {
+		for _, e := range m.devices[d] {
+			if e.user != "" {
+				linked[e.user] = append(linked[e.user], m.fold(e.events))
+			}
+		}
+	}
+	out := map[string]string{}
+	for u, qs := range linked {
+		t := m.end(m.b.Spec.PersonShard(u))
+		for _, q := range qs {
+			t = max(t, q.Last)
+		}
+		node, _ := m.b.Segment.Tree.Decide(m.merge(qs, t), t)
+		out["u:"+u] = m.b.Segment.Tree.Path(node)
+	}
+	return out
+}
+
+func (m *model) merge(qs []*session.Profile, t int64) *segment.View {
+	h, gap := m.b.Spec.HalfLives, m.b.Spec.GapMS
+	v := &segment.View{Linked: true, Devices: len(qs), Values: make([]float64, len(m.b.Segment.Schema.Stored()))}
+	latest := slices.MaxFunc(qs, func(a, b *session.Profile) int { return cmp.Or(cmp.Compare(a.Last, b.Last), -1) })
+	var cart *session.Profile
+	for _, q := range qs {
+		v.Live, v.Long, v.Last = v.Live.Merge(q.Live, h.Live), v.Long.Merge(q.Long, h.Long), max(v.Last, q.Last)
+		if c := q.State().Cart(); c.Items > 0 && (cart == nil || c.Added >= cart.State().Cart().Added) {
+			cart = q
+		}
+	}
+	v.SessionEnd = v.Last + gap
+	for _, q := range qs {
+		for slot, x := range m.values(q) {
+			f := m.b.Segment.Schema.Stored()[slot]
+			if f.Session && t >= q.Last+gap || x == 0 {
+				continue
+			}
+			y := &v.Values[slot]
+			switch f.Merge {
+			case session.MergeSum:
+				*y += x
+			case session.MergeMax, session.MergeOr:
+				*y = max(*y, x)
+			case session.MergeMin:
+				if *y == 0 || x < *y {
+					*y = x
+				}
+			case session.MergeLatest:
+				if q == latest {
+					*y = x
+				}
+			case session.MergeCart:
+				if q == cart {
+					*y = x
+				}
+			}
+		}
+	}
+	return v
+}
+
+// runPlain runs both stages over the log without any fault.
+func runPlain(t *testing.T, spec *Spec, l *testLog, elements []element) tables {
+	t.Helper()
+	b, err := spec.Build()
+	check(t, err)
+	devices, err := NewDeviceStage(b, l)
+	check(t, err)
+	persons := NewPersonStage(b)
+	ds, ps := make([]*DeviceState, spec.Shards), make([]*PersonState, spec.Shards)
+	for i := range spec.Shards {
+		ds[i], ps[i] = NewDeviceState(b, l), NewPersonState(b)
+	}
+	out := tables{}
+	add := func(r rows.Batch) { out.add(t, r) }
+	for _, e := range elements {
+		var vectors []element
+		_, _, err := devices.Apply(context.Background(), ds[e.key], e.batch, Outputs{Rows: add, Counts: func(int, []byte) {},
+			Vectors: func(to int, v []byte) { vectors = append(vectors, element{to, v}) }})
+		check(t, err)
+		for _, v := range vectors {
+			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: func(int, []byte) {}})
+			check(t, err)
+		}
+	}
+	return out
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// chains are the moves of unlinked devices, in the model's words.
+func chains(ts tables) (out []string) {
+	type move struct {
+		person string
+		n      int
+		at     int64
+		text   string
+	}
+	moves := map[string]move{}
+	for _, r := range ts[rows.TableSegmentEvents] {
+		if strings.HasPrefix(r["person"], "d:") {
+			n, _ := strconv.Atoi(r["transition"])
+			text := fmt.Sprintf("%s %d %s -> %s at %s (%s)", r["person"], n, r["from_path"], r["to_path"], r["at"], r["cause"])
+			moves[text] = move{person: r["person"], text: text}
+		}
+	}
+	for text := range moves {
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func isUser(row map[string]string) bool { return strings.HasPrefix(row["person"], "u:") }
+
+// TestStagesEqualModel: verdicts, sessions, every move of every anonymous
+// person, and where each user stands in the end, whatever the cuts of the
+// batches, the shards and the order of arrival.
+func TestStagesEqualModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(80) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		spec := testSpec(t, fmt.Sprint("model-", seed), 1+r.IntN(2), 3)
+		// What was evaluated when a late event comes depends on the cuts; then
+		// only the end is the model's.
+		late := r.IntN(2) == 0
+		l := randomLog(r, spec.Partitions, 20+r.IntN(80), true, late)
+		b, err := spec.Build()
+		check(t, err)
+		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
+		d, err := event.NewDecoder(spec.Event)
+		check(t, err)
+		m := newModel(b)
+		for _, rec := range l.arrival {
+			m.take(t, d, rec)
+		}
+		compareVerdicts(t, seed, got, m)
+		compareSessions(t, seed, got, m)
+		comparePersons(t, seed, got, m, late)
+	}
+}
+
+func compareVerdicts(t *testing.T, seed uint64, got tables, m *model) {
+	t.Helper()
+	var good, duplicate, dead, read int
+	for _, r := range got[rows.TableProgress] {
+		if r["stage"] != rows.StageDevice {
+			continue
+		}
+		for _, c := range []struct {
+			name string
+			sum  *int
+		}{{"good", &good}, {"duplicate", &duplicate}, {"dead", &dead}, {"read", &read}} {
+			n, err := strconv.Atoi(r[c.name])
+			check(t, err)
+			*c.sum += n
+		}
+	}
+	if want := m.dead[event.Malformed] + m.dead[event.Late]; good != m.good || duplicate != m.duplicate || dead != want || read != good+duplicate+dead {
+		t.Fatalf("seed %d: read %d, good %d, duplicate %d, dead %d; the model has good %d, duplicate %d, dead %d", seed, read, good, duplicate, dead, m.good, m.duplicate, want)
+	}
+	if n := len(got[rows.TableDeadLetters]); n != dead {
+		t.Fatalf("seed %d: %d dead letters for %d dead events", seed, n, dead)
+	}
+}
+
+func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
+	t.Helper()
+	var want []string
+	for d, es := range m.devices {
+		for i, e := range es {
+			slices.SortFunc(e.events, func(a, b event.Event) int {
+				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+			})
+			n := 0
+			for k, ev := range e.events {
+				n++
+				if k+1 == len(e.events) || e.events[k+1].Time-ev.Time >= m.b.Spec.GapMS {
+					want = append(want, fmt.Sprintf("%s/%d ends %d with %d events", d, min(i, 1), ev.Time, n))
+					n = 0
+				}
+			}
+		}
+	}
+	var have []string
+	for _, r := range got[rows.TableSessions] {
+		if r["deleted"] == "0" {
+			epoch := 0
+			if r["epoch"] != "0" {
+				epoch = 1
+			}
+			have = append(have, fmt.Sprintf("%s/%d ends %s with %s events", r["device"], epoch, r["end"], r["events"]))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(have)
+	if !slices.Equal(have, want) {
+		t.Fatalf("seed %d: sessions\n%s\nthe model has\n%s", seed, strings.Join(have, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func comparePersons(t *testing.T, seed uint64, got tables, m *model, late bool) {
+	t.Helper()
+	want := m.users()
+	for _, r := range got[rows.TableSegmentState] {
+		if isUser(r) && r["path"] != want[r["person"]] {
+			t.Fatalf("seed %d: %s stands in %s, the model says %s", seed, r["person"], r["path"], want[r["person"]])
+		}
+	}
+	var all []string
+	for _, d := range m.order {
+		m.until(d, m.end(int(m.partition[d])%m.b.Spec.Shards))
+		all = append(all, m.chains[d]...)
+		if r := got[rows.TableSegmentState]["test|d:"+d]; r["path"] != pathOrNone(m.b.Segment.Tree, m.node[d]) {
+			t.Fatalf("seed %d: d:%s stands in %q, the model says %q", seed, d, r["path"], pathOrNone(m.b.Segment.Tree, m.node[d]))
+		}
+	}
+	slices.Sort(all)
+	if have := chains(got); !late && !slices.Equal(have, all) {
+		t.Fatalf("seed %d: moves\n%s\nthe model has\n%s", seed, strings.Join(have, "\n"), strings.Join(all, "\n"))
+	}
+}

@@ -1,0 +1,261 @@
+package transforms
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/signal"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+// testSpec is the shipped configuration for a job of its own.
+func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
+	t.Helper()
+	cfg := config.Default()
+	rules, err := cfg.SignalRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ms := func(d time.Duration) int64 { return d.Milliseconds() }
+	return Spec{Site: "test", Job: job, Run: 1, Shards: shards, Partitions: parts, Event: cfg.EventConfig(), Signals: rules,
+		HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))}, Kappa: cfg.Intent.Kappa,
+		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
+		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
+		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
+}
+
+// testLog is a log in memory. Records are numbered in the order of their appends.
+type testLog struct {
+	parts   map[int32][]identity.Record
+	arrival []identity.Record
+	reads   int // ranges that were read again
+}
+
+func (l *testLog) add(partition int32, value string) {
+	if l.parts == nil {
+		l.parts = map[int32][]identity.Record{}
+	}
+	r := identity.Record{Partition: partition, Offset: int64(len(l.parts[partition])), Value: []byte(value)}
+	l.parts[partition] = append(l.parts[partition], r)
+	l.arrival = append(l.arrival, r)
+}
+
+// ReadRange implements LogReader.
+func (l *testLog) ReadRange(_ context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
+	l.reads++
+	for _, r := range l.parts[partition][first : last+1] {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut makes the batches of all shards, encoded, in an order in which a source
+// could emit them; the last ones say that all partitions are idle.
+func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
+	t.Helper()
+	d, err := NewBatchDecoder(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wire.NewEventWriter()
+	next := map[int32]int64{}
+	ids := make([]int64, spec.Shards)
+	emitted := int64(0)
+	emit := func(shard int, records []identity.Record, idle int64) {
+		emitted += 100
+		raw := identity.RawBatch{Shard: shard, ID: ids[shard], Emitted: emitted}
+		ids[shard]++
+		switch {
+		case idle > 0:
+			raw.Due = emitted
+		case r.IntN(3) == 0:
+			raw.Due = emitted - r.Int64N(500)
+		}
+		for p := range spec.Partitions {
+			if int(p)%spec.Shards != shard {
+				continue
+			}
+			rg := identity.Range{Partition: p, Prev: next[p] - 1, First: next[p], Last: next[p] - 1, Idle: idle}
+			for _, rec := range records {
+				if rec.Partition == p {
+					rg.Last = rec.Offset
+				}
+			}
+			next[p] = rg.Last + 1
+			raw.Ranges = append(raw.Ranges, rg)
+		}
+		raw.Chunks = [][]identity.Record{records}
+		h, b := d.Decode(&raw)
+		enc, err := w.Encode(&h, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, element{shard, enc})
+	}
+	for i := 0; i < len(l.arrival); {
+		n := min(1+r.IntN(9), len(l.arrival)-i)
+		for shard := range spec.Shards {
+			var records []identity.Record
+			for _, rec := range l.arrival[i : i+n] {
+				if int(rec.Partition)%spec.Shards == shard {
+					records = append(records, rec)
+				}
+			}
+			emit(shard, records, 0)
+		}
+		i += n
+	}
+	for range 2 {
+		for shard := range spec.Shards {
+			emit(shard, nil, 1)
+		}
+	}
+	return out
+}
+
+// element is one element of a keyed PCollection.
+type element struct {
+	key   int
+	batch []byte
+}
+
+// tables are what a record holds: rows by table and key, the newest version of
+// each in tables of state.
+type tables map[string]map[string]map[string]string
+
+// add reads a batch of rows.
+func (ts tables) add(t testing.TB, b rows.Batch) {
+	t.Helper()
+	table, ok := rows.ByName(b.Table)
+	if !ok {
+		t.Fatalf("no table %q", b.Table)
+	}
+	rd, err := ipc.NewReader(bytes.NewReader(b.Data))
+	if err != nil || !rd.Next() {
+		t.Fatalf("reading rows of %s: %v", b.Table, err)
+	}
+	rec := rd.Record()
+	if ts[b.Table] == nil {
+		ts[b.Table] = map[string]map[string]string{}
+	}
+	for i := range int(rec.NumRows()) {
+		row := map[string]string{}
+		var key []string
+		for c, col := range table.Columns {
+			row[col.Name] = rec.Column(c).ValueStr(i)
+			if ts, ok := rec.Column(c).(*array.Timestamp); ok {
+				row[col.Name] = strconv.FormatInt(int64(ts.Value(i)), 10) // ms
+			}
+			if col.Key {
+				key = append(key, row[col.Name])
+			}
+		}
+		k := strings.Join(key, "|")
+		if old := ts[b.Table][k]; old == nil || !older(row["version"], old["version"]) {
+			ts[b.Table][k] = row
+		}
+	}
+}
+
+// older compares versions, which are numbers without leading zeros.
+func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
+
+// list is the table's rows as text, without some columns, sorted.
+func (ts tables) list(table string, keep func(row map[string]string) bool, without ...string) []string {
+	var out []string
+	for _, row := range ts[table] {
+		if keep != nil && !keep(row) {
+			continue
+		}
+		var cols []string
+		for c, v := range row {
+			if !strings.Contains(" "+strings.Join(without, " ")+" ", " "+c+" ") {
+				cols = append(cols, c+"="+v)
+			}
+		}
+		sort.Strings(cols)
+		out = append(out, strings.Join(cols, " "))
+	}
+	sort.Strings(out)
+	return out
+}
+
+// visit writes a random event of a device as Segment would send it.
+func visit(r *rand.Rand, device, user string, id int, at time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"anonymousId":"%s","messageId":"%d","timestamp":"%s"`, device, id, at.UTC().Format("2006-01-02T15:04:05.000Z"))
+	if user != "" {
+		fmt.Fprintf(&b, `,"userId":"%s"`, user)
+	}
+	path := []string{"/", "/category/a", "/product/1", "/product/2", "/compare/x", "/cart"}[r.IntN(6)]
+	props := ""
+	kind := []string{"page", "page", "Product Viewed", "Product Added", "Page Pinged", "Page Scrolled", "Element Hovered", "Order Completed", "Product Removed", "Element Clicked"}[r.IntN(10)]
+	switch kind {
+	case "Product Viewed", "Product Added", "Product Removed":
+		props = fmt.Sprintf(`"price":%d,"quantity":%d,"category":"electronics","product_id":"p"`, 10+r.IntN(900), 1+r.IntN(2))
+	case "Page Pinged":
+		props = `"seconds":30`
+	case "Page Scrolled":
+		props = fmt.Sprintf(`"depth":0.%d`, 1+r.IntN(9))
+	case "Element Hovered":
+		props = fmt.Sprintf(`"element":"%s","duration_ms":%d`, []string{"price", "features"}[r.IntN(2)], 400+r.IntN(2000))
+	case "Order Completed":
+		props = `"total":99`
+	}
+	if kind == "page" {
+		b.WriteString(`,"type":"page"`)
+	} else {
+		fmt.Fprintf(&b, `,"type":"track","event":"%s"`, kind)
+	}
+	fmt.Fprintf(&b, `,"properties":{%s},"context":{"device":{"type":"%s"},"page":{"path":"%s"}}}`, props, []string{"desktop", "mobile"}[r.IntN(2)], path)
+	return b.String()
+}
+
+// randomLog makes n events of a few devices over a few hours. Late ones stay
+// within the allowed lateness but for a few; some are sent twice, some cannot be
+// read. linked devices state users, now and then another one.
+func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
+	l := &testLog{}
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	var sent []string
+	var from []int32
+	for i := range n {
+		at = at.Add(time.Duration(r.Int64N(int64([]time.Duration{2 * time.Second, 40 * time.Second, 3 * time.Minute, 35 * time.Minute}[r.IntN(4)]))))
+		d := r.IntN(5)
+		p := int32(d) % parts
+		switch {
+		case r.IntN(30) == 0:
+			l.add(p, "no json")
+			continue
+		case len(sent) > 0 && r.IntN(12) == 0:
+			k := r.IntN(len(sent))
+			l.add(from[k], sent[k])
+			continue
+		}
+		when, user := at, ""
+		if late && r.IntN(4) == 0 {
+			when = at.Add(-time.Duration(r.Int64N(int64(11 * time.Minute))))
+		}
+		if linked && d < 3 && r.IntN(4) == 0 {
+			user = fmt.Sprint("u", r.IntN(2))
+		}
+		line := visit(r, fmt.Sprint("d", d), user, i, when)
+		sent, from = append(sent, line), append(from, p)
+		l.add(p, line)
+	}
+	return l
+}
