@@ -42,9 +42,11 @@ func (s *Shard) due(q *Partition, d *device) int64 {
 		t = q.Time + refoldPause
 	}
 	if oldest, ok := d.Oldest(); ok {
-		// Folding once per lateness keeps the cost per event constant.
-		t = min(t, max(oldest+2*p.Lateness, q.Time+1))
-		if oldest < q.Time-2*p.Lateness {
+		// Folding once in a quarter of the lateness keeps the cost per event
+		// constant, and the list at most so much longer than it must be.
+		fold := p.Lateness + p.Lateness/4
+		t = min(t, max(oldest+fold, q.Time+1))
+		if oldest < q.Time-fold {
 			t = q.Time + refoldPause
 		}
 	}

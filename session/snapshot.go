@@ -159,7 +159,7 @@ func (f *Fold) appendTo(w *codec.Writer) {
 	for i := range f.pages {
 		g := &f.pages[i]
 		w.Fixed(g.key)
-		w.Int(g.dwell)
+		w.Int(int64(g.dwell))
 		w.Float(g.depth)
 		w.Float(g.half)
 		w.Byte(byte(g.kind))
@@ -190,7 +190,7 @@ func readFold(r *codec.Reader, p *Params) *Fold {
 	f.Path = append([]byte(nil), r.Bytes()...)
 	f.pages = make([]page, r.Len())
 	for i := range f.pages {
-		f.pages[i] = page{key: r.Fixed(), dwell: r.Int(), depth: r.Float(), half: r.Float(), kind: pageType(r), highTicket: r.Bool()}
+		f.pages[i] = page{key: r.Fixed(), dwell: int32(r.Int()), depth: r.Float(), half: r.Float(), kind: pageType(r), highTicket: r.Bool()}
 	}
 	f.cur = int(r.Int())
 	if f.cur >= len(f.pages) || f.cur < -1 {

@@ -6,6 +6,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -30,9 +31,9 @@ const (
 // page is what is known of one page of the open session.
 type page struct {
 	key        uint64
-	dwell      int64 // ms
 	depth      float64
 	half       float64 // s, 0: not reached
+	dwell      int32   // ms
 	kind       event.PageType
 	highTicket bool
 }
@@ -175,7 +176,7 @@ func (f *Fold) dwell(e *item, p *Params) {
 	}
 	dt = min(dt, limit)
 	pg := &f.pages[f.cur]
-	pg.dwell += dt
+	pg.dwell += int32(min(dt, math.MaxInt32-int64(pg.dwell)))
 	f.Dwell[pg.kind] += dt
 	if pg.highTicket {
 		f.HighTicket += dt
@@ -209,10 +210,10 @@ func (f *Fold) view(e *item) {
 	}
 	f.cur = f.find(e.Page)
 	if f.cur < 0 || e.Page == 0 {
-		f.pages = append(f.pages, page{key: e.Page, kind: e.PageType})
-		if len(f.pages) > maxPages {
+		if len(f.pages) == maxPages { // before it grows beyond
 			f.pages = append(f.pages[:0], f.pages[1:]...)
 		}
+		f.pages = append(f.pages, page{key: e.Page, kind: e.PageType})
 		f.cur = len(f.pages) - 1
 	}
 }

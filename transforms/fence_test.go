@@ -12,7 +12,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
-	"github.com/microseg/microseg/transforms/wire"
 )
 
 // keyState is what a runner keeps of one key, and hands to a bundle as a
@@ -217,16 +216,4 @@ func TestPersonGap(t *testing.T) {
 			t.Fatalf("batch %d after a missing one: %v", i, err)
 		}
 	}
-}
-
-// FuzzReadEvents: bytes of any origin give a batch or an error.
-func FuzzReadEvents(f *testing.F) {
-	spec := testSpec(f, "fuzz", 1, 1)
-	l := randomLog(rand.New(rand.NewPCG(1, 5)), 1, 10, true, false)
-	for _, e := range l.cut(f, &spec, rand.New(rand.NewPCG(1, 6))) {
-		f.Add(e.batch)
-	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = wire.ReadHeader(b)
-	})
 }

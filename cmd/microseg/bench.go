@@ -35,10 +35,14 @@ type benchOptions struct {
 	Linger     string        `json:"linger"`
 	MaxBatch   int           `json:"max_batch"`
 	Cores      int           `json:"cores"`
+	History    time.Duration `json:"-"`
+	HistoryS   float64       `json:"history_s"` // of event time at the offered rate, read before the measurement
 	WarmUp     time.Duration `json:"-"`
 	WarmUpS    float64       `json:"warm_up_s"` // not in the latencies
 	Idle       time.Duration `json:"-"`
+	Start      time.Time     `json:"-"` // of event time; zero: a fixed day
 	Profile    string        `json:"-"` // file of the CPU profile
+	HeapFile   string        `json:"-"` // file of the heap profile
 }
 
 // benchResult is what bench prints.
@@ -97,9 +101,11 @@ stages in a plain loop. --brokers and --topic measure an existing topic.
 	f.StringVar(&o.Brokers, "brokers", "", "measure an existing topic on these brokers")
 	f.StringVar(&o.Topic, "topic", "", "the existing topic")
 	f.StringVar(&o.DSN, "dsn", "", "ClickHouse (default: an embedded one)")
+	f.DurationVar(&o.History, "history", 0, "with --rate: first read so much event time of history, so that memory is at its level")
 	f.DurationVar(&o.WarmUp, "warm-up", 3*time.Second, "leave the first events of a run with --rate out of the latencies")
 	f.DurationVar(&o.Idle, "idle", 0, "then watch for so long what an idle job costs")
 	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the measured part to this file (go tool pprof)")
+	f.StringVar(&o.HeapFile, "memprofile", "", "write a heap profile, taken before the job stops, to this file")
 	c.AddCommand(profilesCommand(cfg))
 	return c
 }
@@ -124,8 +130,8 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		if err := kafkalog.CreateTopic(ctx, brokers, topic, o.Partitions); err != nil {
 			return err
 		}
-		if o.Rate == 0 {
-			if err := preload(ctx, brokers, topic, o); err != nil {
+		if o.Rate == 0 || o.History > 0 {
+			if err := preload(ctx, brokers, topic, o.preload()); err != nil {
 				return err
 			}
 		}
@@ -138,7 +144,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds()
+	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS, o.HistoryS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds(), o.History.Seconds()
 	stop, err := startProfile(o.Profile)
 	if err != nil {
 		return err
@@ -164,13 +170,26 @@ func preload(ctx context.Context, brokers []string, topic string, o benchOptions
 	return nil
 }
 
+// preload are the options of what is in the topic before the job starts.
+func (o benchOptions) preload() benchOptions {
+	if o.Rate > 0 {
+		o.Events, o.EventRate = int(o.Rate*o.History.Seconds()), o.Rate
+		o.Start = time.Now().Add(-o.History)
+	}
+	o.Rate = 0
+	return o
+}
+
 // produce sends simulated events, at o.Rate events a second or as fast as it goes.
 func produce(ctx context.Context, brokers []string, topic string, o benchOptions) error {
 	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))}
-	load := simulate.LoadOptions{Seed: 1, Visitors: o.Visitors, Identified: o.Identified, Events: o.Events, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), RatePerSecond: o.EventRate}
+	load := simulate.LoadOptions{Seed: 1, Visitors: o.Visitors, Identified: o.Identified, Events: o.Events, Start: o.Start, RatePerSecond: o.EventRate}
+	if load.Start.IsZero() {
+		load.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
 	if o.Rate > 0 {
 		opts = append(opts, kgo.ProducerLinger(time.Millisecond))
-		load.Start, load.RatePerSecond = time.Now(), o.Rate
+		load.Seed, load.Start, load.RatePerSecond = 2, time.Now(), o.Rate
 	} else {
 		opts = append(opts, kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(200_000), kgo.ProducerLinger(5*time.Millisecond))
 	}
@@ -206,12 +225,19 @@ func produce(ctx context.Context, brokers []string, topic string, o benchOptions
 
 // bench runs the job until everything in the topic is recorded.
 func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
-	cpu, chCPU, t := cpuSeconds(), childCPU(clickhouse), time.Now()
-	rss := sampleRSS(ctx, time.Minute)
+	m := startMeter(clickhouse)
 	stop, err := j.run(ctx, o)
 	if err != nil {
 		return err
 	}
+	before := int64(0)
+	if o.History > 0 {
+		if before, err = j.drain(ctx); err != nil {
+			return err
+		}
+		m = startMeter(clickhouse)
+	}
+	rss := sampleRSS(ctx, time.Minute)
 	if o.Rate > 0 {
 		warm := time.AfterFunc(o.WarmUp, func() { transforms.ForgetLatencies(j.Spec.Job) })
 		defer warm.Stop()
@@ -219,27 +245,51 @@ func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
 			return err
 		}
 	}
-	ends, err := j.ends(ctx)
+	n, err := j.drain(ctx)
 	if err != nil {
 		return err
 	}
-	if err := j.Drained(ctx, ends); err != nil {
-		return err
-	}
-	took := time.Since(t).Seconds()
-	var n int64
-	for _, e := range ends {
-		n += e
-	}
-	r := benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: (cpuSeconds() - cpu) / float64(n) * 1e6,
-		CHPerMillion: (childCPU(clickhouse) - chCPU) / float64(n) * 1e6, RSSMB: rss(), Settings: o}
+	r := m.result(n - before)
+	r.RSSMB, r.Settings = rss(), o
 	if o.Idle > 0 {
 		r.Idle = watchIdle(ctx, clickhouse, o.Idle)
+	}
+	if err := writeHeap(o.HeapFile); err != nil {
+		return err
 	}
 	if err := stop(); err != nil {
 		return err
 	}
-	return j.printBench(&r)
+	return j.printBench(r)
+}
+
+// drain waits until everything in the topic is recorded, and counts it.
+func (j *job) drain(ctx context.Context) (n int64, err error) {
+	ends, err := j.ends(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range ends {
+		n += e
+	}
+	return n, j.Drained(ctx, ends)
+}
+
+// meter measures from its start on.
+type meter struct {
+	start      time.Time
+	cpu, chCPU float64
+	clickhouse int
+}
+
+func startMeter(clickhouse int) *meter {
+	return &meter{start: time.Now(), cpu: cpuSeconds(), chCPU: childCPU(clickhouse), clickhouse: clickhouse}
+}
+
+func (m *meter) result(n int64) *benchResult {
+	took := time.Since(m.start).Seconds()
+	return &benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: (cpuSeconds() - m.cpu) / float64(n) * 1e6,
+		CHPerMillion: (childCPU(m.clickhouse) - m.chCPU) / float64(n) * 1e6}
 }
 
 // watchIdle measures the CPU that the stack uses while nothing comes. The first

@@ -6,6 +6,7 @@ import (
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/arrowipc"
 )
 
 var eventSchema = arrow.NewSchema([]arrow.Field{
@@ -23,6 +24,8 @@ var eventSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "screen", Type: arrow.PrimitiveTypes.Uint32},
 	{Name: "more", Type: arrow.BinaryTypes.Binary}, // y, z, item and raw of the few events that have them
 }, nil)
+
+var eventPreamble = arrowipc.Preamble(eventSchema)
 
 // EventWriter encodes batches of events; it is used by one goroutine at a time.
 type EventWriter struct {
@@ -132,7 +135,7 @@ func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	if err := r.Err(); err != nil {
 		return h, err
 	}
-	return h, read(r.B, eventSchema, func(rec arrow.Record) (err error) {
+	return h, read(r.B, eventPreamble, func(rec arrow.Record) (err error) {
 		batch.Events, err = appendEvents(batch.Events, rec)
 		return err
 	})
@@ -152,6 +155,9 @@ func appendEvents(out []event.Event, rec arrow.Record) ([]event.Event, error) {
 			ID: ids[i], Page: pages[i], X: xs[i], Append: appends[i], Ingest: int64(ingests[i]),
 			Width: uint16(screens[i] >> 16), Height: uint16(screens[i]), Kind: event.Kind(c), PageType: event.PageType(c >> 8),
 			Element: uint8(c >> 16), DeviceType: event.DeviceType(c >> 24), OS: event.OS(c >> 32), Network: event.Network(c >> 40), Flags: event.Flags(c >> 48)}
+		if e.PageType >= event.NumPageTypes {
+			return out, codec.ErrCorrupt // it is an index
+		}
 		if b := more.Value(i); len(b) > 0 {
 			r := codec.Reader{B: b}
 			e.Y, e.Z, e.Item = r.Float(), r.Float(), r.Uint()

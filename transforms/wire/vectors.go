@@ -6,6 +6,7 @@ import (
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
+	"github.com/microseg/microseg/transforms/arrowipc"
 )
 
 var vectorSchema = arrow.NewSchema([]arrow.Field{
@@ -27,6 +28,8 @@ var vectorSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "append", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "ingest", Type: arrow.PrimitiveTypes.Int64},
 }, nil)
+
+var vectorPreamble = arrowipc.Preamble(vectorSchema)
 
 // Vector is a device vector with what the ledger needs to know of its event.
 type Vector struct {
@@ -135,7 +138,7 @@ func ReadVectors(b []byte, f func(*Vector)) (Header, error) {
 	if err := r.Err(); err != nil {
 		return h, err
 	}
-	return h, read(r.B, vectorSchema, func(rec arrow.Record) error { return vectors(rec, f) })
+	return h, read(r.B, vectorPreamble, func(rec arrow.Record) error { return vectors(rec, f) })
 }
 
 func vectors(rec arrow.Record, f func(*Vector)) error {

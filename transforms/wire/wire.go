@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/arrowipc"
 )
 
 // Header says what a batch covers.
@@ -125,23 +126,11 @@ func (c *columns) encode(h *Header, schema *arrow.Schema, extra func(*codec.Writ
 }
 
 // read calls f with the record of an Arrow IPC stream.
-func read(b []byte, schema *arrow.Schema, f func(arrow.Record) error) (err error) {
-	// Arrow panics on some malformed bytes; outside bytes must give errors.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoding a record batch: %v", p)
-		}
-	}()
-	r, err := ipc.NewReader(bytes.NewReader(b), ipc.WithAllocator(memory.DefaultAllocator))
+func read(b, preamble []byte, f func(arrow.Record) error) error {
+	rec, err := arrowipc.Read(b, preamble)
 	if err != nil {
-		return fmt.Errorf("decoding a record batch: %w", err)
+		return fmt.Errorf("decoding a record batch (was the job updated with batches in flight?): %w", err)
 	}
-	defer r.Release()
-	if !r.Schema().Equal(schema) {
-		return fmt.Errorf("decoding a record batch: its schema is %v, not %v: the job was updated with batches in flight", r.Schema(), schema)
-	}
-	if !r.Next() {
-		return fmt.Errorf("decoding a record batch: no record: %w", codec.ErrCorrupt)
-	}
-	return f(r.Record())
+	defer rec.Release()
+	return f(rec)
 }
