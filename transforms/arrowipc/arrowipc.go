@@ -52,6 +52,10 @@ func Read(data, preamble []byte) (arrow.Record, error) {
 		return nil, fmt.Errorf("it has no record: %w", rd.Err())
 	}
 	rec := rd.Record()
+	// A row takes some bytes; a count that is not even a length must not be added to.
+	if n := rec.NumRows(); n < 0 || n > int64(len(data)) {
+		return nil, fmt.Errorf("%d rows in %d bytes", n, len(data))
+	}
 	if err := validate(rec); err != nil {
 		return nil, err
 	}
