@@ -1,15 +1,12 @@
 package segment
 
 import (
-	"container/heap"
 	"slices"
 
 	"github.com/microseg/microseg/signal"
 )
 
 const minuteMS = 60_000
-
-func (s *Shard) pushWake(w wake) { heap.Push(&s.wakes, w) }
 
 // MinuteCounts are a shard's absolute counts at one event-time minute.
 type MinuteCounts struct {

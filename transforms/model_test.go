@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -271,26 +272,14 @@ func check(t testing.TB, err error) {
 }
 
 // chains are the moves of unlinked devices, in the model's words.
-func chains(ts tables) (out []string) {
-	type move struct {
-		person string
-		n      int
-		at     int64
-		text   string
-	}
-	moves := map[string]move{}
+func chains(ts tables) []string {
+	moves := map[string]bool{}
 	for _, r := range ts[rows.TableSegmentEvents] {
 		if strings.HasPrefix(r["person"], "d:") {
-			n, _ := strconv.Atoi(r["transition"])
-			text := fmt.Sprintf("%s %d %s -> %s at %s (%s)", r["person"], n, r["from_path"], r["to_path"], r["at"], r["cause"])
-			moves[text] = move{person: r["person"], text: text}
+			moves[fmt.Sprintf("%s %s %s -> %s at %s (%s)", r["person"], r["transition"], r["from_path"], r["to_path"], r["at"], r["cause"])] = true
 		}
 	}
-	for text := range moves {
-		out = append(out, text)
-	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Keys(moves))
 }
 
 func isUser(row map[string]string) bool { return strings.HasPrefix(row["person"], "u:") }
