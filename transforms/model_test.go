@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
@@ -36,6 +37,7 @@ type model struct {
 }
 
 type epoch struct {
+	later  bool // another user's, and not just after the retention
 	user   string
 	events []event.Event
 }
@@ -73,6 +75,11 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		m.order = append(m.order, e.Device)
 		m.node[e.Device] = -1
 	}
+	if d := m.last(es); len(es[len(es)-1].events) > 0 && max(clock, e.Time) >= d+m.b.Spec.Retention {
+		m.forget(e.Device, d+m.b.Spec.Retention)
+		es = append(es, &epoch{})
+		m.devices[e.Device] = es
+	}
 	last := es[len(es)-1]
 	m.until(e.Device, max(m.evaluated[e.Device], e.Time))
 	switch {
@@ -83,7 +90,7 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		}
 		last.user = e.User
 	default:
-		last = &epoch{user: e.User}
+		last = &epoch{user: e.User, later: true}
 		es = append(es, last)
 	}
 	last.events = append(last.events, e)
@@ -95,10 +102,27 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	}
 }
 
+// last is the newest event time of a device's present epoch.
+func (m *model) last(es []*epoch) (t int64) {
+	for _, e := range es[len(es)-1].events {
+		t = max(t, e.Time)
+	}
+	return t
+}
+
+// forget drops the person of an unlinked device at the end of its retention.
+func (m *model) forget(device string, t int64) {
+	if es := m.devices[device]; es[len(es)-1].user == "" {
+		m.until(device, t)
+		m.move(device, -1, t, "retention")
+		m.evaluated[device] = 0
+	}
+}
+
 // until finds what time changes for an unlinked device up to t: every second,
 // and within the second in which its path changes, by halving.
 func (m *model) until(device string, t int64) {
-	if es := m.devices[device]; es == nil || es[len(es)-1].user != "" {
+	if es := m.devices[device]; es == nil || es[len(es)-1].user != "" || len(es[len(es)-1].events) == 0 {
 		return
 	}
 	const step = 1000
@@ -292,10 +316,14 @@ func TestStagesEqualModel(t *testing.T) {
 	for seed := range uint64(80) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		spec := testSpec(t, fmt.Sprint("model-", seed), 1+r.IntN(2), 3)
+		linked := true
+		if r.IntN(3) == 0 {
+			spec.Retention, linked = (2 * time.Hour).Milliseconds(), false
+		}
 		// What was evaluated when a late event comes depends on the cuts; then
 		// only the end is the model's.
 		late := r.IntN(2) == 0
-		l := randomLog(r, spec.Partitions, 20+r.IntN(80), true, late)
+		l := randomLog(r, spec.Partitions, 20+r.IntN(80), linked, late)
 		b, err := spec.Build()
 		check(t, err)
 		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
@@ -339,7 +367,11 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 	t.Helper()
 	var want []string
 	for d, es := range m.devices {
-		for i, e := range es {
+		for _, e := range es {
+			number := 0
+			if e.later {
+				number = 1
+			}
 			slices.SortFunc(e.events, func(a, b event.Event) int {
 				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 			})
@@ -347,7 +379,7 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 			for k, ev := range e.events {
 				n++
 				if k+1 == len(e.events) || e.events[k+1].Time-ev.Time >= m.b.Spec.GapMS {
-					want = append(want, fmt.Sprintf("%s/%d ends %d with %d events", d, min(i, 1), ev.Time, n))
+					want = append(want, fmt.Sprintf("%s/%d ends %d with %d events", d, number, ev.Time, n))
 					n = 0
 				}
 			}
@@ -380,7 +412,12 @@ func comparePersons(t *testing.T, seed uint64, got tables, m *model, late bool) 
 	}
 	var all []string
 	for _, d := range m.order {
-		m.until(d, m.end(int(m.partition[d])%m.b.Spec.Shards))
+		end := m.end(int(m.partition[d]) % m.b.Spec.Shards)
+		if gone := m.last(m.devices[d]) + m.b.Spec.Retention; gone <= m.clocks[m.partition[d]] {
+			m.forget(d, gone)
+		} else {
+			m.until(d, end)
+		}
 		all = append(all, m.chains[d]...)
 		if r := got[rows.TableSegmentState]["test|d:"+d]; r["path"] != pathOrNone(m.b.Segment.Tree, m.node[d]) {
 			t.Fatalf("seed %d: d:%s stands in %q, the model says %q", seed, d, r["path"], pathOrNone(m.b.Segment.Tree, m.node[d]))

@@ -92,7 +92,7 @@ func state(t Table) Table {
 var keys = map[string][]string{
 	TableSessions:      {"device", "epoch", "start"},
 	TableSegmentState:  {"person"},
-	TableSegmentEvents: {"person", "transition", "node", "action"},
+	TableSegmentEvents: {"person", "at", "offset", "transition", "node", "action"},
 	TableAudience:      {"path", "minute"},
 	TableLatency:       {"stage", "minute", "job", "shard", "bucket"},
 	TableDeadLetters:   {"partition", "offset"},

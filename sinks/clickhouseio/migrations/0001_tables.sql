@@ -76,20 +76,20 @@ CREATE TABLE IF NOT EXISTS segment_events
 (
     `site`       LowCardinality(String) COMMENT 'site id',
     `person`     String COMMENT 'u:<userId> or d:<device>',
-    `transition` UInt32 COMMENT 'number of the change among those of the person, from 1',
+    `transition` UInt32 COMMENT 'number of the change among those of the person, from 1; who returns after leaving everything begins anew',
     `node`       String COMMENT 'path of the node entered or left',
     `action`     LowCardinality(String) COMMENT 'entered or left',
     `from_path`  String COMMENT 'path before the change, empty: none',
     `to_path`    String COMMENT 'path after the change, empty: none',
-    `cause`      LowCardinality(String) COMMENT 'event, time, refresh, stale, link, unlink or retention',
+    `cause`      LowCardinality(String) COMMENT 'event, time, stale, link, unlink or retention',
     `at`         DateTime64(3, 'UTC') COMMENT 'when the change happened; event time, ms, UTC',
     `decided_at` DateTime64(3, 'UTC') COMMENT 'when it was decided; wall clock, ms, UTC',
-    `partition`  Int32 COMMENT 'partition of the record that caused it',
-    `offset`     Int64 COMMENT 'offset of the record that caused it',
+    `partition`  Int32 COMMENT 'partition of the record that caused it, -1: time did',
+    `offset`     Int64 COMMENT 'offset of the record that caused it, -1: time did',
     `version`    UInt64 COMMENT 'rises with every writing of the row'
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (`site`, `person`, `transition`, `node`, `action`)
+ORDER BY (`site`, `person`, `at`, `offset`, `transition`, `node`, `action`)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Membership events: one row for each node of the tree that a person entered or left';
 

@@ -24,8 +24,8 @@ COMMENT 'Persons: the newest state of each, without tombstones';
 
 CREATE VIEW IF NOT EXISTS segment_events_once AS
 SELECT * FROM segment_events
-ORDER BY site, person, transition, node, action, version DESC
-LIMIT 1 BY site, person, transition, node, action
+ORDER BY site, person, at, offset, transition, node, action, version DESC
+LIMIT 1 BY site, person, at, offset, transition, node, action
 COMMENT 'Membership events, each once';
 
 CREATE VIEW IF NOT EXISTS audience_once AS
@@ -100,24 +100,23 @@ SELECT site, person, node, entered_at, left_at, cause, left_cause, transition FR
         leadInFrame(toNullable(at)) OVER w AS left_at,
         leadInFrame(cause) OVER w AS left_cause
     FROM segment_events_once
-    WINDOW w AS (PARTITION BY site, person, node ORDER BY transition ASC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    WINDOW w AS (PARTITION BY site, person, node ORDER BY at ASC, transition ASC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 )
 WHERE action = 'entered'
 COMMENT 'Stays of persons in nodes, from entering to leaving (NULL: still there); event time';
 
 CREATE VIEW IF NOT EXISTS path_changes AS
-SELECT site, person, transition,
-    any(at) AS since,
+SELECT site, person, transition, at AS since,
     any(from_path) AS left_path,
     any(to_path) AS path,
     any(cause) AS why
 FROM segment_events_once
-GROUP BY site, person, transition
+GROUP BY site, person, at, offset, transition
 COMMENT 'Changes of path: the membership events of one transition as one row';
 
 CREATE VIEW IF NOT EXISTS path_intervals AS
 SELECT site, person, path, since,
-    leadInFrame(toNullable(since)) OVER (PARTITION BY site, person ORDER BY transition ASC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS until
+    leadInFrame(toNullable(since)) OVER (PARTITION BY site, person ORDER BY since ASC, transition ASC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS until
 FROM path_changes
 COMMENT 'Which path a person had from when until when (NULL: until now); event time';
 
