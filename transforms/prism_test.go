@@ -1,0 +1,119 @@
+package transforms
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+func init() {
+	register.DoFn3x0[int, []byte, func(beam.EventTime, int, []byte)](&inOrderFn{})
+	register.DoFn1x0[rows.Batch](&collectFn{})
+	register.Function2x0(numberedFn)
+	beam.RegisterType(reflect.TypeFor[rows.Batch]())
+	beam.RegisterType(reflect.TypeFor[numbered]())
+	RegisterLog("test", func(settings []byte) LogReader {
+		v, _ := testLogs.Load(string(settings))
+		l, _ := v.(*testLog)
+		return l
+	})
+}
+
+func TestMain(m *testing.M) { ptest.MainWithDefault(m, "prism") }
+
+// testLogs are the logs of tests on Prism, by job.
+var testLogs sync.Map
+
+// inOrderFn gives elements rising timestamps: runners order what waits for a key by them.
+type inOrderFn struct{}
+
+func (*inOrderFn) ProcessElement(i int, e []byte, emit func(beam.EventTime, int, []byte)) {
+	emit(mtime.Time(i), int(e[0]), e[1:])
+}
+
+// collected are the rows of tests on Prism, by job.
+var collected sync.Map
+
+type collectFn struct{ Job string }
+
+func (fn *collectFn) ProcessElement(b rows.Batch) {
+	v, _ := collected.LoadOrStore(fn.Job, &sync.Map{})
+	v.(*sync.Map).Store(rand.Uint64(), b)
+}
+
+// numbered is an encoded batch with its place among the others.
+type numbered struct {
+	N     int
+	Batch []byte // shard, then the batch
+}
+
+func numberedFn(n numbered, emit func(int, []byte)) { emit(n.N, n.Batch) }
+
+// TestStagesOnPrism: the DoFns, their state and their outputs on a Beam runner
+// give what the stages give in a plain loop.
+func TestStagesOnPrism(t *testing.T) {
+	for seed := range uint64(3) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		spec := testSpec(t, fmt.Sprint("prism-", seed), 1+int(seed)%2, 3)
+		l := randomLog(r, spec.Partitions, 150, true, false)
+		testLogs.Store(spec.Job, l)
+		elements := l.cut(t, &spec, r)
+		want := runPlain(t, &spec, l, elements)
+		check(t, runOnPrism(t, spec, elements))
+		got := tables{}
+		v, ok := collected.Load(spec.Job)
+		if !ok {
+			t.Fatal("no rows")
+		}
+		v.(*sync.Map).Range(func(_, b any) bool { got.add(t, b.(rows.Batch)); return true })
+		for _, table := range []string{rows.TableSessions, rows.TableSegmentState, rows.TableDeadLetters, rows.TableProgress} {
+			anonymous := func(row map[string]string) bool { return !isUser(row) }
+			same(t, seed, table, want.list(table, anonymous), got.list(table, anonymous))
+		}
+		same(t, seed, "moves", chains(want), chains(got))
+		if len(got[rows.TableAudience]) == 0 {
+			t.Error("no audience was decided")
+		}
+	}
+}
+
+// runOnPrism runs the stages over the batches on Prism.
+func runOnPrism(t *testing.T, spec Spec, elements []element) error {
+	t.Helper()
+	p, s := beam.NewPipelineWithRoot()
+	var list []numbered
+	for i, e := range elements {
+		list = append(list, numbered{i, append([]byte{byte(e.key)}, e.batch...)})
+	}
+	batches := beam.ParDo(s, &inOrderFn{}, beam.ParDo(s, numberedFn, beam.CreateList(s, list)))
+	vectors, counts, deviceRows := Devices(s, spec, LogSpec{Name: "test", Settings: []byte(spec.Job)}, batches)
+	userCounts, userRows := Persons(s, spec, vectors)
+	audience := Audience(s, spec, beam.Flatten(s, counts, userCounts))
+	for _, col := range []beam.PCollection{deviceRows, userRows, audience} {
+		beam.ParDo0(s, &collectFn{Job: spec.Job}, col)
+	}
+	return ptest.Run(p)
+}
+
+// TestBundleFails: a batch that cannot be read fails the job, and says where.
+func TestBundleFails(t *testing.T) {
+	spec := testSpec(t, "prism-fails", 1, 1)
+	l := randomLog(rand.New(rand.NewPCG(1, 8)), 1, 20, false, false)
+	testLogs.Store(spec.Job, l)
+	elements := l.cut(t, &spec, rand.New(rand.NewPCG(1, 9)))
+	elements[1].batch = elements[1].batch[:len(elements[1].batch)/2]
+	err := runOnPrism(t, spec, elements)
+	if err == nil || !strings.Contains(err.Error(), "device shard 0") || !strings.Contains(err.Error(), "decoding a record batch") {
+		t.Fatalf("a damaged batch gives %v", err)
+	}
+}
