@@ -129,4 +129,5 @@ type Health struct {
 	WatermarkLag   time.Duration `yaml:"watermark_lag"`     // event time behind the newest event
 	SinkLag        time.Duration `yaml:"sink_lag"`          // time from a decision to its row in ClickHouse, 99th percentile
 	DeadShare      float64       `yaml:"dead_letter_share"` // dead letters of all events read
+	Silence        time.Duration `yaml:"silence"`           // since the job last wrote to ClickHouse
 }

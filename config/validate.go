@@ -72,6 +72,7 @@ func (c *Config) bounds() []bound {
 		span("health.watermark_lag", h.WatermarkLag, time.Millisecond, 30*24*time.Hour),
 		span("health.sink_lag", h.SinkLag, time.Millisecond, 30*24*time.Hour),
 		share("health.dead_letter_share", h.DeadShare),
+		span("health.silence", h.Silence, time.Second, 30*24*time.Hour),
 	}
 }
 

@@ -65,7 +65,8 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}, nil
 }
 
-// Start runs the pipeline in the background; Done tells how it ended.
+// Start runs the pipeline in the background; Done tells how it ended. It does
+// not end with the context: Stop drains it, a cancelled one would fail.
 func (j *Job) Start(ctx context.Context) error {
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
@@ -75,7 +76,7 @@ func (j *Job) Start(ctx context.Context) error {
 	for _, rows := range out {
 		clickhouseio.Write(s, j.Sink, rows)
 	}
-	go func() { j.done <- RunPrism(ctx, p) }()
+	go func() { j.done <- RunPrism(context.WithoutCancel(ctx), p) }()
 	return nil
 }
 

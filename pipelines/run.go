@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -34,7 +35,10 @@ func RunPrism(ctx context.Context, p *beam.Pipeline) error {
 		if !strings.Contains(*jobopts.Experiments, noSplit) {
 			*jobopts.Experiments = strings.TrimPrefix(*jobopts.Experiments+","+noSplit, ",")
 		}
+		// Beam replaces the program's logger and tells of its normal work.
+		logger := slog.Default()
 		beam.Init()
+		slog.SetDefault(logger)
 	})
 	if _, err := prism.Execute(ctx, p); err != nil {
 		return fmt.Errorf("running the job on Prism: %w", err)

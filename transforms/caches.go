@@ -13,6 +13,16 @@ type caches[S logstate.State] struct {
 	m  map[string]*logstate.Cache[S]
 }
 
+// reloads is how often the job's decoded shards were loaded.
+func (c *caches[S]) reloads(job string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m[job] == nil {
+		return 0
+	}
+	return c.m[job].Reloads.Load()
+}
+
 func (c *caches[S]) of(job string, mk func() *logstate.Cache[S]) *logstate.Cache[S] {
 	c.mu.Lock()
 	defer c.mu.Unlock()

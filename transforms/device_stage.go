@@ -35,6 +35,7 @@ type DeviceStage struct {
 	values  []float64
 	writers []*wire.VectorWriter // by person shard
 	ledger  *ledger
+	board   *board
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
@@ -48,7 +49,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job),
+	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job), board: boardOf(b.Spec.Job),
 		needed:   segment.NewProjection(b.Segment.Tree, len(b.Spec.Event.Elements)),
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
@@ -98,6 +99,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 		if err := g.apply(s, &missing, events.cut(&missing), out); err != nil {
 			return nil, fmt.Errorf("applying offsets %d to %d again: %w", gap.First, gap.Last, err)
 		}
+		g.board.device(h.Shard, s.healed())
 		done = append(done, applied{delta: deltaOf(&missing), weight: int(gap.Last-gap.First+1) * healedWeight})
 	}
 }
@@ -152,6 +154,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 		return err
 	}
 	g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
+	g.board.device(h.Shard, s.stats(uint64(len(g.effects.Moves))))
 	return g.rows(s, h, decided/1000, out.Rows)
 }
 

@@ -68,6 +68,23 @@ func (s *DeviceState) AppendTo(w *codec.Writer) {
 	s.persons.AppendTo(w)
 }
 
+// stats is the state in numbers, with so many new moves.
+func (s *DeviceState) stats(moves uint64) Stats {
+	st := Stats{Devices: s.shard.Devices(), Persons: s.persons.Persons(), Moves: moves}
+	s.shard.Partitions(func(_ int32, p *identity.Partition) {
+		c := p.Counts
+		st.Read, st.Good, st.Duplicate, st.Dead = st.Read+c.Read, st.Good+c.Good, st.Duplicate+c.Duplicate, st.Dead+c.Dead
+	})
+	return st
+}
+
+// healed is the state in numbers after a gap was read again.
+func (s *DeviceState) healed() Stats {
+	st := s.stats(0)
+	st.Healed = 1
+	return st
+}
+
 // SnapshotSize is the length in bytes of what AppendTo writes.
 func (s *DeviceState) SnapshotSize() int {
 	var w codec.Writer

@@ -140,7 +140,7 @@ func (c *chaos) run(elements []element) {
 func TestFence(t *testing.T) {
 	t.Parallel()
 	faults := map[string]int{}
-	reloads, reads := 0, 0
+	reloads, reads := uint64(0), 0
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		spec := testSpec(t, fmt.Sprint("fence-", seed), 1+r.IntN(2), 3)
@@ -150,7 +150,7 @@ func TestFence(t *testing.T) {
 		c := &chaos{t: t, r: r, workers: []*worker{newWorker(t, spec, l), newWorker(t, spec, l)}, device: map[int]*keyState{}, person: map[int]*keyState{}, out: tables{}, faults: faults}
 		c.run(elements)
 		for _, w := range c.workers {
-			reloads += w.devices.cache.Reloads + w.persons.cache.Reloads
+			reloads += w.devices.cache.Reloads.Load() + w.persons.cache.Reloads.Load()
 		}
 		reads += l.reads
 		// When a lost element is made good, users may be evaluated at other times

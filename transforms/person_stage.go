@@ -133,6 +133,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if out.Rows == nil {
 		return &h, nil
 	}
+	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves))})
 	g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
 }

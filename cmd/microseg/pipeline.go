@@ -17,7 +17,7 @@ import (
 )
 
 func pipelineCommand(cfg *string) *cobra.Command {
-	var brokers, dsn, topic, site, runner string
+	var brokers, dsn, topic, site, runner, monitor string
 	c := &cobra.Command{
 		Use:   "pipeline",
 		Short: "Run the job alone against a given log and ClickHouse",
@@ -47,6 +47,14 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 			if err := j.Start(c.Context()); err != nil {
 				return err
 			}
+			if monitor != "" {
+				m, err := startMonitor(j, monitor)
+				if err != nil {
+					return err
+				}
+				defer m.close()
+				fmt.Fprintf(os.Stderr, "health and metrics: http://%s/health, /metrics\n", m.addr)
+			}
 			return j.serve(c.Context())
 		},
 	}
@@ -55,6 +63,7 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, clickhouse://user:password@host:9000/database")
 	f.StringVar(&topic, "topic", "events", "topic to read")
 	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
+	f.StringVar(&monitor, "http", "", "serve /healthz, /readyz, /health and /metrics here, e.g. :9090 (on Prism)")
 	f.StringVar(&runner, "runner", "prism", "Beam runner: prism, universal")
 	beamFlags := flag.NewFlagSet("beam", flag.ContinueOnError)
 	flag.CommandLine.VisitAll(func(g *flag.Flag) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -31,7 +30,8 @@ func (p *place) flags(c *cobra.Command) {
 }
 
 // open connects; without a DSN it finds the stack that runs here.
-func (p *place) open() (driver.Conn, error) {
+func (p *place) open(ctx context.Context) (driver.Conn, error) {
+	found := p.dsn == ""
 	if p.dsn == "" || p.site == "" {
 		a, err := runningStack(dataDir)
 		if err != nil && p.dsn == "" {
@@ -47,7 +47,15 @@ func (p *place) open() (driver.Conn, error) {
 	if p.site == "" {
 		return nil, errors.New("which site? give --site")
 	}
-	return clickhouseio.Dial(p.dsn)
+	conn, err := clickhouseio.Dial(p.dsn)
+	if err != nil || !found {
+		return conn, err
+	}
+	if err := conn.Ping(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("the stack in %s does not answer; if it was killed, start it again with `./run.sh up`: %w", dataDir, err)
+	}
+	return conn, nil
 }
 
 func reportCommand() *cobra.Command {
@@ -58,7 +66,7 @@ func reportCommand() *cobra.Command {
 		Short: "Print the report of a site, read back from ClickHouse",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := p.open()
+			conn, err := p.open(c.Context())
 			if err != nil {
 				return err
 			}
@@ -86,7 +94,7 @@ func healthCommand(cfg *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			conn, err := p.open()
+			conn, err := p.open(c.Context())
 			if err != nil {
 				return err
 			}
@@ -95,9 +103,7 @@ func healthCommand(cfg *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e := json.NewEncoder(os.Stdout)
-			e.SetIndent("", "  ")
-			if err := e.Encode(h); err != nil {
+			if err := printJSON(os.Stdout, h); err != nil {
 				return err
 			}
 			if !h.OK {
@@ -206,5 +212,5 @@ func clickhouseCommand() *cobra.Command {
 // thresholds are the configuration's.
 func thresholds(c *config.Config) query.Thresholds {
 	h := &c.Health
-	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare}
+	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare, Silence: h.Silence}
 }

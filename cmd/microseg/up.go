@@ -14,45 +14,58 @@ import (
 
 func upCommand(cfg *string) *cobra.Command {
 	var dir, topic string
-	var port int
+	var port, httpPort int
 	var clean bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Keep log, ClickHouse and pipeline running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runUp(c.Context(), *cfg, dir, topic, port, clean)
+			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean})
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&dir, "dir", filepath.Join(dataDir, "up"), "folder for the log's and ClickHouse's data")
 	f.StringVar(&topic, "topic", "events", "topic to read; made when missing")
 	f.IntVar(&port, "kafka-port", 0, "port of the embedded log; 0: a free one")
+	f.IntVar(&httpPort, "http-port", 0, "port of health and metrics; 0: a free one")
 	f.BoolVar(&clean, "clean", false, "forget what the log holds")
 	return c
 }
 
-func runUp(ctx context.Context, cfgPath, dir, topic string, port int, clean bool) error {
+type upOptions struct {
+	dir, topic      string
+	kafka, httpPort int
+	clean           bool
+}
+
+func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	cfg, err := config.Load(cfgPath)
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: dir, kafkaPort: port, clean: clean, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
 	defer st.close()
-	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), topic, 8); err != nil {
+	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), o.topic, 8); err != nil {
 		return err
 	}
-	j, err := newJob(ctx, cfg, st.log.Brokers(), topic, cfg.Site, st.ch.DSN())
+	j, err := newJob(ctx, cfg, st.log.Brokers(), o.topic, cfg.Site, st.ch.DSN())
 	if err != nil {
 		return err
 	}
 	if err := j.Start(ctx); err != nil {
 		return err
 	}
-	a := st.addresses(cfg.Site, topic)
+	m, err := startMonitor(j, fmt.Sprintf("127.0.0.1:%d", o.httpPort))
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	a := st.addresses(cfg.Site, o.topic)
+	a.HTTP = m.addr
 	// Commands that look for a running stack look here, whatever folder it uses.
 	st.dir = dataDir
 	if err := os.MkdirAll(dataDir, 0o755); err != nil {
@@ -61,7 +74,7 @@ func runUp(ctx context.Context, cfgPath, dir, topic string, port int, clean bool
 	if err := st.writeAddresses(a); err != nil {
 		return err
 	}
-	fmt.Printf("kafka              %s (topic %s)\nclickhouse native  %s\nclickhouse http    %s\n", a.Kafka, topic, a.ClickHouseNative, a.ClickHouseHTTP)
+	fmt.Printf("kafka              %s (topic %s)\nclickhouse native  %s\nclickhouse http    %s\nhealth, metrics    http://%s/health, /metrics\n", a.Kafka, o.topic, a.ClickHouseNative, a.ClickHouseHTTP, a.HTTP)
 	return j.serve(ctx)
 }
 

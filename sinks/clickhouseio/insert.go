@@ -2,6 +2,7 @@ package clickhouseio
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ func (w *Writer) insert(ctx context.Context, b *block) error {
 			return &InsertError{Table: b.table.Name, Rows: b.rows, Attempts: attempt, Err: err}
 		}
 		w.stats.retries.Add(1)
+		slog.Warn("inserting into ClickHouse, will try again", "table", b.table.Name, "rows", b.rows, "attempt", attempt, "err", err)
 		// Half of the wait is random, so that writers do not return in step.
 		wait := backoff/2 + rand.N(backoff/2)
 		select {

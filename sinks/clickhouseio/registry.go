@@ -39,6 +39,18 @@ func Acquire(ctx context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
+// StatsOf are the stats and the error of the process's writer for cfg; ok is
+// false when there is none.
+func StatsOf(cfg Config) (s Stats, ok bool, err error) {
+	shared.Lock()
+	l := shared.writers[cfg]
+	shared.Unlock()
+	if l == nil {
+		return Stats{}, false, nil
+	}
+	return l.w.Stats(), true, l.w.Err()
+}
+
 // Release gives back a writer from Acquire(cfg). The error is the writer's.
 func Release(cfg Config, w *Writer) error {
 	shared.Lock()

@@ -24,6 +24,7 @@ type fetcher struct {
 	records int
 	bytes   int
 	err     error
+	errors  uint64
 	ends    map[int32]int64 // high watermark: the offset after the last record
 	next    map[int32]int64 // position after what was taken
 	arrived chan struct{}
@@ -91,6 +92,7 @@ func (f *fetcher) put(fs kgo.Fetches) {
 	fs.EachPartition(func(p kgo.FetchTopicPartition) {
 		if p.Err != nil {
 			f.err = fmt.Errorf("fetching %s/%d: %w", p.Topic, p.Partition, p.Err)
+			f.errors++
 			return
 		}
 		f.ends[p.Partition] = p.HighWatermark
@@ -152,6 +154,25 @@ func (f *fetcher) drained(partition int32) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.ends[partition] >= 0 && f.next[partition] >= f.ends[partition]
+}
+
+// Stats is what a shard's reader holds and has met.
+type Stats struct {
+	Shard   int
+	Records int    // fetched, not yet taken
+	Bytes   int    // the same
+	Lag     int64  // records in the log behind the last one taken
+	Errors  uint64 // failed fetches
+}
+
+func (f *fetcher) stats(shard int) Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Stats{Shard: shard, Records: f.records, Bytes: f.bytes, Errors: f.errors}
+	for p, end := range f.ends {
+		s.Lag += max(0, end-f.next[p])
+	}
+	return s
 }
 
 func wake(c chan struct{}) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,8 +87,22 @@ type reader struct {
 	quiet     int  // heartbeats since the last record
 }
 
+// StatsOf are those of a job's readers in this process.
+func StatsOf(job string) (out []Stats) {
+	readers.Range(func(k, v any) bool {
+		name, shard, _ := strings.Cut(k.(string), "\x00")
+		if n, err := strconv.Atoi(shard); err == nil && name == job {
+			out = append(out, v.(*reader).f.stats(n))
+		}
+		return true
+	})
+	return out
+}
+
+func readerKey(job string, shard int) string { return job + "\x00" + strconv.Itoa(shard) }
+
 func (fn *readFn) reader(r *Restriction) (*reader, error) {
-	key := fn.Options.Job + "/" + strconv.Itoa(r.Shard)
+	key := readerKey(fn.Options.Job, r.Shard)
 	if v, ok := readers.Load(key); ok {
 		rd := v.(*reader)
 		if rd.f.at(r.Positions) {
@@ -121,7 +136,7 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		select {
 		case <-stop:
 			rd.f.close()
-			readers.Delete(fn.Options.Job + "/" + strconv.Itoa(shard))
+			readers.Delete(readerKey(fn.Options.Job, shard))
 			rt.TryClaim(claim(nil))
 			return sdf.StopProcessing(), nil
 		default:

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/microseg/microseg/event/codec"
 )
@@ -85,7 +86,7 @@ type Cache[S State] struct {
 	mu     sync.Mutex
 	m      map[string]*Entry[S]
 	// Reloads counts the times that a decoded shard was not trusted.
-	Reloads int
+	Reloads atomic.Uint64
 }
 
 // Forget drops a decoded shard; the next Open reloads it.
@@ -120,7 +121,7 @@ func (c *Cache[S]) Open(key string, head []byte, log func() ([][]byte, error)) (
 		c.m = map[string]*Entry[S]{}
 	}
 	c.m[key] = e
-	c.Reloads++
+	c.Reloads.Add(1)
 	c.mu.Unlock()
 	return e, nil
 }

@@ -178,6 +178,7 @@ CREATE TABLE IF NOT EXISTS progress
     `good`      UInt64 COMMENT 'events accepted; cumulative count',
     `duplicate` UInt64 COMMENT 'events dropped by messageId; cumulative count',
     `dead`      UInt64 COMMENT 'dead letters; cumulative count',
+    `recorded_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row arrived; wall clock of the server, ms, UTC',
     `version`   UInt64 COMMENT 'rises with every writing of the row'
 )
 ENGINE = ReplacingMergeTree(version)

@@ -185,7 +185,7 @@ GROUP BY site
 COMMENT 'Records read and what became of them: read = good + duplicate + dead';
 
 CREATE VIEW IF NOT EXISTS health AS
-SELECT p.site AS site, p.data_clock AS data_clock, p.watermark_lag_s AS watermark_lag_s,
+SELECT p.site AS site, p.data_clock AS data_clock, p.watermark_lag_s AS watermark_lag_s, p.silence_s AS silence_s,
     if(e.read_events = 0, NULL, e.dead_events / e.read_events) AS dead_share,
     l.refresh_ms AS refresh_ms, l.sink_lag_s AS sink_lag_s,
     r.signal_weight AS signal_weight, r.stale_share AS stale_share,
@@ -193,6 +193,7 @@ SELECT p.site AS site, p.data_clock AS data_clock, p.watermark_lag_s AS watermar
 FROM
 (
     SELECT site, max(clock) AS data_clock,
+        greatest(0, dateDiff('millisecond', max(recorded_at), now64(3))) / 1000 AS silence_s,
         -- A partition that has seen no event yet has neither clock nor lag.
         greatest(0, dateDiff('millisecond', minIf(watermark, toUnixTimestamp64Milli(clock) > 0), max(clock))) / 1000 AS watermark_lag_s
     FROM progress_now GROUP BY site
@@ -218,4 +219,4 @@ LEFT JOIN
     GROUP BY site
 ) AS r ON p.site = r.site
 LEFT JOIN (SELECT site, count() AS raised FROM alerts_now GROUP BY site) AS a ON p.site = a.site
-COMMENT 'What health checks look at, a row a site: data_clock (event time), watermark_lag_s and sink_lag_s (s), refresh_ms (mean of the last 5 minutes that have data, ms), signal_weight, stale_share and dead_share (0 to 1, NULL: undefined), alerts_raised (count)';
+COMMENT 'What health checks look at, a row a site: data_clock (event time), silence_s (since the job last wrote), watermark_lag_s and sink_lag_s (s), refresh_ms (mean of the last 5 minutes that have data, ms), signal_weight, stale_share and dead_share (0 to 1, NULL: undefined), alerts_raised (count)';

@@ -27,7 +27,7 @@ var files embed.FS
 var ErrNewerSchema = errors.New("the database's schema is newer than this binary")
 
 // ErrEdited is returned when an applied migration is not the embedded one.
-var ErrEdited = errors.New("an applied migration differs from this binary's")
+var ErrEdited = errors.New("an applied migration differs from this binary's (another build made this database: give a new one in the DSN, or remove .microseg/clickhouse for the embedded server's)")
 
 // migration is one file.
 type migration struct {

@@ -17,11 +17,12 @@ type Thresholds struct {
 	WatermarkLag time.Duration // above: alert
 	SinkLag      time.Duration // above: alert
 	DeadShare    float64       // dead letters / records read, above: alert
+	Silence      time.Duration // since the job last wrote, above: alert
 }
 
 // DefaultThresholds are the brief's where it has any.
 var DefaultThresholds = Thresholds{Refresh: 400 * time.Millisecond, SignalWeight: 0.3,
-	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05}
+	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05, Silence: 2 * time.Minute}
 
 // ErrNoData is returned for a site of which nothing is recorded.
 var ErrNoData = errors.New("nothing is recorded")
@@ -64,10 +65,10 @@ type Check struct {
 // worse for it. A segment flagged as stale is listed, but does not make the
 // site unhealthy. The error is ErrNoData for a site that was never recorded.
 func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*HealthData, error) {
-	var watermark float64
+	var watermark, silence float64
 	var dead, refresh, sink, weight *float64
-	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
-		Scan(&watermark, &dead, &refresh, &sink, &weight)
+	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, silence_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
+		Scan(&watermark, &silence, &dead, &refresh, &sink, &weight)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, ErrNoData)
 	}
@@ -80,6 +81,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 		above("watermark_lag", &watermark, th.WatermarkLag.Seconds(), "s", "the oldest watermark's lag behind the newest event"),
 		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 5 minutes with data)"),
 		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters"),
+		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
 	}}
 	failed := map[string]bool{}
 	for _, c := range h.Checks {

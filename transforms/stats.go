@@ -1,0 +1,59 @@
+package transforms
+
+import "sync"
+
+// Stats are what a job's stages in this process hold and have done.
+type Stats struct {
+	Read, Good, Duplicate, Dead uint64 // records, by verdict
+	Devices                     int    // in state
+	Persons                     int    // in state: devices that are persons, and users
+	Moves                       uint64 // changes of a path
+	Healed                      uint64 // gaps that were read again from the log
+	Reloads                     uint64 // decoded shards that were not trusted, the first load of each included
+}
+
+// board collects the stats of a job's shards.
+type board struct {
+	mu      sync.Mutex
+	devices map[int]Stats
+	users   map[int]Stats
+}
+
+var boards sync.Map // job → *board
+
+func boardOf(job string) *board {
+	b, _ := boards.LoadOrStore(job, &board{devices: map[int]Stats{}, users: map[int]Stats{}})
+	return b.(*board)
+}
+
+// device notes the absolute state of a device shard; moves and healed add up.
+func (b *board) device(shard int, s Stats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.Moves += b.devices[shard].Moves
+	s.Healed += b.devices[shard].Healed
+	b.devices[shard] = s
+}
+
+// user does the same for a person shard.
+func (b *board) user(shard int, s Stats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.Moves += b.users[shard].Moves
+	b.users[shard] = s
+}
+
+// StatsOf are the stats of a job in this process.
+func StatsOf(job string) (sum Stats) {
+	b := boardOf(job)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range []map[int]Stats{b.devices, b.users} {
+		for _, s := range m {
+			sum.Read, sum.Good, sum.Duplicate, sum.Dead = sum.Read+s.Read, sum.Good+s.Good, sum.Duplicate+s.Duplicate, sum.Dead+s.Dead
+			sum.Devices, sum.Persons, sum.Moves, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Healed+s.Healed
+		}
+	}
+	sum.Reloads = deviceCaches.reloads(job) + personCaches.reloads(job)
+	return sum
+}
