@@ -46,6 +46,11 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	return j, nil
 }
 
+// maxLocalShards bounds the shards of a configuration that names none. Prism runs
+// eight bundles at a time; each shard's source always holds one of them while it
+// waits for records, and as many must be left for the stages.
+const maxLocalShards = 4
+
 // SpecOf is what the stages need to know of a configuration.
 func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, error) {
 	rules, err := cfg.SignalRules()
@@ -54,7 +59,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	}
 	shards := cfg.Source.Shards
 	if shards == 0 {
-		shards = runtime.NumCPU()
+		shards = min(runtime.NumCPU(), maxLocalShards)
 	}
 	run := time.Now().Unix()
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }

@@ -85,7 +85,7 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 		return err
 	}
 	parts := 0
-	done, h, err := fn.stage.Apply(ctx, e.State, batch, Outputs{Counts: counts, Rows: out,
+	done, h, err := fn.stage.Apply(ctx, e.State, batch, Outputs{Counts: counts, Rows: of(shard, out),
 		Vectors: func(to int, b []byte) { parts++; vectors(to, b) }})
 	for i := 0; err == nil && i < len(done); i++ {
 		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))
@@ -99,6 +99,14 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	w.Split(h.ID, parts)
 	w.Leave(h.ID)
 	return nil
+}
+
+// of marks rows with the shard that made them.
+func of(shard int, out func(rows.Batch)) func(rows.Batch) {
+	return func(b rows.Batch) {
+		b.Shard = shard
+		out(b)
+	}
 }
 
 // write puts a change into Beam state.

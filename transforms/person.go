@@ -58,7 +58,7 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 	if err != nil {
 		return err
 	}
-	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: out})
+	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: of(shard, out)})
 	if err == nil {
 		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, len(batch)))
 	}

@@ -5,18 +5,21 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
 )
 
 func main() {
 	clickhouse.HandleChild()
+	beWorker()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,6 +32,17 @@ func main() {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "microseg:", err)
 		os.Exit(1)
+	}
+}
+
+// beWorker makes this process a Beam worker and does not return, when a runner's
+// boot program started it as one.
+func beWorker() {
+	for _, a := range os.Args[1:] {
+		if a == "--worker" || a == "--worker=true" {
+			flag.Parse()
+			beam.Init()
+		}
 	}
 }
 

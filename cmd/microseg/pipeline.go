@@ -2,29 +2,37 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/pipelines"
-	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/replay"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/spf13/cobra"
 )
 
 func pipelineCommand(cfg *string) *cobra.Command {
 	var brokers, dsn, topic, site, runner, monitor string
+	var options []string
 	c := &cobra.Command{
 		Use:   "pipeline",
 		Short: "Run the job alone against a given log and ClickHouse",
 		Long: `pipeline submits the job to a Beam runner. With --runner prism (the default) it
-runs in this process until Ctrl-C; with --runner universal it goes to the job
-service at --endpoint. Beam's own flags (--endpoint, --environment_type,
---job_name, --parallelism, ...) are accepted.`,
+runs in this process until Ctrl-C; with --runner flink it goes to the Beam job
+service at --endpoint, with the options that the job needs there (streaming,
+checkpoints, 20 ms bundles; --runner-option changes and adds to them). Beam's own
+flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accepted.`,
+		Example: "  microseg pipeline --brokers kafka:9092 --dsn clickhouse://ch:9000/microseg --http :9090\n" +
+			"  microseg pipeline --brokers kafka:9092 --dsn clickhouse://ch:9000/microseg --runner flink --endpoint jobserver:8099 \\\n      --environment_type LOOPBACK --parallelism 4 --async",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := config.Load(*cfg)
@@ -41,8 +49,12 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 			if err != nil {
 				return err
 			}
-			if runner != "prism" {
-				return j.submit(c.Context(), runner)
+			switch runner {
+			case "prism":
+			case "flink", "universal", "portable":
+				return j.submit(c.Context(), options)
+			default:
+				return j.other(c.Context(), runner)
 			}
 			if err := j.Start(c.Context()); err != nil {
 				return err
@@ -64,7 +76,8 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 	f.StringVar(&topic, "topic", "events", "topic to read")
 	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
 	f.StringVar(&monitor, "http", "", "serve /healthz, /readyz, /health and /metrics here, e.g. :9090 (on Prism)")
-	f.StringVar(&runner, "runner", "prism", "Beam runner: prism, universal")
+	f.StringVar(&runner, "runner", "prism", "Beam runner: prism (in this process), flink (a job service at --endpoint), dataflow (built with -tags dataflow)")
+	f.StringArrayVar(&options, "runner-option", nil, "option for the runner, name=value, e.g. checkpointing_interval=5000; may be repeated")
 	beamFlags := flag.NewFlagSet("beam", flag.ContinueOnError)
 	flag.CommandLine.VisitAll(func(g *flag.Flag) {
 		if f.Lookup(g.Name) == nil && c.PersistentFlags().Lookup(g.Name) == nil {
@@ -75,30 +88,42 @@ service at --endpoint. Beam's own flags (--endpoint, --environment_type,
 	return c
 }
 
-// submit sends the job to another runner and waits as Beam's flags say. Rows
-// are flushed at the end of each bundle: the runner's checkpoints count on it.
-func (j *job) submit(ctx context.Context, runner string) error {
+// submit sends the job to a job service, with the options that Flink needs and
+// those given on the command line.
+func (j *job) submit(ctx context.Context, given []string) error {
+	options := maps.Clone(pipelines.FlinkOptions)
+	if *jobopts.Parallelism <= 0 {
+		*jobopts.Parallelism = j.Spec.Shards
+	}
+	for _, o := range given {
+		k, v, ok := strings.Cut(o, "=")
+		if !ok {
+			return fmt.Errorf("--runner-option %s: write name=value", o)
+		}
+		var parsed any = v
+		if json.Unmarshal([]byte(v), &parsed) != nil {
+			parsed = v // a word
+		}
+		options[k] = parsed
+	}
 	beam.Init()
-	j.Source.Lanes = 1
-	p, s := beam.NewPipelineWithRoot()
-	out, err := pipelines.Live(s, j.Spec, j.Source)
-	if err != nil {
-		return err
+	return j.Submit(ctx, options)
+}
+
+// other runs the job on a runner that is only in some builds.
+func (j *job) other(ctx context.Context, runner string) error {
+	if runner == "dataflow" && !withDataflow {
+		return errors.New("this binary was built without Dataflow; build one with `go build -tags dataflow ./cmd/microseg`")
 	}
-	j.Sink.Linger = 0
-	for _, rows := range out {
-		clickhouseio.Write(s, j.Sink, rows)
-	}
-	if _, err := beam.Run(ctx, runner, p); err != nil {
-		return fmt.Errorf("running the job on %s: %w", runner, err)
-	}
-	return nil
+	beam.Init()
+	return j.Run(ctx, runner)
 }
 
 func replayCommand() *cobra.Command {
 	var brokers, topic string
 	var o replay.Options
 	var full bool
+	var partitions int32
 	c := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Send recorded Segment-spec events to the log (.jsonl, .gz, .zst, - for standard input)",
@@ -124,6 +149,11 @@ recorded event times. Without --brokers it uses the stack that "microseg up" run
 			if o.Topic == "" {
 				o.Topic = "events"
 			}
+			if partitions > 0 {
+				if err := kafkalog.CreateTopic(c.Context(), o.Brokers, o.Topic, partitions); err != nil {
+					return err
+				}
+			}
 			r, err := replay.Run(c.Context(), o)
 			if err == nil {
 				fmt.Fprintf(os.Stderr, "%d events sent to %s\n", r.Records, o.Topic)
@@ -134,6 +164,7 @@ recorded event times. Without --brokers it uses the stack that "microseg up" run
 	f := c.Flags()
 	f.StringVar(&brokers, "brokers", "", "brokers of the log (default: the running stack's)")
 	f.StringVar(&topic, "topic", "", "topic (default: the running stack's, else events)")
+	f.Int32Var(&partitions, "create", 0, "make the topic with so many partitions, if it is missing")
 	f.Float64Var(&o.Rate, "rate", 0, "events per second")
 	f.Float64Var(&o.Speed, "speed", 0, "multiple of the recorded pace, e.g. 60")
 	f.BoolVar(&full, "max", false, "as fast as the log takes them (the default)")

@@ -39,7 +39,7 @@ type Options struct {
 	Partitions  int32
 	Linger      time.Duration // from the first record of a batch to its departure
 	MaxBatch    int           // records
-	MaxInFlight int           // batches of a shard under way in this process
+	MaxInFlight int           // batches of a shard under way in this process; 0: the runner's own back-pressure bounds them
 	BufferBytes int           // of fetched, not yet taken records in this process
 	Heartbeat   time.Duration // an idle shard reports the time this often
 	IdleAfter   time.Duration // without records for so long, time passes by itself

@@ -144,8 +144,10 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		if !fn.await(ctx, rd, stop) {
 			continue
 		}
-		if err := w.Enter(ctx, rest.Batches, fn.Options.MaxInFlight, patience); err != nil {
-			return nil, fmt.Errorf("waiting for room in shard %d: %w", shard, err)
+		if n := fn.Options.MaxInFlight; n > 0 {
+			if err := w.Enter(ctx, rest.Batches, n, patience); err != nil {
+				return nil, fmt.Errorf("waiting for room in shard %d: %w", shard, err)
+			}
 		}
 		b := fn.batch(rd, &rest)
 		if !rt.TryClaim(fn.advanced(&rest, &b)) {

@@ -18,5 +18,6 @@ type Batch struct {
 	// Decided is the wall clock time (ms) of the oldest decision among the rows;
 	// 0 counts the recording latency from the sink's receipt instead.
 	Decided int64
+	Shard   int    // that made them: where rows are keyed, by this
 	Data    []byte // Arrow IPC stream: schema and one record batch
 }
