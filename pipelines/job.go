@@ -73,6 +73,9 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 // Start runs the pipeline in the background; Done tells how it ended. It does
 // not end with the context: Stop drains it, a cancelled one would fail.
 func (j *Job) Start(ctx context.Context) error {
+	if n := j.Spec.Shards; n > maxLocalShards+2 {
+		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
+	}
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
 	if err != nil {
