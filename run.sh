@@ -81,7 +81,7 @@ test)
   say "go test ./... (the first time takes a few minutes)"
   exec go test -timeout 20m "$@" ./...
   ;;
-demo | up | bench | clickhouse) get_clickhouse ;;
+demo | up | bench | clickhouse | sql) get_clickhouse ;;
 esac
 build
 exec .microseg/bin/microseg "$@"

@@ -1,6 +1,6 @@
 // Package logstate keeps a shard's decoded state in the worker and its history
-// in Beam state: a small head (version, nonce) in a Value, and in a Bag the
-// snapshot's chunks and the deltas applied since.
+// in Beam state: a small head (version, nonce, the newest small deltas) in a
+// Value, and in a Bag the snapshot's chunks and the deltas applied since.
 //
 // The decoded state is trusted only when the head that Beam returns is the one
 // that this worker wrote last. So a retried bundle, a moved key or a restored
@@ -21,10 +21,14 @@ import (
 
 const (
 	chunkSize    = 1 << 20
-	entryDelta   = 0
+	entryDeltas  = 0
 	entryChunk   = 1
-	headSchema   = 1
+	headSchema   = 2
 	entryHeadMax = 40
+	// Small deltas gather in the head and go to the bag together: an entry of the
+	// bag costs a call to the runner, and Prism copies the list of them for each bundle.
+	tailEntries = 64
+	tailBytes   = 8 << 10
 )
 
 // defaultMinLog is the weight below which a log is not compacted.
@@ -45,16 +49,20 @@ type Head struct {
 	LogBytes int64  // weight of the deltas since the snapshot
 	Snapshot int64  // bytes of the snapshot
 	Chunks   int    // of the snapshot
+	tail     []byte // deltas that are not in the bag yet
+	tails    int    // how many
 }
 
 func (h Head) encode() []byte {
-	var w codec.Writer
+	w := codec.Writer{B: make([]byte, 0, len(h.tail)+2*entryHeadMax)}
 	w.Byte(headSchema)
 	w.Int(h.Version)
 	w.Fixed(h.Nonce)
 	w.Int(h.LogBytes)
 	w.Int(h.Snapshot)
 	w.Int(int64(h.Chunks))
+	w.Int(int64(h.tails))
+	w.Bytes(h.tail)
 	return w.B
 }
 
@@ -66,7 +74,7 @@ func decodeHead(b []byte) (Head, error) {
 	if v := r.Byte(); v != headSchema {
 		return Head{}, &codec.VersionError{What: "shard's head", Got: int(v), Want: headSchema}
 	}
-	h := Head{Version: r.Int(), Nonce: r.Fixed(), LogBytes: r.Int(), Snapshot: r.Int(), Chunks: int(r.Int())}
+	h := Head{Version: r.Int(), Nonce: r.Fixed(), LogBytes: r.Int(), Snapshot: r.Int(), Chunks: int(r.Int()), tails: int(r.Int()), tail: r.Bytes()}
 	return h, r.Err()
 }
 
@@ -145,19 +153,25 @@ func (e *Entry[S]) Commit(delta []byte, weight int) Change {
 	if h.LogBytes > max(e.minLog, 2*h.Snapshot) {
 		return e.snapshot(h)
 	}
-	w := codec.Writer{B: make([]byte, 0, len(delta)+entryHeadMax)}
-	w.Byte(entryDelta)
+	// A tail belongs to the head that it was made for: it is never changed in place.
+	w := codec.Writer{B: append(make([]byte, 0, len(h.tail)+len(delta)+entryHeadMax), h.tail...)}
 	w.Fixed(e.head.Nonce)
 	w.Fixed(h.Nonce)
-	w.B = append(w.B, delta...)
-	e.head = h
-	return Change{Head: h.encode(), Entries: [][]byte{w.B}}
+	w.Bytes(delta)
+	h.tail, h.tails = w.B, h.tails+1
+	var c Change
+	if h.tails >= tailEntries || len(h.tail) >= tailBytes {
+		c.Entries = [][]byte{append([]byte{entryDeltas}, h.tail...)}
+		h.tail, h.tails = nil, 0
+	}
+	e.head, c.Head = h, h.encode()
+	return c
 }
 
 func (e *Entry[S]) snapshot(h Head) Change {
 	w := codec.Writer{B: make([]byte, 0, h.Snapshot+h.Snapshot/4)}
 	e.State.AppendTo(&w)
-	h.Snapshot, h.LogBytes, h.Chunks = int64(len(w.B)), 0, 0
+	h.Snapshot, h.LogBytes, h.Chunks, h.tail, h.tails = int64(len(w.B)), 0, 0, nil, 0
 	c := Change{Clear: true}
 	for b := w.B; len(b) > 0 || h.Chunks == 0; h.Chunks++ {
 		n := min(len(b), chunkSize)
@@ -174,6 +188,25 @@ func (e *Entry[S]) snapshot(h Head) Change {
 	return c
 }
 
+// delta is one of the log, with the nonce of the one before it.
+type delta struct {
+	parent uint64
+	bytes  []byte
+}
+
+// readDeltas adds deltas, by nonce.
+func readDeltas(b []byte, into map[uint64]delta) error {
+	r := codec.Reader{B: b}
+	for len(r.B) > 0 {
+		parent, nonce, bytes := r.Fixed(), r.Fixed(), r.Bytes()
+		if r.Err() != nil {
+			return r.Err()
+		}
+		into[nonce] = delta{parent, bytes}
+	}
+	return nil
+}
+
 // reload follows the chain of nonces from the head to its snapshot, or to the
 // empty state, and applies the deltas on it in order.
 func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error) {
@@ -181,27 +214,26 @@ func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error)
 	if err != nil {
 		return s, err
 	}
-	type delta struct {
-		parent uint64
-		batch  []byte
-	}
 	deltas, chunks := map[uint64]delta{}, map[uint64]map[uint64][]byte{}
+	if err := readDeltas(h.tail, deltas); err != nil {
+		return s, err
+	}
 	for _, b := range entries {
 		r := codec.Reader{B: b}
-		switch r.Byte() {
-		case entryDelta:
-			parent, nonce := r.Fixed(), r.Fixed()
-			deltas[nonce] = delta{parent, r.B}
-		case entryChunk:
-			nonce, i := r.Fixed(), r.Uint()
-			if chunks[nonce] == nil {
-				chunks[nonce] = map[uint64][]byte{}
+		if r.Byte() == entryDeltas {
+			if err := readDeltas(r.B, deltas); err != nil {
+				return s, err
 			}
-			chunks[nonce][i] = r.B
+			continue
 		}
+		nonce, i := r.Fixed(), r.Uint()
 		if r.Err() != nil {
 			return s, r.Err()
 		}
+		if chunks[nonce] == nil {
+			chunks[nonce] = map[uint64][]byte{}
+		}
+		chunks[nonce][i] = r.B
 	}
 	var chain [][]byte
 	at := h.Nonce
@@ -210,7 +242,7 @@ func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error)
 		if !ok {
 			return s, fmt.Errorf("no entry for nonce %x: %w", at, codec.ErrCorrupt)
 		}
-		chain = append(chain, d.batch)
+		chain = append(chain, d.bytes)
 		at = d.parent
 	}
 	s = c.New()

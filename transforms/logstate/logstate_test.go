@@ -47,6 +47,9 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		caches := []*Cache[*history]{newCache(), newCache()}
+		if r.IntN(2) == 0 { // a long log instead of many snapshots
+			caches[0].MinLog, caches[1].MinLog = 1<<20, 1<<20
+		}
 		var beam beamState
 		var want []byte
 		type checkpoint struct {
@@ -54,7 +57,7 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 			want []byte
 		}
 		checkpoints := []checkpoint{{}}
-		for i := range 60 {
+		for i := range 150 {
 			c := caches[r.IntN(2)]
 			e, err := c.Open("0", beam.head, func() ([][]byte, error) { return beam.bag, nil })
 			if err != nil {
@@ -64,6 +67,9 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 				t.Fatalf("seed %d, batch %d: the worker sees another history", seed, i)
 			}
 			batch := bytes.Repeat([]byte{byte(i)}, 1+r.IntN(3)*64)
+			if r.IntN(10) == 0 {
+				batch = bytes.Repeat([]byte{byte(i)}, tailBytes/2+r.IntN(tailBytes))
+			}
 			e.State.Replay([][]byte{batch})
 			switch r.IntN(6) {
 			case 0: // the bundle fails and the stage says so
@@ -86,7 +92,7 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 func TestCorruptLogIsAnError(t *testing.T) {
 	c := newCache()
 	e, _ := c.Open("0", nil, nil)
-	ch := e.Commit([]byte("x"), 1)
+	ch := e.Commit(make([]byte, tailBytes), 1) // too large for the head
 	c.Forget("0")
 	if _, err := c.Open("0", ch.Head, func() ([][]byte, error) { return nil, nil }); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("a lost entry gives %v", err)
