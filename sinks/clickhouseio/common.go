@@ -99,7 +99,7 @@ func connect(dsn string) (driver.Conn, error) {
 	}
 	opts.Settings["async_insert"] = 0 // an answer means: recorded
 	opts.Settings["insert_deduplicate"] = 1
-	opts.MaxOpenConns, opts.MaxIdleConns = 2*parallelInserts, 2*parallelInserts
+	opts.MaxOpenConns, opts.MaxIdleConns = 2, 2
 	conn, err := clickhouse.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)

@@ -3,16 +3,10 @@ package clickhouseio
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/microseg/microseg/transforms/rows"
 )
-
-// parallelInserts bounds the tables that are inserted at once.
-const parallelInserts = 3
 
 // run is the flusher: the one goroutine that inserts. It sleeps while nothing
 // is pending.
@@ -53,8 +47,9 @@ func stopped() *time.Timer {
 	return t
 }
 
-// flush inserts what is pending: all tables but progress, then progress, whose
-// rows promise that the others are there.
+// flush inserts what is pending, table by table: in parallel a flush took so
+// much of a small machine at once that decisions waited for it. Progress comes
+// last: its rows promise that the others are there.
 func (w *Writer) flush() error {
 	blocks, err := w.take()
 	if err != nil || len(blocks) == 0 {
@@ -62,23 +57,16 @@ func (w *Writer) flush() error {
 	}
 	defer w.free(blocks)
 	w.stats.flushes.Add(1)
-	var commit *block
-	var confirm sync.Mutex
-	var g errgroup.Group
-	g.SetLimit(parallelInserts)
-	errs := make([]error, len(blocks))
-	for i, b := range blocks {
-		if b.table.Name == rows.TableProgress {
-			commit = b
-			continue
+	var errs []error
+	for _, b := range blocks {
+		if b.table.Name == rows.TableProgress && len(errs) > 0 {
+			break
 		}
-		g.Go(func() error { errs[i] = w.write(b, &confirm); return nil })
+		if err := w.write(b); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	_ = g.Wait() // every table's error is in errs
 	err = errors.Join(errs...)
-	if err == nil && commit != nil {
-		err = w.write(commit, &confirm)
-	}
 	if err != nil {
 		w.fail(err)
 	}
@@ -107,8 +95,10 @@ func (w *Writer) take() ([]*block, error) {
 		w.append(batch.Table, p)
 	}
 	blocks := make([]*block, 0, len(w.pending))
-	for _, b := range w.pending {
-		blocks = append(blocks, b)
+	for _, t := range rows.Tables { // progress is the last of them
+		if b := w.pending[t.Name]; b != nil {
+			blocks = append(blocks, b)
+		}
 	}
 	clear(w.pending)
 	w.rows, w.first = 0, true
@@ -116,7 +106,7 @@ func (w *Writer) take() ([]*block, error) {
 }
 
 // write inserts one block and tells who wants to know.
-func (w *Writer) write(b *block, confirm *sync.Mutex) error {
+func (w *Writer) write(b *block) error {
 	b.seal()
 	start := time.Now()
 	if err := w.insert(w.ctx, b); err != nil {
@@ -128,8 +118,6 @@ func (w *Writer) write(b *block, confirm *sync.Mutex) error {
 	w.mu.Lock()
 	callback := w.callback
 	w.mu.Unlock()
-	confirm.Lock()
-	defer confirm.Unlock()
 	w.record.confirmed(b, now)
 	if callback != nil {
 		callback(b.table.Name, b.taken, now.Sub(start))

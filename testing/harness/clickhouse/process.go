@@ -58,6 +58,9 @@ func startChild(cmd *exec.Cmd, log string) (*child, error) {
 		// the process: that thread must live as long as the child.
 		runtime.LockOSThread()
 		err := cmd.Start()
+		if err == nil {
+			yield(cmd.Process.Pid)
+		}
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how it ended is told by the log
@@ -71,6 +74,13 @@ func startChild(cmd *exec.Cmd, log string) (*child, error) {
 }
 
 // stop asks the child to end and kills it when it has not within grace.
+// yield makes the server give way to the process that decides: the record may
+// be a moment later. Where that is not allowed it stays as it is.
+func yield(pid int) { _ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, niceness) }
+
+// niceness of the server among the processes of this machine.
+const niceness = 5
+
 func (c *child) stop(grace time.Duration) error {
 	if grace > 0 {
 		_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
