@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/microseg/microseg/config"
+)
+
+var sqlBlock = regexp.MustCompile("(?s)```sql\n(.*?)```")
+
+// TestReadmeQueries: every query in the README runs, and finds something.
+func TestReadmeQueries(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	check(t, err)
+	queries := sqlBlock.FindAllSubmatch(text, -1)
+	if len(queries) < 5 {
+		t.Fatalf("the README has %d queries", len(queries))
+	}
+	const site = "readme"
+	conn := replayAll(t, site, io.NopCloser(bytes.NewReader(bytes.Join(visit(t), []byte("\n")))), false, func(*config.Config) {})
+	ctx := clickhouse.Context(context.Background(), clickhouse.WithParameters(clickhouse.Parameters{"site": site}))
+	for _, q := range queries {
+		rows, err := conn.Query(ctx, string(q[1]))
+		if err != nil {
+			t.Errorf("%s\n%v", q[1], err)
+			continue
+		}
+		if !rows.Next() {
+			t.Errorf("%s\nfinds nothing (%v)", q[1], rows.Err())
+		}
+		check(t, rows.Close())
+	}
+}
