@@ -75,6 +75,31 @@ func (s *Shard) schedule(q *Partition, d *device) {
 	}
 }
 
+// release lets the agenda look again at devices that waited for the shard's time.
+func (s *Shard) release() {
+	held := s.held
+	s.held = nil
+	for _, h := range held {
+		if h.device.held = false; h.device.queued > h.part.Time {
+			h.device.queued = h.part.Time
+			heap.Fix(&h.part.agenda, int(h.device.place))
+		}
+	}
+}
+
+// held is a device that waits for the shard's time.
+type held struct {
+	part   *Partition
+	device *device
+}
+
+func (s *Shard) hold(q *Partition, d *device) {
+	if !d.held {
+		d.held = true
+		s.held = append(s.held, held{q, d})
+	}
+}
+
 // tick does what is due at the partition's event time.
 func (s *Shard) tick(q *Partition, out *Output) {
 	for len(q.agenda) > 0 && q.agenda[0].queued <= q.Time {
@@ -101,8 +126,12 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		s.leave(d)
 		return true
 	}
-	// The person that is this device is dropped first.
-	if min(q.Clock, s.settled) < d.Last+s.p.Retention {
+	gone := d.Last + s.p.Retention
+	if q.Clock < gone {
+		return false
+	}
+	if s.settled < gone { // the person that is this device is told first
+		s.hold(q, d)
 		return false
 	}
 	s.forget(d, out)

@@ -20,6 +20,7 @@ type device struct {
 	dirty  bool  // its open session changed since its row was last made
 	closed bool  // the row that says "closed" was made
 	past   bool  // a newer epoch has begun
+	held   bool  // silent for the retention, and the shard's time is not so far yet
 }
 
 // userID is the user that the device is linked to; empty while it is not.

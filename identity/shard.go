@@ -103,8 +103,9 @@ type Shard struct {
 	devices map[string]*device
 	past    map[string][]*device // earlier epochs of devices, while they have events for late ones
 	dirty   []dirty
-	emitted int64 // of the batch that is being applied
-	settled int64 // the watermark that was last given to Output.Passed
+	held    []held // see device.held
+	emitted int64  // of the batch that is being applied
+	settled int64  // the watermark that was last given to Output.Passed
 	vector  session.Vector
 	Dropped uint64 // devices dropped by retention
 }
@@ -229,7 +230,10 @@ func (s *Shard) pass(out *Output) {
 	w, ok := s.Watermark()
 	if ok {
 		out.Passed(w)
-		s.settled = max(s.settled, w)
+		if w > s.settled {
+			s.settled = w
+			s.release()
+		}
 	}
 	for _, q := range s.parts {
 		if ok && q.idle {

@@ -78,6 +78,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Int(d.queued)
 	w.Bool(d.closed)
 	w.Bool(d.past)
+	w.Bool(d.held)
 	d.Profile.AppendTo(w)
 }
 
@@ -102,6 +103,9 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 				return nil, r.Err()
 			}
 			q.agenda.Push(d)
+			if d.held {
+				s.held = append(s.held, held{q, d})
+			}
 			if d.past {
 				s.past[d.id] = append(s.past[d.id], d)
 			} else {
@@ -117,7 +121,7 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 func readDevice(r *codec.Reader, p *Params) *device {
 	d := &device{id: r.String()}
 	d.linkTo(r.String())
-	d.epoch, d.offset, d.queued, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
+	d.epoch, d.offset, d.queued, d.closed, d.past, d.held = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
 	d.Profile.Read(r, &p.Session)
 	return d
 }
