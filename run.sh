@@ -63,7 +63,7 @@ get_clickhouse() {
 build() {
   [ -x .microseg/bin/microseg ] || say "building (the first time takes a few minutes) ..."
   mkdir -p .microseg/bin
-  go build -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
+  go build -ldflags "-s -w" -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
 }
 
 case "${1:-}" in
