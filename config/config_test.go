@@ -27,8 +27,8 @@ func TestShipped(t *testing.T) {
 	if !reflect.DeepEqual(c, Default()) {
 		t.Error("Load(\"\") and Default differ")
 	}
-	if c.Source.Linger != 4*time.Millisecond || c.Retention != 720*time.Hour || len(c.Pages) != 9 {
-		t.Errorf("read wrongly: %+v", c)
+	if c.Source.Linger != 6*time.Millisecond || c.Retention != 720*time.Hour || len(c.Pages) != 9 {
+		t.Errorf("read wrongly: linger %v, retention %v, %d page types", c.Source.Linger, c.Retention, len(c.Pages))
 	}
 	if _, err := event.NewDecoder(c.EventConfig()); err != nil {
 		t.Error(err)

@@ -40,7 +40,8 @@ func rooms() map[string]room {
 		"sources":    {domain, []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
 		"sinks":     {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc"), []string{"*"}, []string{"github.com/twmb/franz-go"}},
-		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow}, nil},
+		// Submissions are protocol buffers, whose options are a Struct.
+		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
 	libraries := map[string][]string{
 		"event":   {"github.com/go-faster/jx", "github.com/mileusna/useragent"},
