@@ -73,7 +73,7 @@ func (g *DeviceStage) payloads() error {
 		if g.log == nil {
 			continue // a letter without its text is better than none
 		}
-		err := g.log.ReadRange(context.TODO(), p, r.First, r.Last, func(rec identity.Record) error {
+		err := g.log.ReadRange(context.Background(), p, r.First, r.Last, func(rec identity.Record) error {
 			for i := range g.out.Dead {
 				if d := &g.out.Dead[i]; d.Partition == p && d.Offset == rec.Offset && d.Raw == nil {
 					d.Raw = g.decoder.Payload(rec.Value)

@@ -175,7 +175,7 @@ func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error)
 		if g.log == nil {
 			return nil, fmt.Errorf("re-reading partition %d from offset %d to %d: %w", p, r.First, r.Last, errNoLog)
 		}
-		err := g.log.ReadRange(context.TODO(), p, r.First, r.Last, func(rec identity.Record) error {
+		err := g.log.ReadRange(context.Background(), p, r.First, r.Last, func(rec identity.Record) error {
 			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}})
 			out.events[p] = append(out.events[p], b.Events...)
 			out.dead[p] = append(out.dead[p], b.Dead...)
