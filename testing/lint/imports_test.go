@@ -23,7 +23,7 @@ const (
 )
 
 // Rooms of the domain, from the lowest up: each may import those before it.
-var domain = []string{"event", "signal", "session", "identity", "segment"}
+var domain = []string{"event", "signal", "session", "identity", "segment", "rule"}
 
 // room says what the packages of a folder may import beside the standard
 // library and their own folder.

@@ -1,0 +1,139 @@
+// Package token signs what a visitor or an edge may prove later without a
+// lookup: "this segment was served", about a person or about nobody.
+//
+// A token is "v1.<payload>.<mac>", both base64url without padding. The payload
+// is JSON, the mac HMAC-SHA256(key, "v1." + payload). serving/edge/worker.js
+// verifies the same form.
+package token
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Audiences: a token is good for one purpose only.
+const (
+	Segment = "segment" // which segment a person was served
+	Claim   = "claim"   // the same about nobody, for caches
+	Link    = "link"    // carries an identity to another device
+)
+
+// Claims are what a token says.
+type Claims struct {
+	Key      string `json:"k"`           // id of the key that signed it
+	Audience string `json:"a"`           // what it is for
+	Site     string `json:"s"`           // the site that it is good for
+	Subject  string `json:"u,omitempty"` // Subject of the person; empty: about nobody
+	Path     string `json:"p,omitempty"` // the served segment
+	Issued   int64  `json:"i"`           // seconds since the epoch
+	Expires  int64  `json:"e"`           // likewise; not good from then on
+}
+
+// Errors of Verify.
+var (
+	ErrForm    = errors.New("it is not a token of this server's form")
+	ErrKey     = errors.New("it was signed with a key that this server does not know")
+	ErrForged  = errors.New("its signature is wrong")
+	ErrPurpose = errors.New("it was issued for another purpose or site")
+	ErrExpired = errors.New("it has expired")
+)
+
+// maxLength bounds what Verify looks at, in bytes.
+const maxLength = 1024
+
+const version = "v1."
+
+var encoding = base64.RawURLEncoding.Strict()
+
+// Keys sign and verify. The first one signs.
+type Keys struct {
+	ids  []string
+	keys [][]byte
+}
+
+// minKey is the shortest key that is taken, in bytes.
+const minKey = 16
+
+// ParseKeys reads "id:hex[,id:hex ...]", the newest key first; keys have at
+// least 16 bytes.
+func ParseKeys(text string) (*Keys, error) {
+	k := &Keys{}
+	for part := range strings.SplitSeq(text, ",") {
+		id, secret, ok := strings.Cut(strings.TrimSpace(part), ":")
+		b, err := hex.DecodeString(secret)
+		if !ok || id == "" || err != nil || len(b) < minKey {
+			return nil, fmt.Errorf("reading token keys: write them as id:hex, separated by commas, each of at least %d bytes (make one with `openssl rand -hex 32`)", minKey)
+		}
+		k.ids, k.keys = append(k.ids, id), append(k.keys, b)
+	}
+	return k, nil
+}
+
+// Subject is how a token names a person without telling who it is.
+func Subject(person string) string {
+	sum := sha256.Sum256([]byte(person))
+	return encoding.EncodeToString(sum[:12])
+}
+
+// Sign makes a token with the first key.
+func (k *Keys) Sign(c Claims) string {
+	c.Key = k.ids[0]
+	payload, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("token: encoding strings and numbers: %v", err))
+	}
+	signed := version + encoding.EncodeToString(payload)
+	return signed + "." + encoding.EncodeToString(mac(k.keys[0], signed))
+}
+
+func mac(key []byte, signed string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(signed))
+	return h.Sum(nil)
+}
+
+// Verify returns what the token says if it was signed here, for that purpose
+// and site, and has not expired; else one of the errors above.
+func (k *Keys) Verify(token, audience, site string, now time.Time) (Claims, error) {
+	var c Claims
+	i := strings.LastIndexByte(token, '.')
+	if len(token) > maxLength || !strings.HasPrefix(token, version) || i < len(version) {
+		return c, ErrForm
+	}
+	signed := token[:i]
+	sum, err := encoding.DecodeString(token[i+1:])
+	if err != nil {
+		return c, ErrForm
+	}
+	payload, err := encoding.DecodeString(signed[len(version):])
+	if err != nil || json.Unmarshal(payload, &c) != nil {
+		return Claims{}, ErrForm
+	}
+	switch key := k.key(c.Key); {
+	case key == nil:
+		return Claims{}, ErrKey
+	case !hmac.Equal(sum, mac(key, signed)):
+		return Claims{}, ErrForged
+	case c.Audience != audience || c.Site != site:
+		return Claims{}, ErrPurpose
+	case now.Unix() >= c.Expires:
+		return Claims{}, ErrExpired
+	}
+	return c, nil
+}
+
+func (k *Keys) key(id string) []byte {
+	for i := range k.ids {
+		if k.ids[i] == id {
+			return k.keys[i]
+		}
+	}
+	return nil
+}
