@@ -68,7 +68,7 @@ func (s *Spec) Build() (*Built, error) {
 	b.Identity = identity.Params{Retention: s.Retention, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
-	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare}
+	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, Publish: true}
 	built[s.Job] = b
 	return b, nil
 }
