@@ -142,3 +142,27 @@ func (t *Tree) Served(node int, active []bool) int {
 	}
 	return max(node, 0)
 }
+
+// Stamp is what orders the records of a key.
+type Stamp struct {
+	Evaluated int64 // event time, ms
+	Version   uint64
+	Decided   int64 // wall clock, µs
+}
+
+// Before reports whether the record of s is older: of an earlier event time, or
+// of the same and an earlier batch.
+func (s Stamp) Before(o Stamp) bool {
+	return s.Evaluated < o.Evaluated || s.Evaluated == o.Evaluated && s.Version < o.Version
+}
+
+// StampOf reads the front of a record.
+func StampOf(b []byte) (Stamp, error) {
+	in := codec.Reader{B: b}
+	if v := in.Byte(); v != recordFormat && in.Err() == nil {
+		return Stamp{}, fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
+	}
+	in.Byte()
+	s := Stamp{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
+	return s, in.Err()
+}
