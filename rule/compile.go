@@ -36,25 +36,69 @@ func ofRequest(f *segment.Feature) bool {
 	return f.Name == pageType || f.Name == deviceType || f.Name == segmentName
 }
 
-// Compile compiles the rules with a compiler of segment.NewRuleSchema. Names of
-// slots must differ. Errors are one or several joined *Error, those of all rules.
-func Compile(c *segment.Compiler, slots []Slot, specs []Spec) (*Set, error) {
-	s := &Set{slots: slices.Clone(slots), bySlot: make([][]*Action, len(slots)), slotIDs: map[string]int{}}
-	for i, slot := range slots {
-		s.slotIDs[slot.Name] = i
-	}
-	var errs []error
-	for _, spec := range specs {
-		if err := s.add(c, spec); err != nil {
-			errs = append(errs, err...)
+// Validate finds what is wrong with rules apart from their conditions: names
+// that are taken, slots that are not there or filled twice by one rule, and
+// public rules that give something away.
+func Validate(slots []Slot, specs []Spec) (out []*Error) {
+	names := map[string]bool{}
+	for i, r := range specs {
+		fail := func(part, format string, args ...any) {
+			out = append(out, &Error{i, r.Name, part, fmt.Errorf(format, args...)})
 		}
+		if names[r.Name] {
+			fail("name", "another rule is called %q too; rename one", r.Name)
+		}
+		names[r.Name] = true
+		if r.Public && r.Gives {
+			fail("gives", "a public rule believes any segment that is claimed, so it must not give anything away; remove public or gives")
+		}
+		filled := map[string]bool{}
+		for j, a := range r.Actions {
+			part := fmt.Sprintf("actions[%d].slot", j)
+			switch {
+			case indexOf(slots, a.Slot) < 0:
+				fail(part, "there is no slot %q; it is one of %s", a.Slot, slotNames(slots))
+			case filled[a.Slot]:
+				fail(part, "the rule fills slot %s twice; remove one action", a.Slot)
+			}
+			filled[a.Slot] = true
+		}
+	}
+	return out
+}
+
+func indexOf(slots []Slot, name string) int {
+	return slices.IndexFunc(slots, func(s Slot) bool { return s.Name == name })
+}
+
+func slotNames(slots []Slot) string {
+	names := make([]string, len(slots))
+	for i := range slots {
+		names[i] = slots[i].Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// Compile compiles the rules with a compiler of segment.NewRuleSchema. Errors
+// are one or several joined *Error, those of all rules.
+func Compile(c *segment.Compiler, slots []Slot, specs []Spec) (*Set, error) {
+	s := &Set{slots: slices.Clone(slots), bySlot: make([][]*Action, len(slots))}
+	var errs []error
+	for _, e := range Validate(slots, specs) {
+		errs = append(errs, e)
+	}
+	for _, spec := range specs {
+		errs = append(errs, s.add(c, spec)...)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	var all []*segment.Predicate
-	for _, r := range s.rules {
-		all = append(all, r.When)
+	all := make([]*segment.Predicate, len(s.rules))
+	for i, r := range s.rules {
+		all[i] = r.When
+		for _, a := range r.Actions {
+			s.bySlot[a.SlotID] = append(s.bySlot[a.SlotID], a)
+		}
 	}
 	for _, list := range s.bySlot {
 		slices.SortStableFunc(list, func(a, b *Action) int { return cmp.Compare(b.Priority, a.Priority) })
@@ -64,48 +108,29 @@ func Compile(c *segment.Compiler, slots []Slot, specs []Spec) (*Set, error) {
 	return s, nil
 }
 
+// add compiles a rule; its actions are taken as they are.
 func (s *Set) add(c *segment.Compiler, spec Spec) (errs []error) {
 	r := &Rule{Name: spec.Name, Title: spec.Title, Public: spec.Public, Gives: spec.Gives, Index: len(s.rules)}
 	s.rules = append(s.rules, r)
-	fail := func(err error, format string, args ...any) {
-		errs = append(errs, &Error{r.Index, r.Name, fmt.Sprintf(format, args...), err})
-	}
-	if slices.ContainsFunc(s.rules[:r.Index], func(o *Rule) bool { return o.Name == r.Name }) {
-		fail(errors.New("another rule has this name; rename one"), "name")
-	}
-	if r.Public && r.Gives {
-		fail(errors.New("what is given away must not be had for a word; a public rule cannot give"), "public")
-	}
-	parts := s.sources(c, spec.Source, fail)
+	fail := func(part string, err error) { errs = append(errs, &Error{r.Index, r.Name, part, err}) }
+	parts := sources(c, spec.Source, fail)
 	if spec.When != "" {
 		p, err := c.Compile(spec.When)
 		if err != nil {
-			fail(err, "when")
+			fail("when", err)
 		} else {
 			parts = append(parts, p)
 		}
 	}
 	r.When = segment.All(parts...)
-	used := map[int]bool{}
-	for i, a := range spec.Actions {
-		id, ok := s.slotIDs[a.Slot]
-		switch {
-		case !ok:
-			fail(fmt.Errorf("there is no slot %q; it is one of %s", a.Slot, s.slotNames()), "actions[%d].slot", i)
-			continue
-		case used[id]:
-			fail(fmt.Errorf("the rule fills slot %s twice; remove one action", a.Slot), "actions[%d].slot", i)
-		}
-		used[id] = true
-		action := &Action{ActionSpec: a, Rule: r, SlotID: id}
-		r.Actions = append(r.Actions, action)
-		s.bySlot[id] = append(s.bySlot[id], action)
+	for _, a := range spec.Actions {
+		r.Actions = append(r.Actions, &Action{ActionSpec: a, Rule: r, SlotID: indexOf(s.slots, a.Slot)})
 	}
 	return errs
 }
 
 // sources compiles the lists of a source.
-func (s *Set) sources(c *segment.Compiler, src Source, fail func(error, string, ...any)) (out []*segment.Predicate) {
+func sources(c *segment.Compiler, src Source, fail func(part string, err error)) (out []*segment.Predicate) {
 	for _, l := range []struct {
 		key, feature string
 		names        []string
@@ -122,7 +147,7 @@ func (s *Set) sources(c *segment.Compiler, src Source, fail func(error, string, 
 				if errors.As(err, &ce) {
 					err = errors.New(ce.Reason) // its place is in a text that nobody wrote
 				}
-				fail(err, "source.%s[%d]", l.key, i)
+				fail(fmt.Sprintf("source.%s[%d]", l.key, i), err)
 				known = false
 			}
 		}
@@ -131,18 +156,10 @@ func (s *Set) sources(c *segment.Compiler, src Source, fail func(error, string, 
 		}
 		p, err := c.Compile(l.feature + " in [" + strings.Join(quoted, ", ") + "]")
 		if err != nil {
-			fail(err, "source.%s", l.key)
+			fail("source."+l.key, err)
 			continue
 		}
 		out = append(out, p)
 	}
 	return out
-}
-
-func (s *Set) slotNames() string {
-	names := make([]string, len(s.slots))
-	for i := range s.slots {
-		names[i] = s.slots[i].Name
-	}
-	return strings.Join(names, ", ")
 }

@@ -63,12 +63,11 @@ type Rule struct {
 
 // Set is the compiled rules. It is safe for concurrent use.
 type Set struct {
-	slots   []Slot
-	rules   []*Rule
-	bySlot  [][]*Action // of each slot, the winner first
-	truths  *segment.Truths
-	stored  []session.Slot
-	slotIDs map[string]int
+	slots  []Slot
+	rules  []*Rule
+	bySlot [][]*Action // of each slot, in the order in which they win
+	truths *segment.Truths
+	stored []session.Slot
 }
 
 // Slots are the slots in the order of the file; not to be changed.
@@ -79,8 +78,8 @@ func (s *Set) Rules() []*Rule { return s.rules }
 
 // Slot is the index of the slot of that name.
 func (s *Set) Slot(name string) (id int, ok bool) {
-	id, ok = s.slotIDs[name]
-	return id, ok
+	id = indexOf(s.slots, name)
+	return id, id >= 0
 }
 
 // Stored are the stored features that rules read, in order: what a record of a
