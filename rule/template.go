@@ -53,7 +53,7 @@ func NewTemplates(texts map[string]string) (*Templates, error) {
 	return t, nil
 }
 
-var notInert = regexp.MustCompile(`(?i)</?\s*(script|style|iframe|object|embed|base|link|meta)\b|<\s*/?\s*esi:|<!--|<[^>]*\s(on[a-z]+|style|srcdoc)\s*=|javascript:`)
+var notInert = regexp.MustCompile(`(?i)</?\s*(script|style|iframe|object|embed|base|link|meta)\b|<\s*/?\s*esi:|<!--|<[^>]*[\s"'/](on[a-z]+|style|srcdoc)\s*=|javascript:`)
 
 func (t *Templates) add(name, text string) error {
 	if m := notInert.FindString(text); m != "" {

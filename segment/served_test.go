@@ -106,7 +106,7 @@ func TestServedSegmentIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w, a := Satisfiable(DefaultSteps, Term{p, true}); a != Possible || w.String() != "segment = everyone/high/cart, linked = true" {
+	if w, a := Satisfiable(DefaultSteps, Term{p, true}); a != Possible || w.String() != "linked = true, segment = everyone/high/cart" {
 		t.Errorf("%v, witness %s", a, w)
 	}
 	v := &View{Values: make([]float64, len(c.schema.Stored()))}
