@@ -181,3 +181,21 @@ func TestCheckGivesUp(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+
+// TestCheckIsQuick: many rules on a slot are no trouble, be they of one
+// priority and exclude each other or of many and overlap.
+func TestCheckIsQuick(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var specs []Spec
+	for i := range 150 {
+		specs = append(specs, Spec{Name: fmt.Sprint("e", i), When: fmt.Sprintf("cart.value >= %d && cart.value < %d && (linked || idle_s < 5)", i, i+1), Actions: []ActionSpec{{Slot: "a"}}},
+			Spec{Name: fmt.Sprint("p", i), When: fmt.Sprintf("cart.value > %d && (linked || idle_s < 5)", i), Actions: []ActionSpec{{Slot: "b", Priority: i}}})
+	}
+	specs = append(specs, Spec{Name: "last", When: "linked && cart.value < 100", Actions: []ActionSpec{{Slot: "a", Priority: -1}, {Slot: "b", Priority: -1}}})
+	found := b.compile(t, twoSlots, specs...).Check(segment.DefaultSteps)
+	if len(found) != 1 || found[0].Kind != Shadowed || len(found[0].Others) != 100 {
+		t.Errorf("%d findings, the first %+v", len(found), found[:min(1, len(found))])
+	}
+}
