@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,10 +12,9 @@ import (
 // checkRules compiles the rules and proves what can go wrong with them; open
 // are those of which too little can be said.
 func (c *Config) checkRules(tree *segment.Tree) (wrong, open []Problem) {
-	compiler := segment.NewCompiler(segment.NewRuleSchema(c.Elements, tree), c.SegmentParams())
-	set, err := rule.Compile(compiler, c.RuleSlots(), c.RuleSpecs())
-	if err != nil {
-		return c.ruleProblems(err), nil
+	set, err := c.RuleSet(tree)
+	if p := (Problems{}); errors.As(err, &p) {
+		return p, nil
 	}
 	for _, f := range set.Check(segment.DefaultSteps) {
 		if p := c.findingProblem(f); f.Kind == rule.CannotBeProved {
