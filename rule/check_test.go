@@ -182,7 +182,6 @@ func TestCheckGivesUp(t *testing.T) {
 	}
 }
 
-
 // TestCheckIsQuick: many rules on a slot are no trouble, be they of one
 // priority and exclude each other or of many and overlap.
 func TestCheckIsQuick(t *testing.T) {
