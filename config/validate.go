@@ -94,6 +94,7 @@ func (c *Config) Validate() error {
 	}
 	seen := 0
 	out = append(out, c.validateSegments("segments", c.Segments, 1, &seen)...)
+	out = append(out, c.validateRules()...)
 	if len(out) > 0 {
 		return out
 	}

@@ -16,14 +16,7 @@ func (t *Tree) Slots(more []session.Slot) []session.Slot {
 		if t.nodes[i].When == nil {
 			continue
 		}
-		for _, f := range t.nodes[i].When.Features {
-			switch {
-			case f.kind < 0:
-				out = append(out, f.slot)
-			case f.kind == derivedDuration:
-				out = append(out, session.SlotStart)
-			}
-		}
+		out = append(out, t.nodes[i].When.Slots()...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
