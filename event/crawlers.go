@@ -15,8 +15,8 @@ import (
 // whatever its caller wants, on behalf of people, too.
 //
 // It is https://github.com/monperrus/crawler-user-agents (MIT License,
-// Copyright 2017 Martin Monperrus), version 1.60.0 from npm; the test of
-// testing/clients compares them and renews this copy.
+// Copyright 2017 Martin Monperrus), as testing/harness/clients pins it; the
+// test there compares the two and renews this copy.
 //
 //go:embed crawlers.txt
 var crawlerList string

@@ -26,6 +26,11 @@ type Rejected struct {
 // escaping.
 const MaxRejected = 4096
 
+// Overhead bounds what a collector adds to an event, in bytes: stamps, ids, the
+// user agent, and what the batch says of the context. An event of the largest
+// size that clients may send is read with Config.MaxBytes that much larger.
+const Overhead = 4096
+
 const maxDetail = 512
 
 // Append appends the record of the refusal, valid JSON whatever Raw holds.

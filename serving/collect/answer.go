@@ -63,6 +63,20 @@ func (c *Collector) settings(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// sourceConfig is what RudderStack's browser library asks its control plane
+// for (loadOptions.configUrl): a source that is on and has no destinations.
+func (c *Collector) sourceConfig(w http.ResponseWriter, r *http.Request) {
+	allowAll(w)
+	q := &request{c: c, r: r}
+	if err := q.authorise(""); err != nil {
+		segmentAnswers.fail(w, q, asRefusal(err))
+		return
+	}
+	off := map[string]any{"enabled": false}
+	write(w, http.StatusOK, map[string]any{"source": map[string]any{"id": "microseg", "name": "microseg", "workspaceId": "microseg", "enabled": true,
+		"config": map[string]any{"statsCollection": map[string]any{"errors": off, "metrics": off}}, "destinations": []any{}}})
+}
+
 // address is where a page sends to: as configured, else where it asked.
 func (c *Collector) address(r *http.Request) (protocol, host string) {
 	if u, err := url.Parse(c.cfg.PublicURL); err == nil && u.Host != "" {

@@ -36,7 +36,7 @@ func New(cfg Config) (*Collector, error) {
 		c.keys[k] = true
 	}
 	reads := cfg.Event
-	reads.MaxBytes = cfg.MaxBatchBytes + Overhead // so that an oversized event is read, too: it may lack consent
+	reads.MaxBytes = cfg.MaxBatchBytes + event.Overhead // so that an oversized event is read, too: it may lack consent
 	for range cap(c.decoders) {
 		d, err := event.NewDecoder(reads)
 		if err != nil {
@@ -118,6 +118,10 @@ func (c *Collector) Register(mux *http.ServeMux) {
 	post("/v1/m", c.handle("/v1/m", segmentAnswers, func(*request) error { return nil })) // the library's own metrics
 	mux.HandleFunc("GET /v1/projects/{writeKey}/settings", c.settings)
 	mux.HandleFunc("OPTIONS /v1/projects/{writeKey}/settings", preflight)
+	for _, path := range []string{"/sourceConfig", "/sourceConfig/{$}"} {
+		mux.HandleFunc("GET "+path, c.sourceConfig)
+		mux.HandleFunc("OPTIONS "+path, preflight)
+	}
 	for path, read := range map[string]func(*request) error{"/track": (*request).mixpanelTrack, "/import": (*request).mixpanelTrack,
 		"/engage": (*request).mixpanelEngage, "/groups": (*request).mixpanelGroups} {
 		h := c.handle(path, mixpanelAnswers, read)

@@ -25,7 +25,7 @@ type Config struct {
 	// WriteKeys may write events, and nothing else. They are in every page.
 	WriteKeys []string
 
-	Event          event.Config  // how the job reads events: verdicts, consent, the largest event
+	Event          event.Config  // how the job reads events: verdicts and consent; MaxBytes does not matter here
 	MaxEventBytes  int           // of an event as it was sent; longer: a dead letter. Default 32 KiB
 	MaxBatchBytes  int           // of a body when unpacked; longer: 413. Default 500 KiB
 	MaxBatchEvents int           // default 2500; more: 413
@@ -42,11 +42,6 @@ type Config struct {
 
 	Metrics prometheus.Registerer // default: none
 }
-
-// Overhead bounds what the collector adds to an event, in bytes: stamps, ids,
-// the user agent, and what the batch says of the context. The job's decoder
-// has to accept events of MaxEventBytes + Overhead.
-const Overhead = 4096
 
 // maxDepth bounds how deep an event's JSON may nest.
 const maxDepth = 64

@@ -29,7 +29,7 @@ func FuzzBody(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	job, err := event.NewDecoder(event.Config{MaxBytes: 32<<10 + Overhead})
+	job, err := event.NewDecoder(event.Config{MaxBytes: 32<<10 + event.Overhead})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func FuzzBody(f *testing.F) {
 			return
 		}
 		for _, rec := range q.records {
-			if len(rec.Value) > 32<<10+Overhead {
+			if len(rec.Value) > 32<<10+event.Overhead {
 				t.Fatalf("a record of %d bytes", len(rec.Value))
 			}
 			var e event.Event

@@ -146,7 +146,7 @@ func zipped(body string) string {
 // decoded reads a record as the job does.
 func decoded(t testing.TB, cfg event.Config, r *kgo.Record) (event.Event, []byte, error) {
 	t.Helper()
-	cfg.MaxBytes = 32<<10 + collect.Overhead
+	cfg.MaxBytes = 32<<10 + event.Overhead
 	d, err := event.NewDecoder(cfg)
 	if err != nil {
 		t.Fatal(err)

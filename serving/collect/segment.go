@@ -95,7 +95,7 @@ func (q *request) list(array []byte) (events [][]byte, err error) {
 // common is what the batch says for all of its events: an object of JSON, or
 // nothing, so that it cannot break them.
 func (q *request) common(v []byte) []byte {
-	if !isObject(v) || len(v) > Overhead/2 || q.bounded(v) != nil || strict(v) != nil {
+	if !isObject(v) || len(v) > event.Overhead/2 || q.bounded(v) != nil || strict(v) != nil {
 		return nil
 	}
 	return v
@@ -147,7 +147,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	case judged != nil && judged.Withheld():
 		q.c.metrics.event(typ, outcome)
 		return
-	case len(sent) > q.c.cfg.MaxEventBytes || len(value) > q.c.cfg.MaxEventBytes+Overhead:
+	case len(sent) > q.c.cfg.MaxEventBytes || len(value) > q.c.cfg.MaxEventBytes+event.Overhead:
 		q.refuse(sent, event.Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(sent), q.c.cfg.MaxEventBytes), e.Device)
 		return
 	case judged != nil && judged.Payload != nil: // a client that plays collector

@@ -312,6 +312,20 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestSourceConfig: what RudderStack's browser library fetches before it sends.
+func TestSourceConfig(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	if r := s.do("GET", "/sourceConfig/?writeKey=guess", ""); r.code != 401 {
+		t.Errorf("an unknown key: %d", r.code)
+	}
+	for _, r := range []reply{s.do("GET", "/sourceConfig/?p=npm&writeKey=demo", ""), s.do("GET", "/sourceConfig", "", auth)} {
+		if source, _ := fields(t, []byte(r.body))["source"].(map[string]any); source["enabled"] != true || source["destinations"] == nil {
+			t.Errorf("%s", r.body)
+		}
+	}
+}
+
 // TestClock: events are received by the clock that tests move.
 func TestClock(t *testing.T) { // not parallel: it moves the clock of the process
 	s := start(t, nil)
