@@ -14,7 +14,6 @@ import (
 
 // envelope is what a request says beside its events.
 type envelope struct {
-	writeKey     string
 	sentAt       []byte // JSON; nil: not stated
 	context      []byte // a JSON object that the events' own contexts go over; nil: none
 	integrations []byte // likewise
