@@ -148,10 +148,10 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 		q.c.metrics.event(typ, outcome)
 		return
 	case len(sent) > q.c.cfg.MaxEventBytes || len(value) > q.c.cfg.MaxEventBytes+event.Overhead:
-		q.refuse(sent, event.Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(sent), q.c.cfg.MaxEventBytes), e.Device)
+		q.refuse(value, event.Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(sent), q.c.cfg.MaxEventBytes), e.Device)
 		return
 	case judged != nil && judged.Payload != nil: // a client that plays collector
-		q.refuse(sent, event.Malformed, "its type is reserved", "")
+		q.refuse(value, event.Malformed, "its type is reserved", "")
 		return
 	case judged == nil && e.Flags&event.FlagBot != 0:
 		outcome = "bot"
@@ -176,7 +176,8 @@ func keyOf(e *event.Event) string {
 	return e.Device
 }
 
-// refuse writes what cannot be an event as a refusal, for the dead letters.
+// refuse writes what cannot be an event as a refusal, for the dead letters:
+// in the form without key and address where it has one.
 func (q *request) refuse(raw []byte, reason event.Reason, detail, device string) {
 	q.c.metrics.event("other", string(reason))
 	r := event.Rejected{Reason: reason, Detail: detail, AnonymousID: device, Raw: raw}
