@@ -13,7 +13,7 @@ type Config struct {
 	Session    Session           `yaml:"session"`
 	Lateness   time.Duration     `yaml:"allowed_lateness"` // an event that is older than the newest one of its partition by more is a dead letter
 	Future     time.Duration     `yaml:"future_tolerance"` // an event that is ahead of the time it was received by more is a dead letter
-	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter
+	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
 	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
 	Retention  time.Duration     `yaml:"retention"`        // a visitor without events for so long is forgotten
 	Audience   Audience          `yaml:"audience"`
@@ -25,6 +25,7 @@ type Config struct {
 	Slots      []Slot            `yaml:"slots"`
 	Rules      []Rule            `yaml:"rules"`
 	Templates  map[string]string `yaml:"templates"` // html/template texts by name; those that a file states come on top of the shipped ones
+	Collector  Collector         `yaml:"collector"`
 	Source     Source            `yaml:"source"`
 	Sink       Sink              `yaml:"sink"`
 	Health     Health            `yaml:"health"`
@@ -142,6 +143,25 @@ type Action struct {
 	TTL      time.Duration     `yaml:"ttl"`      // a page or an edge may keep it for so long, from 1s to 24h; 0: 1m
 	Deadline time.Duration     `yaml:"deadline"` // length of its countdown, in whole seconds, up to 30d; 0: none
 	Data     map[string]string `yaml:"data"`     // for the template, as .Data.name, and for the page
+}
+
+// Collector says who may send events over HTTP and which are kept; see
+// docs/collector.md.
+type Collector struct {
+	WriteKeys   []string      `yaml:"write_keys"`          // keys that may write events, and nothing else; they are in every page
+	MaxBatch    int           `yaml:"max_batch_bytes"`     // a request's body that is longer, unpacked, is refused
+	MaxInFlight int           `yaml:"max_in_flight_bytes"` // bodies under way, in bytes; with more, clients are told to come back
+	AckTimeout  time.Duration `yaml:"acknowledge_within"`  // when the log takes longer, the client is told to send again
+	PublicURL   string        `yaml:"public_url"`          // address that browser libraries send to; empty: the one that they ask
+	Consent     Consent       `yaml:"consent"`
+}
+
+// Consent says whose events make a profile: the job and the collector drop the
+// others.
+type Consent struct {
+	Categories []string `yaml:"categories"`  // categories of context.consent.categoryPreferences that must not be denied, in any case
+	Required   bool     `yaml:"required"`    // also drop events that do not grant all of them
+	RespectGPC bool     `yaml:"respect_gpc"` // drop what browsers send with the Global Privacy Control on (Sec-GPC: 1)
 }
 
 // Source tunes reading the log.
