@@ -56,6 +56,10 @@ type Schema struct {
 	segment session.Slot // of the served segment, -1 in a schema for segments
 }
 
+// Slot is where a stored feature stands in View.Values; ok is false for a
+// derived one.
+func (f *Feature) Slot() (slot session.Slot, ok bool) { return f.slot, f.kind < 0 }
+
 // NewSchema returns the catalogue: the stored features of session.Catalogue and
 // those derived from them and from time.
 func NewSchema(elements []string) *Schema {
