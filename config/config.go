@@ -26,6 +26,7 @@ type Config struct {
 	Rules      []Rule            `yaml:"rules"`
 	Templates  map[string]string `yaml:"templates"` // html/template texts by name; those that a file states come on top of the shipped ones
 	Collector  Collector         `yaml:"collector"`
+	Serving    Serving           `yaml:"serving"`
 	Source     Source            `yaml:"source"`
 	Sink       Sink              `yaml:"sink"`
 	Health     Health            `yaml:"health"`
@@ -162,6 +163,15 @@ type Consent struct {
 	Categories []string `yaml:"categories"`  // categories of context.consent.categoryPreferences that must not be denied, in any case
 	Required   bool     `yaml:"required"`    // also drop events that do not grant all of them
 	RespectGPC bool     `yaml:"respect_gpc"` // drop what browsers send with the Global Privacy Control on (Sec-GPC: 1)
+}
+
+// Serving tunes the nodes that answer pages and edges. Secrets are not here but
+// in the environment: MICROSEG_TOKEN_KEYS and MICROSEG_ADMIN_KEY.
+type Serving struct {
+	Origins     []string      `yaml:"origins"`      // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
+	TokenTTL    time.Duration `yaml:"token_ttl"`    // an edge believes a token for so long
+	MaxProfiles int           `yaml:"max_profiles"` // records that a node holds in memory, about 400 bytes each
+	MaxStreams  int           `yaml:"max_streams"`  // pages that may listen to one node
 }
 
 // Source tunes reading the log.

@@ -43,7 +43,7 @@ func rooms() map[string]room {
 		// Submissions are protocol buffers, whose options are a Struct.
 		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
-	out["serving"] = room{append(slices.Clone(domain), "transforms/latency", "web"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
+	out["serving"] = room{append(slices.Clone(domain), "transforms/latency", "web", "config"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
 	libraries := map[string][]string{
 		"event":   {"github.com/go-faster/jx", "github.com/mileusna/useragent"},
 		"segment": {"github.com/google/cel-go"},
