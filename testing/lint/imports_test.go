@@ -39,7 +39,7 @@ func rooms() map[string]room {
 		"transforms": {domain, []string{beam, arrow}, nil},
 		"sources":    {domain, []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
-		"sinks":     {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc"), []string{"*"}, []string{"github.com/twmb/franz-go"}},
+		"sinks": {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc"), []string{"*"}, []string{"github.com/twmb/franz-go"}},
 		// Submissions are protocol buffers, whose options are a Struct.
 		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}

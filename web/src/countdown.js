@@ -1,5 +1,6 @@
 // Countdowns: elements with data-ms-deadline (ms since the epoch, the server's
-// clock) or data-ms-countdown (seconds from when the tab first saw the rule).
+// clock) or data-ms-countdown (seconds). The tab keeps the first
+// deadline that it saw of a rule.
 
 import { doc, parse, serverNow, session } from "./env.js";
 
@@ -9,38 +10,31 @@ let timer, ended;
 // onEnd has fn called with the slot whose time is up.
 export const onEnd = (fn) => { ended = fn; };
 
-// deadlineOf is when a countdown ends, kept for the tab: an offer that is shown
-// again on the next page goes on where it was.
-function deadlineOf(element, slot, rule) {
-  const stated = Number(element.dataset.msDeadline);
-  if (stated) return stated;
-  const seconds = Number(element.dataset.msCountdown);
-  if (!(seconds > 0)) return 0;
+// keep is the earliest deadline of a rule that the tab has seen: an answer may
+// count from when it is given, but an offer that is shown again goes on where
+// it was, and one that is over is over.
+function keep(key, deadline) {
   const kept = parse(session.get("deadlines"), {});
-  const key = slot + " " + rule;
-  if (!kept[key]) {
-    kept[key] = serverNow() + seconds * 1000;
-    session.set("deadlines", JSON.stringify(kept));
-  }
-  return kept[key];
+  if (kept[key] <= deadline) return kept[key];
+  kept[key] = deadline;
+  session.set("deadlines", JSON.stringify(kept));
+  return deadline;
 }
 
-// arm gives the countdowns in root their deadlines (deadline, where the answer
-// has one, stands above the fragment's) and starts the one timer. It is false
-// when one of them is over.
+// arm gives the countdowns in root their deadline (the answer's, else their
+// own) and is false when it has passed.
 export function arm(root, slot, rule, deadline) {
-  let alive = !(deadline && deadline <= serverNow());
-  for (const element of root.querySelectorAll(SELECTOR)) {
-    if (deadline) element.dataset.msDeadline = deadline;
-    const at = deadlineOf(element, slot, rule);
-    if (!at) continue;
-    element.dataset.msDeadline = at;
+  const elements = [...root.querySelectorAll(SELECTOR)];
+  for (const { dataset } of elements) deadline = deadline || Number(dataset.msDeadline) || serverNow() + dataset.msCountdown * 1000;
+  if (!(deadline > 0)) return true;
+  deadline = keep(slot + " " + rule, deadline);
+  for (const element of elements) {
+    element.dataset.msDeadline = deadline;
     element.setAttribute("role", "timer");
     element.setAttribute("aria-live", "off"); // nobody wants every second read aloud
-    write(element, at);
-    alive = alive && at > serverNow();
+    write(element, deadline);
   }
-  return alive;
+  return deadline > serverNow();
 }
 
 function write(element, at) {

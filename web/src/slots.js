@@ -6,7 +6,7 @@ import { arm, onEnd, tick } from "./countdown.js";
 import { inert } from "./sanitize.js";
 
 const SWITCH = /^data-ms-[a-z-]+$/; // attributes of <html> that an action may set
-const filled = new WeakMap(); // slot element → {original, rule, html}
+const filled = new WeakMap(); // slot element → {original, rule, same}
 let switches = {}; // attributes that are set now
 let expiry, expired;
 
@@ -58,8 +58,9 @@ function adopt(slot) {
 
 function fill(slot, { slot: name, html, rule, deadline }) {
   const was = filled.get(slot);
+  const same = html.replace(/\d{13}/g, ""); // but for the deadlines
   // The same content stays: it is not read aloud again, and does not flicker.
-  if (was && was.rule === rule && (was.html === html || !was.html)) {
+  if (was && was.rule === rule && (was.same === same || !was.same)) {
     if (!arm(slot, name, rule, deadline)) restore(slot);
     return;
   }
@@ -68,19 +69,22 @@ function fill(slot, { slot: name, html, rule, deadline }) {
   const original = was ? was.original : [...slot.childNodes];
   if (!slot.hasAttribute("aria-live")) slot.setAttribute("aria-live", "polite");
   put(slot, [...content.childNodes], () => {
-    filled.set(slot, { original, rule, html });
+    filled.set(slot, { original, rule, same });
     slot.dataset.msRule = rule;
     slot.classList.add("ms-filled");
     tick();
   });
 }
 
-// turn sets the attributes of <html> that actions state in data.attribute and
-// data.value, and takes away those of the last answer.
+// turn sets the attributes of <html> that the actions' data state, and takes
+// away those of the last answer: layout, images and motion as data-ms-layout
+// and so on, any other as attribute and value.
 function turn(actions) {
   const next = {};
   for (const { data } of actions) {
-    if (data && SWITCH.test(data.attribute)) next[data.attribute] = String(data.value);
+    if (!data) continue;
+    for (const name of ["layout", "images", "motion"]) if (data[name]) next["data-ms-" + name] = data[name];
+    if (SWITCH.test(data.attribute)) next[data.attribute] = data.value;
   }
   const root = doc.documentElement;
   for (const name in switches) if (!(name in next)) root.removeAttribute(name);

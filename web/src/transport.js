@@ -83,11 +83,11 @@ async function post(batch) {
     failures = 0;
     return;
   }
-  const asked = r && r.headers.get("Retry-After");
-  const wait = asked ? (asked >= 0 ? asked * 1000 : Date.parse(asked) - now()) : backoff(failures);
+  // Retry-After in seconds; its other form, a date, is the clock's of who knows whom.
+  const wait = (r && r.headers.get("Retry-After")) * 1000 || backoff(failures);
   failures++;
-  pauseUntil = now() + Math.max(100, wait || 0);
-  setTimeout(() => { pauseUntil = 0; flush(); }, pauseUntil - now());
+  pauseUntil = now() + wait;
+  setTimeout(() => { pauseUntil = 0; flush(); }, wait);
 }
 
 // leave hands the queue to the browser, which sends it when the page is gone.

@@ -18,6 +18,7 @@ let begun, beat, timer; // when it began, its last heartbeat, the next one
 let counted, input, quiet; // time is told up to here; last input; nobody is there
 let depth, told, half; // deepest scroll, what was told of it, s until half of the page
 let moved, lastY, lastAt; // scrolled since it was told, and from where and when
+let subject; // the product or category that the last event was about
 const leaving = []; // what ends with a view (hovers, focus)
 const entering = [];
 
@@ -28,6 +29,8 @@ export const onEnter = (fn) => entering.push(fn);
 // track sends an event about the page that is shown.
 export function track(name, properties) {
   if (!allowed()) return;
+  const { category, product_id } = properties || {};
+  if (category) subject = { category, product_id, name: properties.name };
   enqueue(build("track", page || pageNow(), { event: name, properties: { ...properties } }), !LAZY[name]);
 }
 
@@ -36,8 +39,9 @@ export function call(type, fields) {
   if (allowed()) enqueue(build(type, page || pageNow(), fields), true);
 }
 
-// pageEvent is the page call of the page that is shown, as a rule reads it.
-export const pageEvent = () => build("page", pageNow(), { properties: pageNow() });
+// pageEvent is the page call of the page that is shown, as a rule reads it:
+// with the product or category that it is about.
+export const pageEvent = () => build("page", pageNow(), { properties: { ...subject, ...pageNow() } });
 
 // enter begins a view and sends its page call.
 export function enter(name, properties) {
@@ -47,6 +51,7 @@ export function enter(name, properties) {
   begun = counted = input = lastAt = now();
   beat = depth = told = half = 0;
   moved = quiet = false;
+  subject = undefined;
   lastY = scrollY;
   call("page", { name, properties: { name, ...page, ...properties } });
   entering.forEach((fn) => fn());
@@ -145,7 +150,7 @@ function navigated() {
 }
 
 export function watchView() {
-  on(window, "pointermove pointerdown keydown scroll touchstart wheel", touched, { capture: true, passive: true });
+  on(window, "pointermove pointerdown keydown scroll", touched, { capture: true, passive: true });
   on(window, "scroll", onScroll, { passive: true });
   on(doc, "visibilitychange", () => (doc.hidden ? hide() : page && awake()));
   on(window, "pagehide", hide);

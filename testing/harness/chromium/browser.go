@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
 )
 
@@ -26,6 +29,7 @@ type Browser struct {
 	ctx    context.Context // of the browser's own first tab
 	cancel context.CancelFunc
 	cmd    *exec.Cmd
+	agent  string // the user agent, without the word that calls it headless
 }
 
 // Launch starts a Chromium with an empty profile, which it fetches first where
@@ -51,6 +55,12 @@ func Launch(ctx context.Context, flags ...string) (*Browser, error) {
 		cancel()
 		return nil, fmt.Errorf("starting %s: %w", p.path, err)
 	}
+	version, err := chromedp.CallBrowser(b.ctx, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		b.Close()
+		return nil, fmt.Errorf("asking %s for its version: %w", p.path, err)
+	}
+	b.agent = strings.Replace(version.UserAgent, "HeadlessChrome", "Chrome", 1)
 	return b, nil
 }
 
@@ -63,7 +73,7 @@ var switches = []string{
 	"disable-features=Translate,OptimizationHints,MediaRouter", "metrics-recording-only", "no-pings",
 	"disable-background-timer-throttling", "disable-renderer-backgrounding", "disable-backgrounding-occluded-windows",
 	"disable-ipc-flooding-protection", "force-color-profile=srgb", "password-store=basic",
-	"autoplay-policy=no-user-gesture-required", "mute-audio", "window-size=1280,800",
+	"autoplay-policy=no-user-gesture-required", "mute-audio", "window-size=1280,800", "screen-info={1280x800}",
 }
 
 func (b *Browser) options(p program, flags []string) []chromedp.ExecAllocatorOption {

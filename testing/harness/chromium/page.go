@@ -55,6 +55,8 @@ func (b *Browser) open(t testing.TB, parent context.Context, options ...chromedp
 	p.ctx = ctx
 	t.Cleanup(cancel)
 	p.do("opening a tab")
+	// Headless browsers are taken for crawlers, and kept out of audiences.
+	command(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: b.agent})
 	return p
 }
 
