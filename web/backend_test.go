@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -80,7 +81,10 @@ type backend struct {
 	served     string
 	ahead      time.Duration // of the server's clock
 	streams    map[chan string]string
-	noPersonal bool // personalize fails
+	noPersonal bool   // personalize fails
+	loose      bool   // pages have no policy
+	edge       string // what an edge puts into the slot hero
+	paths      []string
 }
 
 func newBackend(t *testing.T) *backend {
@@ -91,7 +95,9 @@ func newBackend(t *testing.T) *backend {
 	}
 	b := &backend{t: t, dec: dec, served: "everyone", streams: map[chan string]string{}}
 	mux := http.NewServeMux()
-	web.Register(mux)
+	pages := http.NewServeMux()
+	web.Register(pages)
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { b.page(pages, w, r) })
 	mux.HandleFunc("POST /v1/batch", b.collect)
 	mux.HandleFunc("GET /api/segment", b.segment)
 	mux.HandleFunc("GET /api/stream", b.stream)
@@ -104,6 +110,33 @@ func newBackend(t *testing.T) *backend {
 	})
 	return b
 }
+
+// page serves the shop, changed as an edge or another site would.
+func (b *backend) page(shop http.Handler, w http.ResponseWriter, r *http.Request) {
+	b.do(func() { b.paths = append(b.paths, r.URL.Path) })
+	if !b.loose && b.edge == "" {
+		shop.ServeHTTP(w, r)
+		return
+	}
+	rec := httptest.NewRecorder()
+	shop.ServeHTTP(rec, r)
+	body := rec.Body.String()
+	if b.edge != "" {
+		body = hero.ReplaceAllString(body, "${1}"+b.edge+"</div>")
+	}
+	for k, v := range rec.Header() {
+		w.Header()[k] = v
+	}
+	w.Header().Del("Content-Length")
+	if b.loose {
+		w.Header().Del("Content-Security-Policy")
+	}
+	w.WriteHeader(rec.Code)
+	io.WriteString(w, body)
+}
+
+// hero is the slot with what the page has in it.
+var hero = regexp.MustCompile(`(?s)(<div class="slot hero" data-ms-slot="hero">).*?</div>`)
 
 func (b *backend) collect(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)

@@ -114,7 +114,7 @@ func TestScroll(t *testing.T) {
 	p.Goto(b.url + "/blog/buying-a-laptop")
 	b.wait("page", 1)
 	p.Eval(`(() => { const d = document.createElement("div"); d.id = "long"; document.querySelector("main").append(d);
-		const fit = 4000 - document.documentElement.scrollHeight; d.style.height = fit + "px"; })()`, nil)
+		d.style.height = "4000px"; d.style.height = 8000 - document.documentElement.scrollHeight + "px" })()`, nil)
 	var view float64
 	p.Eval("innerHeight", &view)
 	p.Eval(fmt.Sprintf("scrollTo(0, 4000 * 0.3 - %v)", view), nil)
