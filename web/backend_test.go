@@ -85,6 +85,9 @@ type backend struct {
 	loose      bool   // pages have no policy
 	edge       string // what an edge puts into the slot hero
 	paths      []string
+	preflights int
+	noStream   bool // streams are refused
+	refused    int  // streams
 }
 
 func newBackend(t *testing.T) *backend {
@@ -102,13 +105,25 @@ func newBackend(t *testing.T) *backend {
 	mux.HandleFunc("GET /api/segment", b.segment)
 	mux.HandleFunc("GET /api/stream", b.stream)
 	mux.HandleFunc("POST /api/personalize", b.personalize)
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewServer(b.cors(mux))
 	b.url = srv.URL
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 	})
 	return b
+}
+
+// cors lets any site read the answers, as the real one does.
+func (b *backend) cors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions {
+			b.do(func() { b.preflights++ })
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // page serves the shop, changed as an edge or another site would.
@@ -168,8 +183,28 @@ func (b *backend) collect(w http.ResponseWriter, r *http.Request) {
 		if err := b.dec.Decode(raw, nil, time.Now().Add(b.ahead).UnixMilli(), &a.decoded); err != nil {
 			b.t.Errorf("decoding %s: %v\n%s", a.name(), err, raw)
 		}
-		b.events = append(b.events, a)
+		if !b.repeated(a) {
+			b.events = append(b.events, a)
+		}
 	}
+}
+
+// repeated reports whether an event has arrived before, under the messageId by
+// which the job drops it. What is under way when a page is left may be sent
+// again by the next; it must be the same then.
+func (b *backend) repeated(a arrived) bool {
+	if a.MessageID == "" {
+		b.t.Errorf("an event without messageId: %s", a.Raw)
+	}
+	for _, old := range b.events {
+		if old.MessageID == a.MessageID {
+			if string(old.Raw) != string(a.Raw) {
+				b.t.Errorf("one messageId for\n%s\nand\n%s", old.Raw, a.Raw)
+			}
+			return true
+		}
+	}
+	return false
 }
 
 func (b *backend) answer(w http.ResponseWriter, v map[string]any) {
@@ -203,9 +238,15 @@ func (b *backend) personalize(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *backend) stream(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
 	ch := make(chan string, 16)
 	b.mu.Lock()
+	if b.noStream {
+		b.refused++
+		b.mu.Unlock()
+		http.Error(w, "not yet", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
 	b.streams[ch] = r.URL.Query().Get("anonymousId")
 	ch <- b.served
 	b.mu.Unlock()

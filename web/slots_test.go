@@ -128,14 +128,14 @@ func TestCountdown(t *testing.T) {
 	}
 	b.actions = []map[string]any{offer()}
 	p.Goto(b.url + "/")
-	p.Wait(`/^(10:00|09:5\d)$/.test(document.querySelector(".offer time")?.textContent)`)
+	p.Wait(`/^(10:00|09:\d\d)$/.test(document.querySelector(".offer time")?.textContent)`)
 	if got := p.Text(`["role", "aria-live"].map((n) => document.querySelector(".offer time").getAttribute(n))`); got != "timer,off" {
 		t.Errorf("role and aria-live are %s", got)
 	}
 	p.Eval(`document.querySelector(".offer").mine = true`, nil)
 	p.Eval("window.shift += 120_000", nil)
 	b.do(func() { b.ahead += 2 * time.Minute })
-	p.Wait(`/^0(8:00|7:5\d)$/.test(document.querySelector(".offer time").textContent)`)
+	p.Wait(`/^0(8:00|7:\d\d)$/.test(document.querySelector(".offer time").textContent)`)
 	b.do(func() { b.actions = []map[string]any{offer()} }) // counts from when it is answered
 	p.Eval(`personalizeContent("everyone")`, nil)
 	if got := p.Text(`document.querySelector(".offer").mine + document.querySelector(".offer time").textContent`); !strings.HasPrefix(got, "true07:") && got != "true08:00" {

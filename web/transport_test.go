@@ -32,7 +32,6 @@ func TestOutage(t *testing.T) {
 		t.Errorf("arrived\n%s\nwaited\n%s", raw, queue[1])
 	}
 	p.Wait(`sessionStorage.getItem("ms_queue") === null`)
-	once(t, b)
 }
 
 // TestLeavingInOutage: what could not be sent is sent from the tab's next page.
@@ -67,7 +66,6 @@ func TestBeacon(t *testing.T) {
 	if ping := b.wait("Page Pinged", 1)[0]; ping.mode != "no-cors" {
 		t.Errorf("by a request of mode %q, want sendBeacon's no-cors", ping.mode)
 	}
-	once(t, b)
 }
 
 // TestBatches: many events at once go in batches that browsers let outlive the
@@ -94,7 +92,6 @@ func TestBatches(t *testing.T) {
 			t.Errorf("%d requests, want about one for 60 KB", b.requests)
 		}
 	})
-	once(t, b)
 }
 
 // TestConsent: withdrawn consent stops collection, forgets the ids and the

@@ -43,6 +43,8 @@ func rooms() map[string]room {
 		// Submissions are protocol buffers, whose options are a Struct.
 		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
+	// The page's script is bundled by esbuild, which nothing that runs needs.
+	out["web"] = room{nil, []string{"github.com/evanw/esbuild"}, []string{beam, arrow}}
 	libraries := map[string][]string{
 		"event":   {"github.com/go-faster/jx", "github.com/mileusna/useragent"},
 		"segment": {"github.com/google/cel-go"},

@@ -48,7 +48,7 @@ export async function personalizeContent(segment, event) {
 
 // refresh personalises the page by what is known; what cannot be had leaves
 // the page as it is.
-export const refresh = () => (latest && anySlot() ? personalizeContent(latest).catch(() => {}) : undefined);
+export const refresh = () => (latest != null && anySlot() ? personalizeContent(latest).catch(() => {}) : undefined);
 
 // listen has the server push the visitor's segment, at once and when it
 // changes. A hidden tab does not listen: browsers allow few connections.
@@ -90,7 +90,7 @@ export function watchLoop() {
   on(window, "pageshow", (e) => { if (e.persisted) listen(); });
   on(doc, "microseg:page", refresh);
   // Content whose time to live is over is asked for again; without an answer
-  // the page gets back its own.
-  onExpire(() => personalizeContent(latest).catch(() => apply([])));
+  // the page gets back its own. A hidden tab asks when it is seen again.
+  onExpire(() => doc.hidden || personalizeContent(latest).catch(() => apply([])));
   listen();
 }

@@ -48,8 +48,9 @@ function restore(slot) {
 // adopt takes over what an edge had put into a slot: without an answer for it
 // the slot is empty.
 function adopt(slot) {
+  if (filled.has(slot)) return;
   const inside = slot.dataset.msRule ? slot : slot.querySelector("[data-ms-rule]");
-  if (!inside || filled.has(slot)) return;
+  if (!inside) return arm(slot, slot.dataset.msSlot); // the page's own countdown
   filled.set(slot, { original: [], rule: inside.dataset.msRule });
   slot.dataset.msRule = inside.dataset.msRule;
   slot.classList.add("ms-filled");
@@ -104,7 +105,7 @@ export function apply(actions) {
       if (action && action.html) fill(slot, action);
       else restore(slot);
     } catch (e) {
-      warn("a slot was left as it is:", slot.dataset.msSlot, e);
+      warn("slot left as it is:", slot.dataset.msSlot, e);
     }
   }
   tick();

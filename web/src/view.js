@@ -15,7 +15,7 @@ const LAZY = { "Page Pinged": 1, "Element Clicked": 1 };
 // Of the page that is shown:
 let page; // as events state it; none before its page call
 let begun, beat, timer; // when it began, its last heartbeat, the next one
-let counted, input, quiet; // time is told up to here; last input; nobody is there
+let counted, input, quiet; // time is told up to here (Infinity: hidden); last input; nobody is there
 let depth, told, half; // deepest scroll, what was told of it, s until half of the page
 let moved, lastY, lastAt; // scrolled since it was told, and from where and when
 let subject; // the product or category that the last event was about
@@ -48,7 +48,8 @@ export function enter(name, properties) {
   const before = page ? page.url : doc.referrer;
   if (page) rest();
   page = pageNow(before);
-  begun = counted = input = lastAt = now();
+  begun = input = lastAt = now();
+  counted = doc.hidden ? Infinity : begun;
   beat = depth = told = half = 0;
   moved = quiet = false;
   subject = undefined;
