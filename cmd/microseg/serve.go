@@ -63,7 +63,7 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 	}
 	mux := http.NewServeMux()
 	n.Register(mux)
-	mux.Handle("GET /microseg.js", web.ScriptHandler())
+	web.RegisterScript(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context())) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
