@@ -5,13 +5,14 @@ package browser
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type shop struct {
 	node    *node.Node
 	browser *chromium.Browser
 	close   []func()
+	seeds   uint64 // simulated audiences so far
 }
 
 func TestMain(m *testing.M) {
@@ -140,25 +142,16 @@ func check(t testing.TB, err error) {
 	}
 }
 
-var seedOnce sync.Once
-
 // seed gives the site an audience of simulated visitors of the last minutes,
-// once, and waits until enough of them are in the segments that a test wants: a
-// lone visitor is below the minimum sample.
+// and more of those that a segment lacks until it is active: a lone visitor is
+// below the minimum sample.
 func (s *shop) seed(t *testing.T, paths ...string) {
 	t.Helper()
-	seedOnce.Do(func() {
-		const d = 25 * time.Minute
-		var lines bytes.Buffer
-		check(t, simulate.Run(simulate.Options{Seed: 5, Start: clock.Now().Add(-d), Duration: d, Visitors: 900}, func(line []byte) error {
-			lines.Write(append(line, '\n'))
-			return nil
-		}))
-		_, err := replay.Run(t.Context(), replay.Options{Brokers: s.brokers, Topic: eventsTopic, Reader: &lines, Progress: io.Discard})
-		check(t, err)
-	})
-	deadline := time.Now().Add(time.Minute)
-	for {
+	if s.seeds == 0 {
+		s.simulate(t, 900, func([]string) bool { return true })
+	}
+	deadline := time.Now().Add(2 * time.Minute)
+	for waits := 0; ; waits++ {
 		missing := ""
 		for _, p := range paths {
 			id, ok := s.tree(t).Find(p)
@@ -166,14 +159,69 @@ func (s *shop) seed(t *testing.T, paths ...string) {
 				missing = p
 			}
 		}
-		if missing == "" {
+		switch {
+		case missing == "":
 			return
-		}
-		if time.Now().After(deadline) {
+		case time.Now().After(deadline):
 			t.Fatalf("%s is not active", missing)
+		case waits%8 == 7: // more than a minute, and still too few
+			s.simulate(t, 600, like[missing])
 		}
-		s.advance(10*time.Second, 200*time.Millisecond)
+		s.advance(10*time.Second, 300*time.Millisecond)
 	}
+}
+
+// like says whose events lead into a segment.
+var like = map[string]func(names []string) bool{
+	"everyone/high_intent":   fillsCart,
+	abandoner:                fillsCart,
+	"everyone/medium_intent": comparesOnly,
+	"everyone/medium_intent/price_sensitive_analyzer": comparesOnly,
+}
+
+func fillsCart(names []string) bool {
+	return slices.Contains(names, "Product Added") && slices.Contains(names, "comparison") && !slices.Contains(names, "Order Completed")
+}
+
+func comparesOnly(names []string) bool {
+	return slices.Contains(names, "price") && slices.Contains(names, "features") && !slices.Contains(names, "Product Added")
+}
+
+// simulate puts visits of the last minutes on the log, those whose names of
+// events, page types and elements are wanted.
+func (s *shop) simulate(t *testing.T, visitors int, want func(names []string) bool) {
+	t.Helper()
+	s.seeds++
+	const d = 12 * time.Minute
+	names, events := map[string][]string{}, []([]byte){}
+	check(t, simulate.Run(simulate.Options{Seed: s.seeds, Start: clock.Now().Add(-d), Duration: d, Visitors: visitors}, func(line []byte) error {
+		e := simulated(t, line)
+		names[e.AnonymousID] = append(names[e.AnonymousID], e.Event, e.Properties.Element, e.Properties.PageType)
+		events = append(events, line)
+		return nil
+	}))
+	var lines bytes.Buffer
+	for _, line := range events {
+		if want(names[simulated(t, line).AnonymousID]) {
+			lines.Write(append(line, '\n'))
+		}
+	}
+	_, err := replay.Run(t.Context(), replay.Options{Brokers: s.brokers, Topic: eventsTopic, Reader: &lines, Progress: io.Discard})
+	check(t, err)
+}
+
+type simulatedEvent struct {
+	AnonymousID, Event string
+	Properties         struct {
+		Element  string
+		PageType string `json:"page_type"`
+	}
+}
+
+func simulated(t *testing.T, line []byte) (e simulatedEvent) {
+	t.Helper()
+	check(t, json.Unmarshal(line, &e))
+	return e
 }
 
 func (s *shop) tree(t *testing.T) *segment.Tree {

@@ -74,7 +74,11 @@ func (s *shop) fillCart(p *chromium.Page) {
 }
 
 // served is what the node says of the page's visitor.
-func served(p *chromium.Page) string { return p.Text(`getUserSegment().then((a) => a && a.served)`) }
+func served(p *chromium.Page) (path string) {
+	p.Wait(`window.getUserSegment && document.readyState === "complete"`)
+	p.Eval(`getUserSegment().then((a) => a && a.served)`, &path)
+	return path
+}
 
 const (
 	abandoner = "everyone/high_intent/cart_abandoner"
@@ -87,8 +91,9 @@ func waitServed(t *testing.T, p *chromium.Page, want string) {
 	deadline := time.Now().Add(30 * time.Second)
 	for served(p) != want {
 		if time.Now().After(deadline) {
-			t.Fatalf("served %s, want %s; explained: %s", served(p), want,
-				p.Text(`fetch("/api/segment/explain?anonymousId=" + localStorage.getItem("ms_anonymous_id")).then((r) => r.text())`))
+			var why string
+			p.Eval(`fetch("/api/segment/explain?anonymousId=" + localStorage.getItem("ms_anonymous_id")).then((r) => r.text())`, &why)
+			t.Fatalf("served %s, want %s; explained: %s", served(p), want, why)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
