@@ -118,6 +118,9 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	s.node.Register(mux)
 	web.Register(mux)
 	mux.HandleFunc("GET /test/ahead", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, clock.Ahead().Milliseconds()) })
+	if err := library(mux); err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
