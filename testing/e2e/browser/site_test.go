@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
-	"github.com/microseg/microseg/sources/replay"
+	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/testing/harness/chromium"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
@@ -166,12 +167,33 @@ func (s *shop) seed(t *testing.T, paths ...string) {
 		case missing == "":
 			return
 		case time.Now().After(deadline):
-			t.Fatalf("%s is not active", missing)
+			t.Fatalf("%s is not active; the audience: %s", missing, s.shares(t))
 		case waits%8 == 7: // more than a minute, and still too few
 			s.simulate(t, 600, like[missing])
 		}
 		s.advance(10*time.Second, 300*time.Millisecond)
 	}
+}
+
+// shares are the last minutes' members of each segment.
+func (s *shop) shares(t *testing.T) string {
+	t.Helper()
+	conn, err := clickhouseio.Dial(s.dsn)
+	check(t, err)
+	defer conn.Close()
+	rows, err := conn.Query(t.Context(), "SELECT minute, path, members, total, active FROM audience_once ORDER BY minute DESC, path LIMIT 60")
+	check(t, err)
+	defer rows.Close()
+	var out strings.Builder
+	for rows.Next() {
+		var minute time.Time
+		var path string
+		var members, total uint32
+		var active bool
+		check(t, rows.Scan(&minute, &path, &members, &total, &active))
+		fmt.Fprintf(&out, "\n%s %s: %d of %d, %v", minute.Format(time.TimeOnly), path, members, total, active)
+	}
+	return out.String()
 }
 
 // like says whose events lead into a segment.
@@ -203,14 +225,29 @@ func (s *shop) simulate(t *testing.T, visitors int, want func(names []string) bo
 		events = append(events, line)
 		return nil
 	}))
-	var lines bytes.Buffer
+	var batch []json.RawMessage
 	for _, line := range events {
 		if want(names[simulated(t, line).AnonymousID]) {
-			lines.Write(append(line, '\n'))
+			batch = append(batch, line)
 		}
 	}
-	_, err := replay.Run(t.Context(), replay.Options{Brokers: s.brokers, Topic: eventsTopic, Reader: &lines, Progress: io.Discard})
+	for part := range slices.Chunk(batch, 500) {
+		s.send(t, part)
+	}
+}
+
+// send gives events to the collector, as a server's library does: by its clock,
+// which tests move, they are not from the future.
+func (s *shop) send(t *testing.T, batch []json.RawMessage) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"batch": batch, "writeKey": s.cfg.Collector.WriteKeys[0]})
 	check(t, err)
+	answer, err := http.Post(s.url+"/v1/batch", "application/json", bytes.NewReader(body))
+	check(t, err)
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("the collector answers %d %s, %v", answer.StatusCode, text, err)
+	}
 }
 
 type simulatedEvent struct {
