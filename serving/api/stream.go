@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/serving/httpserver"
 )
@@ -64,7 +63,7 @@ func (p *push) run() error {
 			return err
 		}
 		sub.Watch(keys...)
-		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-clock.NowMS())*time.Millisecond)))
+		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
 		select {
 		case <-p.r.Context().Done():
 			timer.Stop()
