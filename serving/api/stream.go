@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/microseg/microseg/rule"
@@ -111,9 +112,12 @@ func (p *push) look() (keys []string, next int64, err error) {
 	return keys, min(next, p.s.offerEnds(v, winners)), nil
 }
 
-// fingerprint is what a page would want to know of: the segment, and who wins.
+// fingerprint is what a page would want to know of: the segment, who wins, and
+// a token that is about to expire.
 func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 	b := []byte(s.Tree.Path(v.served))
+	// An edge believes the page's token for a while only, so it gets a new one.
+	b = strconv.AppendInt(b, v.now/(s.TokenTTL.Milliseconds()/2), 10)
 	if v.proof == known {
 		b = append(b, '+')
 	}
