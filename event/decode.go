@@ -180,8 +180,15 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 		return malformed("userId is not a string of at most 512 bytes")
 	case !ok3:
 		return malformed("messageId is not a string of at most 512 bytes")
-	case len(anon) == 0 && len(user) == 0:
-		return malformed("neither anonymousId nor userId")
+	}
+	if nobody(user) {
+		user = nil
+	}
+	if nobody(anon) {
+		anon = nil
+	}
+	if len(anon) == 0 && len(user) == 0 {
+		return malformed("neither anonymousId nor userId, or only ones that stand for nobody, such as null or zeros")
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {

@@ -136,6 +136,7 @@ func modelIDs(top object, raw []byte, e *Event) bool {
 	anon, ok1 := modelID(top["anonymousId"])
 	user, ok2 := modelID(top["userId"])
 	message, ok3 := modelID(top["messageId"])
+	anon, user = modelSomebody(anon), modelSomebody(user)
 	if !ok1 || !ok2 || !ok3 || anon == "" && user == "" {
 		return false
 	}
@@ -147,6 +148,15 @@ func modelIDs(top object, raw []byte, e *Event) bool {
 		e.ID = modelHash(string(raw))
 	}
 	return true
+}
+
+// modelSomebody is the id, empty where it stands for nobody.
+func modelSomebody(id string) string {
+	text := strings.ToLower(strings.TrimSpace(id))
+	if strings.Trim(text, "0-") == "" || slices.Contains(strings.Fields("null (null) nil none undefined nan anonymous anon guest unknown n/a na -1 true false {} [] \"\" userid user_id anonymousid"), text) || text == "[object object]" {
+		return ""
+	}
+	return id
 }
 
 func modelID(v any) (string, bool) {

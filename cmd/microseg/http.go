@@ -25,6 +25,7 @@ import (
 //	/metrics  Prometheus
 type monitor struct {
 	job  *job
+	also func(context.Context) error // what else must be ready; nil: nothing
 	conn driver.Conn
 	srv  *server
 	addr string
@@ -119,6 +120,9 @@ func (m *monitor) ready(ctx context.Context) error {
 	}
 	if err := m.conn.Ping(ctx); err != nil {
 		return fmt.Errorf("ClickHouse does not answer: %w", err)
+	}
+	if m.also != nil {
+		return m.also(ctx)
 	}
 	return nil
 }

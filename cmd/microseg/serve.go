@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 
@@ -61,6 +62,7 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
 		return err
 	}
+	warn(cfg)
 	registry := processRegistry()
 	o.Metrics = registry
 	n, err := node.Open(ctx, cfg, o)
@@ -87,4 +89,12 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return errors.Join(srv.close(), n.Close(end))
+}
+
+// warn tells of what `microseg check` would refuse; a node serves all the same,
+// since which rule wins is settled whatever overlaps.
+func warn(cfg *config.Config) {
+	for _, p := range cfg.Check() {
+		slog.Warn("the configuration has a problem; see `microseg check`", "problem", p)
+	}
 }

@@ -112,6 +112,8 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		s.mon.conn.Close()
 		return nil, err
 	}
+	s.mon.also = s.node.Ready
+	warn(cfg)
 	mux := http.NewServeMux()
 	s.node.Register(mux)
 	s.mon.register(mux, registry)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/store"
@@ -39,6 +40,7 @@ type Config struct {
 	Origins    []string      // whose pages may read; empty: any
 	MaxStreams int           // 0: 20,000
 	Metrics    prometheus.Registerer
+	Now        func() time.Time // nil: event/clock
 }
 
 // Server answers. Close ends its streams.
@@ -66,6 +68,9 @@ const (
 func New(c Config) (*Server, error) {
 	if c.TokenTTL == 0 {
 		c.TokenTTL = defaultTokenTTL
+	}
+	if c.Now == nil {
+		c.Now = clock.Now
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
@@ -96,6 +101,8 @@ func published(c *Config) (out []*segment.Feature) {
 	}
 	return out
 }
+
+func (s *Server) nowMS() int64 { return s.Now().UnixMilli() }
 
 // Close ends the streams.
 func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }

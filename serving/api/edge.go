@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/token"
@@ -37,7 +36,7 @@ func (s *Server) esi(w http.ResponseWriter, r *http.Request) error {
 		return &Error{http.StatusNotFound, "there is no edge slot of that name: only slots with `edge: true` have fragments"}
 	}
 	q := r.URL.Query()
-	v := visitor{now: clock.NowMS()}
+	v := visitor{now: s.nowMS()}
 	s.believe(&v, &asked{claim: q.Get("claim"), segment: q.Get("segment")})
 	v.record.Values = make([]float64, len(s.Schema.Stored()))
 	v.view = segment.View{SessionEnd: math.MaxInt64, Values: v.record.Values}
@@ -73,7 +72,7 @@ func cacheable(h http.Header, ttl time.Duration) {
 // edgeToken tells an edge without the key what a token proves, as a claim that
 // is the same for everybody in the segment for an hour.
 func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
-	now := clock.Now()
+	now := s.Now()
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-store")
 	c, err := s.Keys.Verify(r.Header.Get("X-Microseg-Token"), token.Segment, s.Site, now)

@@ -6,9 +6,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
-	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/serving/httpserver"
 )
@@ -64,7 +64,7 @@ func (p *push) run() error {
 			return err
 		}
 		sub.Watch(keys...)
-		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-clock.NowMS())*time.Millisecond)))
+		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
 		select {
 		case <-p.r.Context().Done():
 			timer.Stop()
@@ -112,9 +112,12 @@ func (p *push) look() (keys []string, next int64, err error) {
 	return keys, min(next, p.s.offerEnds(v, winners)), nil
 }
 
-// fingerprint is what a page would want to know of: the segment, and who wins.
+// fingerprint is what a page would want to know of: the segment, who wins, and
+// a token that is about to expire.
 func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 	b := []byte(s.Tree.Path(v.served))
+	// An edge believes the page's token for a while only, so it gets a new one.
+	b = strconv.AppendInt(b, v.now/(s.TokenTTL.Milliseconds()/2), 10)
 	if v.proof == known {
 		b = append(b, '+')
 	}

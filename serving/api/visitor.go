@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
@@ -59,7 +58,7 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 		return nil, bad("the id is longer than 512 bytes")
 	}
 	v := s.visitors.Get().(*visitor)
-	*v = visitor{now: clock.NowMS(), record: segment.Record{Values: v.record.Values}}
+	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}}
 	switch {
 	case a.user != "":
 		v.id = session.PersonID("", a.user)

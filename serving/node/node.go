@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
@@ -31,6 +32,7 @@ type Options struct {
 	Site     string
 	Secrets  Secrets
 	Metrics  prometheus.Registerer
+	Now      func() time.Time // of the answers; nil: event/clock
 }
 
 // Secrets are what a node must not tell.
@@ -143,7 +145,7 @@ func newAPI(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) 
 	s := &cfg.Serving
 	return api.New(api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
 		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL,
-		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics})
+		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now})
 }
 
 // Register adds the node's routes.

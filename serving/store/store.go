@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 func (s *Store) connect(ctx context.Context) (err error) {
 	s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.cfg.Brokers...), kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors())
+		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(answered{s}))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", s.cfg.Brokers, err)
 	}
@@ -124,6 +124,22 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		close(s.ready)
 	}
 	return nil
+}
+
+// fetchKey is the Kafka protocol's number of Fetch.
+const fetchKey = 1
+
+// answered notes each answer of the log to a fetch: one that brings nothing is
+// not handed out, and tells all the same that the node is not cut off.
+type answered struct{ s *Store }
+
+// OnBrokerRead implements kgo.HookBrokerRead.
+func (a answered) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if key == fetchKey && err == nil {
+		a.s.mu.Lock()
+		a.s.progress = time.Now()
+		a.s.mu.Unlock()
+	}
 }
 
 // Close stops reading.
@@ -191,7 +207,6 @@ func (s *Store) moved(p *kgo.FetchTopicPartition) {
 		q.next = p.Records[n-1].Offset + 1
 		s.consumed.Add(uint64(n))
 	}
-	s.progress = time.Now()
 	if !q.reached && q.next >= q.goal {
 		q.reached = true
 		if s.missing--; s.missing == 0 {

@@ -208,3 +208,16 @@ func TestDamage(t *testing.T) {
 		t.Errorf("%v %v %+v", ok, err, s.Stats())
 	}
 }
+
+// TestQuietLog: a log that has nothing new still answers, and a node that waits
+// is not behind.
+func TestQuietLog(t *testing.T) {
+	t.Parallel()
+	p := newTopic(t)
+	p.record("d:1", segment.Record{Version: 1, Path: "everyone"})
+	s := p.open(0)
+	time.Sleep(3 * time.Second)
+	if q := s.Stats().Quiet; q > 2*time.Second {
+		t.Errorf("the log has been quiet for %v, and counts as gone", q)
+	}
+}

@@ -105,12 +105,14 @@ func Open(cfg Config) (*Writer, error) {
 	return &Writer{cl: cl, topic: cfg.Topic}, nil
 }
 
-// Publish hands a batch over; the client retries for as long as it takes. It
-// returns what has failed for good so far.
+// Publish hands a batch over; the client retries for as long as it takes, and
+// with too much waiting Publish does, too. It returns what has failed for good so far.
 func (w *Writer) Publish(ctx context.Context, batch []byte) error {
 	if err := w.Err(); err != nil {
 		return err
 	}
+	// A record may be sent after the bundle, whose context ends with it.
+	ctx = context.WithoutCancel(ctx)
 	err := segment.EachKeyed(batch, func(key, value []byte) {
 		if len(value) == 0 {
 			value = nil // forgets the key

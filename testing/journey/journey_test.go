@@ -1,5 +1,5 @@
-// Package journey follows one event from the wire to the record: its exact form
-// at every hop is a file in testdata. Read them in order; it is the tour of the
+// Package journey follows one event from the page to the record and back into the
+// page: its exact form at every hop is a file in testdata. Read them in order; it is the tour of the
 // code. After a change on purpose: go test ./testing/journey -rewrite.
 package journey
 
@@ -269,6 +269,7 @@ func record(t *testing.T) {
 		check(t, rs.Close())
 	}
 	golden(t, "6_record.txt", out.String())
+	served(t, log, "journey")
 }
 
 func newOf(typ string) any {
