@@ -54,6 +54,7 @@ type Server struct {
 	closeOnce sync.Once
 	visitors  sync.Pool
 	streams   atomic.Int64
+	times     streamTimes
 }
 
 // requestSlots are the features that a request overrides.
@@ -75,7 +76,7 @@ func New(c Config) (*Server, error) {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
-	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{},
+	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
 		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice}}
 	for n := range c.Tree.Len() {
 		s.paths[c.Tree.Path(n)] = n

@@ -75,12 +75,11 @@ func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
 	now := s.Now()
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "X-Microseg-Token")
 	c, err := s.Keys.Verify(r.Header.Get("X-Microseg-Token"), token.Segment, s.Site, now)
 	if err != nil {
 		h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", negativeTTL))
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		http.Error(w, "the token is not believed: "+err.Error(), http.StatusUnauthorized)
-		return nil
+		return &Error{http.StatusUnauthorized, "the token is not believed: " + err.Error()}
 	}
 	path := s.Tree.Path(s.nodeOf(c.Path))
 	claim := s.claim(path, now)

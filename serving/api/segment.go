@@ -65,7 +65,9 @@ func (s *Server) describe(v *visitor) *segmentAnswer {
 			out.Stale = true
 		}
 	}
-	if v.id != "" {
+	// Only what was looked up is signed: a request's own word would come back as
+	// a proof of itself, and a token would renew itself for ever.
+	if v.proof == known {
 		out.Token, out.Expires = s.issue(v)
 	}
 	return out
@@ -134,6 +136,9 @@ type condition struct {
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	a := query(r)
+	if a.device == "" && a.user == "" {
+		return bad("say whose segment to explain: anonymousId, or userId with the admin key")
+	}
 	v, err := s.find(r, &a)
 	if err != nil {
 		return err

@@ -13,11 +13,14 @@ import (
 	"github.com/microseg/microseg/serving/httpserver"
 )
 
-const (
-	keepAlive   = 15 * time.Second // a comment so often tells both ends that the other is there
-	streamGrace = 30 * time.Second // a client that does not read for so long is cut off
-	lookAgain   = 10 * time.Second // time may be moved, and activations wait for nobody
-)
+// streamTimes are the pace of streams.
+type streamTimes struct {
+	alive time.Duration // a comment so often tells both ends that the other is there
+	grace time.Duration // a client that does not read for so long is cut off
+	look  time.Duration // time may be moved, and activations wait for nobody
+}
+
+var defaultStreamTimes = streamTimes{alive: 15 * time.Second, grace: 30 * time.Second, look: 10 * time.Second}
 
 // stream pushes a visitor's segment, at once and whenever it or what the rules
 // make of it changes, as server-sent events (HTML standard, 9.2).
@@ -52,8 +55,8 @@ type push struct {
 func (p *push) run() error {
 	sub := p.s.Store.Subscribe()
 	defer sub.Close()
-	sub.Watch("d:" + p.asked.device) // before the first look, so that nothing falls between
-	alive := time.NewTicker(keepAlive)
+	var watched []string
+	alive := time.NewTicker(p.s.times.alive)
 	defer alive.Stop()
 	for {
 		keys, next, err := p.look()
@@ -63,8 +66,12 @@ func (p *push) run() error {
 			}
 			return err
 		}
-		sub.Watch(keys...)
-		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
+		if !slices.Equal(keys, watched) { // what changed before this is seen by another look
+			sub.Watch(keys...)
+			watched = keys
+			continue
+		}
+		timer := time.NewTimer(min(p.s.times.look, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
 		select {
 		case <-p.r.Context().Done():
 			timer.Stop()
@@ -129,7 +136,7 @@ func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 
 // offerEnds is when the first of the winners' offers is over, far away if none is.
 func (s *Server) offerEnds(v *visitor, winners []rule.Winner) int64 {
-	end := v.now + lookAgain.Milliseconds()
+	end := v.now + s.times.look.Milliseconds()
 	for _, w := range winners {
 		if d := longest(w.Action.Rule); d > 0 && ofSegment(w.Action.Rule) && v.proof == known {
 			end = min(end, v.record.Since+d.Milliseconds())
@@ -139,7 +146,7 @@ func (s *Server) offerEnds(v *visitor, winners []rule.Winner) int64 {
 }
 
 func (p *push) write(text string) error {
-	if err := httpserver.Extend(p.w, streamGrace); err != nil {
+	if err := httpserver.Extend(p.w, p.s.times.grace); err != nil {
 		return err
 	}
 	if !p.open {
