@@ -48,6 +48,7 @@ type Server struct {
 	Config
 	published []*segment.Feature // what records tell of
 	slots     requestSlots
+	enums     []enum
 	paths     map[string]int
 	metrics   *metrics
 	closed    chan struct{}
@@ -59,6 +60,13 @@ type Server struct {
 
 // requestSlots are the features that a request overrides.
 type requestSlots struct{ segment, page, device session.Slot }
+
+// enum is a stored feature that has names. A job of a newer version may know
+// codes that this node does not.
+type enum struct {
+	slot  session.Slot
+	known float64
+}
 
 const (
 	defaultTokenTTL   = 5 * time.Minute
@@ -83,6 +91,11 @@ func New(c Config) (*Server, error) {
 	}
 	s.visitors.New = func() any { return &visitor{} }
 	s.published = published(&c)
+	for slot, f := range c.Schema.Stored() {
+		if f.Enum != nil {
+			s.enums = append(s.enums, enum{session.Slot(slot), float64(len(f.Enum))})
+		}
+	}
 	var err error
 	s.metrics, err = newMetrics(c.Metrics, c.Store)
 	return s, err

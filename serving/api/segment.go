@@ -173,7 +173,7 @@ func conditions(in []segment.Condition) []condition {
 		switch {
 		case c.Name != "":
 			out[i].Value = c.Name
-		case c.Defined:
+		case c.Defined && !math.IsNaN(c.Value) && !math.IsInf(c.Value, 0):
 			out[i].Value = c.Value
 		}
 		if c.Next != math.MaxInt64 {

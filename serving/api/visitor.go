@@ -156,13 +156,9 @@ func (s *Server) fill(v *visitor) {
 	if v.proof == known && v.now >= v.view.SessionEnd {
 		v.view.Values[s.slots.page] = 0
 	}
-	// A job of a newer version may know types that this node does not.
-	for _, f := range [...]struct {
-		slot  session.Slot
-		known int
-	}{{s.slots.page, len(event.PageTypes)}, {s.slots.device, len(event.DeviceTypes)}} {
-		if x := v.view.Values[f.slot]; !(x >= 0 && x < float64(f.known)) {
-			v.view.Values[f.slot] = 0
+	for _, e := range s.enums {
+		if x := v.view.Values[e.slot]; !(x >= 0 && x < e.known) {
+			v.view.Values[e.slot] = 0
 		}
 	}
 }
