@@ -226,7 +226,9 @@ func TestOnlyLookupsAreSigned(t *testing.T) {
 // TestOrigins: an origin that is not configured is never named.
 func TestOrigins(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(_ *config.Config, c *Config) { c.Origins = []string{"https://shop.example", "https://m.shop.example"} })
+	s := newSite(t, func(_ *config.Config, c *Config) {
+		c.Origins = []string{"https://shop.example", "https://m.shop.example"}
+	})
 	for origin, want := range map[string]string{"": "", "https://shop.example": "https://shop.example", "https://m.shop.example": "https://m.shop.example",
 		"https://evil.example": "", "https://shop.example.evil.example": "", "http://shop.example": "", "null": "", "*": ""} {
 		for _, r := range [][3]string{{"GET", "/api/segment?anonymousId=a", ""}, {"POST", "/api/personalize", "{}"}, {"GET", "/api/segment", ""}, {"OPTIONS", "/api/segment", ""}} {
