@@ -123,11 +123,17 @@ func (s *site) sync() {
 func (s *site) put(person string, r segment.Record) {
 	s.t.Helper()
 	s.version++
-	r.Version = s.version
+	s.send(person, r, s.version)
+	s.sync()
+}
+
+// send publishes a record and waits for nothing.
+func (s *site) send(person string, r segment.Record, version uint64) {
+	s.t.Helper()
+	r.Version = version
 	var w codec.Writer
 	r.AppendTo(&w)
 	s.publish(person, w.B)
-	s.sync()
 }
 
 func (s *site) activate(paths ...string) {
