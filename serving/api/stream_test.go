@@ -171,7 +171,7 @@ func (w *lateWriter) WriteString(b string) (int, error) {
 func TestStreamMissesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	s.times.look = time.Hour
+	s.times.look, s.times.alive = time.Hour, time.Hour
 	s.put("u:ann", s.record("everyone/low_intent"))
 	s.put("d:a", segment.Record{User: "ann", Evaluated: s.clock.Load()})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
