@@ -35,14 +35,14 @@ func (s *Server) esi(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !s.Rules.Slots()[id].Edge {
 		return &Error{http.StatusNotFound, "there is no edge slot of that name: only slots with `edge: true` have fragments"}
 	}
-	q := r.URL.Query()
+	q := parse(r.URL.RawQuery)
 	v := visitor{now: s.nowMS()}
-	s.believe(&v, &asked{claim: q.Get("claim"), segment: q.Get("segment")})
+	s.believe(&v, &asked{claim: q.claim, segment: q.segment})
 	v.record.Values = make([]float64, len(s.Schema.Stored()))
 	v.view = segment.View{SessionEnd: math.MaxInt64, Values: v.record.Values}
 	v.view.Values[s.slots.segment] = float64(v.served)
-	page := max(0, slices.Index(event.PageTypes[:], q.Get("page")))
-	device := max(0, slices.Index(event.DeviceTypes[:], q.Get("device")))
+	page := max(0, slices.Index(event.PageTypes[:], q.page))
+	device := max(0, slices.Index(event.DeviceTypes[:], q.device))
 	s.on(&v, event.PageType(page), event.DeviceType(device))
 	win, ok, _ := s.Rules.DecideSlot(id, &v.view, v.now, func(r *rule.Rule) bool { return s.allowed(&v, r) })
 	ttl, body := emptyTTL, ""

@@ -174,6 +174,44 @@ func (s *site) random(r *rand.Rand) segment.Record {
 	return out
 }
 
+// segmentAnswer is the answer of GET /api/segment.
+type segmentAnswer struct {
+	Person    string         `json:"person,omitempty"`
+	Known     bool           `json:"known"`
+	Path      string         `json:"path"`
+	Served    string         `json:"served"`
+	Since     int64          `json:"since,omitempty"`
+	Version   string         `json:"version,omitempty"`
+	Linked    bool           `json:"linked"`
+	AgeMS     int64          `json:"age_ms"`
+	LagMS     int64          `json:"lag_ms"`
+	Stale     bool           `json:"stale"`
+	Features  map[string]any `json:"features,omitempty"`
+	Token     string         `json:"token,omitempty"`
+	Expires   int64          `json:"expires,omitempty"`
+	NowMS     int64          `json:"now_ms"`
+	TokenFail string         `json:"token_error,omitempty"`
+}
+
+// personalizeAnswer is the answer of POST /api/personalize.
+type personalizeAnswer struct {
+	Segment   string   `json:"segment"`
+	Proof     string   `json:"proof"`
+	Actions   []action `json:"actions"`
+	NowMS     int64    `json:"now_ms"`
+	TokenFail string   `json:"token_error,omitempty"`
+}
+
+type action struct {
+	Slot     string            `json:"slot"`
+	HTML     string            `json:"html"`
+	Data     map[string]string `json:"data,omitempty"`
+	TTL      int64             `json:"ttl_s"`
+	Deadline int64             `json:"deadline,omitempty"`
+	Rule     string            `json:"rule"`
+	Why      []condition       `json:"why"`
+}
+
 // ask sends a request; header holds names and values in turn.
 func (s *site) ask(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -194,6 +232,10 @@ func (s *site) get(into any, method, target, body string, header ...string) {
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
 		s.t.Fatalf("%s %s: %v in %s", method, target, err, w.Body)
+	}
+	// Answers are appended by hand, in the form that encoding/json gives them.
+	if again, err := json.Marshal(into); err != nil || string(again)+"\n" != w.Body.String() {
+		s.t.Fatalf("%s %s: %s\nencoding/json has %s, %v", method, target, w.Body, again, err)
 	}
 }
 

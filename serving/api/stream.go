@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -24,11 +22,10 @@ var defaultStreamTimes = streamTimes{alive: 15 * time.Second, grace: 30 * time.S
 
 // stream pushes a visitor's segment, at once and whenever it or what the rules
 // make of it changes, as server-sent events (HTML standard, 9.2).
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, a *asked) error {
 	if s.Store == nil {
 		return &Error{http.StatusNotFound, "this node looks nothing up; ask a serving node for streams"}
 	}
-	a := query(r)
 	if a.device == "" && a.user == "" {
 		return bad("say whose segment: anonymousId, or userId with the admin key")
 	}
@@ -38,7 +35,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.metrics.streams.Inc()
 	defer func() { s.streams.Add(-1); s.metrics.streams.Dec() }()
-	p := &push{s: s, w: w, r: r, asked: a}
+	p := &push{s: s, w: w, r: r, asked: *a}
 	return p.run()
 }
 
@@ -103,11 +100,8 @@ func (p *push) look() (keys []string, next int64, err error) {
 	winners, next := p.s.Rules.Decide(&v.view, v.now, func(r *rule.Rule) bool { return p.s.allowed(v, r) }, room[:0])
 	print := p.s.fingerprint(v, winners)
 	if !slices.Equal(print, p.told) {
-		b, err := json.Marshal(p.s.describe(v))
-		if err != nil {
-			return nil, 0, fmt.Errorf("encoding a segment: %w", err)
-		}
-		if err := p.write("event: segment\ndata: " + string(b) + "\n\n"); err != nil {
+		v.out = p.s.appendSegment(append(v.out[:0], "event: segment\ndata: "...), v, false)
+		if err := p.write(string(v.out) + "\n\n"); err != nil {
 			return nil, 0, err
 		}
 		p.told = print
@@ -138,8 +132,8 @@ func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 func (s *Server) offerEnds(v *visitor, winners []rule.Winner) int64 {
 	end := v.now + s.times.look.Milliseconds()
 	for _, w := range winners {
-		if d := longest(w.Action.Rule); d > 0 && ofSegment(w.Action.Rule) && v.proof == known {
-			end = min(end, v.record.Since+d.Milliseconds())
+		if offer := s.facts[w.Action.Rule.Index].offer; offer > 0 && v.proof == known {
+			end = min(end, v.record.Since+offer)
 		}
 	}
 	return end
