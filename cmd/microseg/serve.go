@@ -63,6 +63,8 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 		return err
 	}
 	warn(cfg)
+	stop := tuneGC(ctx)
+	defer stop()
 	registry := processRegistry()
 	o.Metrics = registry
 	n, err := node.Open(ctx, cfg, o)
