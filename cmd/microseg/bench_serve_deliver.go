@@ -28,6 +28,7 @@ type deliverResult struct {
 	Probes          uint64    `json:"probes"`
 	Cores           float64   `json:"cores"` // log, producer, job and node
 	ClickHouseCores float64   `json:"clickhouse_cores"`
+	OtherCores      float64   `json:"others_cores"` // what else the machine was busy with
 }
 
 // benchDeliver runs a job and a node beside each other.
@@ -87,16 +88,18 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 		return nil, err
 	}
 	transforms.ForgetLatencies(d.job.Spec.Job)
-	own, ch, start := cpuSeconds(), childCPU(d.clickhouse), time.Now()
+	own, ch, all, start := cpuSeconds(), childCPU(d.clickhouse), machineCPU(), time.Now()
 	served, err := d.probe(ctx, o.Duration-o.Duration/20)
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(start).Seconds()
+	own, ch, all = (cpuSeconds()-own)/took, (childCPU(d.clickhouse)-ch)/took, (machineCPU()-all)/took
 	decided := transforms.Latencies(d.job.Spec.Job)["refresh"]
 	deliver := d.store.Deliver().Read()
 	return &deliverResult{EventsPerS: d.rate, DecidedToServed: quantilesOf(deliver), Records: deliver.Count(), AppendToDecided: quantilesOf(&decided),
-		AppendToServed: quantilesOf(served), Probes: served.Count(), Cores: (cpuSeconds() - own) / took, ClickHouseCores: (childCPU(d.clickhouse) - ch) / took}, nil
+		AppendToServed: quantilesOf(served), Probes: served.Count(), Cores: own, ClickHouseCores: ch,
+		OtherCores: max(0, all-own-ch)}, nil
 }
 
 func quantilesOf(h *latency.Histogram) quantiles {

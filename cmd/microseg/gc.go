@@ -15,7 +15,7 @@ const (
 	gcHeadroom = 320 << 20 // bytes of garbage that may lie about
 	gcLeast    = 100       // percent of the live heap: Go's own
 	gcMost     = 400
-	gcEvery    = 5 * time.Second
+	gcEvery    = time.Second
 )
 
 // gcPercent is GOGC for a live heap of so many bytes.
