@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,6 @@ type Writer struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and made anew whenever the fields below change
 	waiting []entry
-	taken   int // of waiting, by the pipeline under way
 	err     error
 	closed  bool
 }
@@ -160,14 +160,17 @@ func (w *Writer) wake() {
 func (w *Writer) run(ctx context.Context) {
 	defer close(w.ended)
 	backoff := minBackoff
-	for w.await(ctx, func() bool { w.taken = min(batchSize, len(w.waiting)); return w.taken > 0 }) == nil {
-		w.mu.Lock()
-		batch := w.waiting[:w.taken:w.taken]
-		w.mu.Unlock()
+	var batch []entry
+	next := func() bool {
+		n := min(batchSize, len(w.waiting))
+		batch = w.waiting[:n:n]
+		return n > 0
+	}
+	for w.await(ctx, next) == nil {
 		err := w.write(ctx, batch)
 		w.mu.Lock()
 		if w.err = err; err == nil {
-			w.waiting = append([]entry(nil), w.waiting[len(batch):]...)
+			w.waiting = slices.Clone(w.waiting[len(batch):])
 			backoff = minBackoff
 		}
 		w.wake()
