@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # microseg: one command, nothing needed outside this folder but Go (and npm, for
-# the embedded ClickHouse).
+# the embedded ClickHouse; and Node.js, for the tests).
 #
 #   ./run.sh                    set-up, build, and the demo
 #   ./run.sh --input FILE ...   the same with the demo's flags (--json, --resume)
@@ -60,6 +60,15 @@ get_clickhouse() {
   cp "$pins/package-lock.json" "$to/installed.json"
 }
 
+# Tests run the tracking libraries of others in Node; they fetch those
+# themselves, as pinned in testing/harness/clients.
+check_node() {
+  local major
+  command -v node >/dev/null && command -v npm >/dev/null || die "the tests need Node.js 18 or later with npm: install it and put node and npm on the PATH."
+  major=$(node --version) && major=${major#v} && major=${major%%.*}
+  [ "$major" -ge 18 ] || die "this is Node.js $(node --version), but the tests need 18 or later."
+}
+
 build() {
   [ -x .microseg/bin/microseg ] || say "building (the first time takes a few minutes) ..."
   mkdir -p .microseg/bin
@@ -75,6 +84,7 @@ check_go
 case "$1" in
 test)
   shift
+  check_node
   get_clickhouse
   say "go vet ./..."
   go vet ./...

@@ -18,8 +18,9 @@ func (c *Config) EventConfig() event.Config {
 		HighTicketMinPrice:   c.HighTicket.MinPrice,
 		Elements:             slices.Clone(c.Elements),
 		Custom:               c.custom(),
-		MaxBytes:             c.MaxBytes,
+		MaxBytes:             c.MaxBytes + event.Overhead,
 		FutureMS:             c.Future.Milliseconds(),
+		Consent:              event.Consent{Categories: slices.Clone(c.Collector.Consent.Categories), Required: c.Collector.Consent.Required},
 	}
 	for _, p := range c.Pages {
 		if t, ok := pageType(p.Type); ok {

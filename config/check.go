@@ -12,8 +12,9 @@ import (
 
 // Check looks at the configuration as a whole: what Validate reports and, once
 // that is clean, conditions that do not compile, segments that nobody can be
-// in, and signals that can never match. nil means that the configuration makes
-// sense; segments that could not be proved are not held against it: see Unproved.
+// in, rules that conflict, never fire, never win or do not fit their slots, and
+// signals that can never match. nil means that the configuration makes sense;
+// what could not be proved is not held against it (see Unproved), conflicts aside.
 func (c *Config) Check() []Problem {
 	if err := c.Validate(); err != nil {
 		var p Problems
@@ -25,6 +26,8 @@ func (c *Config) Check() []Problem {
 	if tree, err := segment.NewTree(compiler, c.SegmentSpecs()); err == nil {
 		dead, _ := c.reach(tree)
 		out = append(out, dead...)
+		wrong, _ := c.checkRules(tree)
+		out = append(out, wrong...)
 	}
 	for i, s := range c.Signals {
 		if p, never := c.neverMatches(fmt.Sprintf("signals[%d]", i), s); never {

@@ -7,24 +7,29 @@ import "time"
 // Config is the whole of a configuration file. The comments of the fields are
 // also the text of docs/config.md, which is generated from them.
 type Config struct {
-	Site       string        `yaml:"site"` // name that every row in ClickHouse carries, so that sites can share tables
-	HalfLives  HalfLives     `yaml:"half_lives"`
-	Intent     Intent        `yaml:"intent"`
-	Session    Session       `yaml:"session"`
-	Lateness   time.Duration `yaml:"allowed_lateness"` // an event that is older than the newest one of its partition by more is a dead letter
-	Future     time.Duration `yaml:"future_tolerance"` // an event that is ahead of the time it was received by more is a dead letter
-	MaxBytes   int           `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter
-	Refresh    time.Duration `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
-	Retention  time.Duration `yaml:"retention"`        // a visitor without events for so long is forgotten
-	Audience   Audience      `yaml:"audience"`
-	Pages      []Page        `yaml:"pages"`
-	HighTicket HighTicket    `yaml:"high_ticket"`
-	Elements   []string      `yaml:"elements"` // values of properties.element that conditions can tell apart, as hover.<element> and focus.<element>
-	Signals    []Signal      `yaml:"signals"`
-	Segments   []Segment     `yaml:"segments"`
-	Source     Source        `yaml:"source"`
-	Sink       Sink          `yaml:"sink"`
-	Health     Health        `yaml:"health"`
+	Site       string            `yaml:"site"` // name that every row in ClickHouse carries, so that sites can share tables
+	HalfLives  HalfLives         `yaml:"half_lives"`
+	Intent     Intent            `yaml:"intent"`
+	Session    Session           `yaml:"session"`
+	Lateness   time.Duration     `yaml:"allowed_lateness"` // an event that is older than the newest one of its partition by more is a dead letter
+	Future     time.Duration     `yaml:"future_tolerance"` // an event that is ahead of the time it was received by more is a dead letter
+	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
+	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
+	Retention  time.Duration     `yaml:"retention"`        // a visitor without events for so long is forgotten
+	Audience   Audience          `yaml:"audience"`
+	Pages      []Page            `yaml:"pages"`
+	HighTicket HighTicket        `yaml:"high_ticket"`
+	Elements   []string          `yaml:"elements"` // values of properties.element that conditions can tell apart, as hover.<element> and focus.<element>
+	Signals    []Signal          `yaml:"signals"`
+	Segments   []Segment         `yaml:"segments"`
+	Slots      []Slot            `yaml:"slots"`
+	Rules      []Rule            `yaml:"rules"`
+	Templates  map[string]string `yaml:"templates"` // html/template texts by name; those that a file states come on top of the shipped ones
+	Collector  Collector         `yaml:"collector"`
+	Serving    Serving           `yaml:"serving"`
+	Source     Source            `yaml:"source"`
+	Sink       Sink              `yaml:"sink"`
+	Health     Health            `yaml:"health"`
 
 	marks map[string]mark // where values stand in their files, by path
 }
@@ -101,6 +106,72 @@ type Segment struct {
 	When        string    `yaml:"when"`         // the condition, see below
 	MinAudience *float64  `yaml:"min_audience"` // overrides audience.activate; 0: always active
 	Children    []Segment `yaml:"children"`     // finer segments within this one
+}
+
+// Slot is a place in the page, an element with data-ms-slot.
+type Slot struct {
+	Name  string `yaml:"name"`  // value of data-ms-slot
+	Title string `yaml:"title"` // for people
+	Edge  bool   `yaml:"edge"`  // kept at the edge for all visitors: its rules may read segment, page.type and device.type alone
+}
+
+// Rule fills slots for the visitors whom its source and its condition name. A
+// file with segments of its own has only the rules that it states.
+type Rule struct {
+	Name    string     `yaml:"name"`    // unique name
+	Title   string     `yaml:"title"`   // for people
+	Source  RuleSource `yaml:"source"`  // where the rule may hold
+	When    string     `yaml:"when"`    // the condition, see below; none: always
+	Public  bool       `yaml:"public"`  // a segment that a request only claims is believed
+	Gives   bool       `yaml:"gives"`   // gives something away: the segment must be proved, so the rule cannot be public
+	Actions []Action   `yaml:"actions"` // what fills slots, at most one action a slot
+}
+
+// RuleSource is what a request must be about. A list that is not stated is no
+// restriction.
+type RuleSource struct {
+	Segments []string `yaml:"segments"` // the served segment is one of these or below one; names, or ends of paths such as high_intent/cart_abandoner
+	Pages    []string `yaml:"pages"`    // page types
+	Devices  []string `yaml:"devices"`  // device types
+}
+
+// Action fills a slot. Of several rules that hold, the one with the highest
+// priority wins it; rules of equal priority must exclude each other.
+type Action struct {
+	Slot     string            `yaml:"slot"`     // name of the slot
+	Priority int               `yaml:"priority"` // the highest wins
+	Template string            `yaml:"template"` // name of the template that makes the HTML
+	TTL      time.Duration     `yaml:"ttl"`      // a page or an edge may keep it for so long, from 1s to 24h; 0: 1m
+	Deadline time.Duration     `yaml:"deadline"` // length of its countdown, in whole seconds, up to 30d; 0: none
+	Data     map[string]string `yaml:"data"`     // for the template, as .Data.name, and for the page
+}
+
+// Collector says who may send events over HTTP and which are kept; see
+// docs/collector.md.
+type Collector struct {
+	WriteKeys   []string      `yaml:"write_keys"`          // keys that may write events, and nothing else; they are in every page
+	MaxBatch    int           `yaml:"max_batch_bytes"`     // a request's body that is longer, unpacked, is refused
+	MaxInFlight int           `yaml:"max_in_flight_bytes"` // bodies under way, in bytes; with more, clients are told to come back
+	AckTimeout  time.Duration `yaml:"acknowledge_within"`  // when the log takes longer, the client is told to send again
+	PublicURL   string        `yaml:"public_url"`          // address that browser libraries send to; empty: the one that they ask
+	Consent     Consent       `yaml:"consent"`
+}
+
+// Consent says whose events make a profile: the job and the collector drop the
+// others.
+type Consent struct {
+	Categories []string `yaml:"categories"`  // categories of context.consent.categoryPreferences that must not be denied, in any case
+	Required   bool     `yaml:"required"`    // also drop events that do not grant all of them
+	RespectGPC bool     `yaml:"respect_gpc"` // drop what browsers send with the Global Privacy Control on (Sec-GPC: 1)
+}
+
+// Serving tunes the nodes that answer pages and edges. Secrets are not here but
+// in the environment: MICROSEG_TOKEN_KEYS and MICROSEG_ADMIN_KEY.
+type Serving struct {
+	Origins     []string      `yaml:"origins"`      // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
+	TokenTTL    time.Duration `yaml:"token_ttl"`    // an edge believes a token for so long
+	MaxProfiles int           `yaml:"max_profiles"` // records that a node holds in memory, about 400 bytes each
+	MaxStreams  int           `yaml:"max_streams"`  // pages that may listen to one node
 }
 
 // Source tunes reading the log.

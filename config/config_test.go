@@ -265,7 +265,8 @@ func TestLoadFile(t *testing.T) {
 // built, and no panic.
 func FuzzParse(f *testing.F) {
 	f.Add(Shipped)
-	for _, s := range []string{"", "site: a", "a: &a [*a]", "pages: [{type: home, path: '/**'}]", "segments:\n- name: a\n  when: |\n    live >\n", "signals: ~", "? {a: b}\n: c"} {
+	for _, s := range []string{"", "site: a", "a: &a [*a]", "pages: [{type: home, path: '/**'}]", "segments:\n- name: a\n  when: |\n    live >\n", "signals: ~", "? {a: b}\n: c",
+		"rules:\n- name: x\n  source: {segments: [high_intent]}\n  when: linked\n  actions: [{slot: hero, template: t, ttl: 3s}]\ntemplates: {t: '<p>{{.Data.a}}</p>'}\nslots: [{name: hero, edge: true}]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -280,6 +281,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("valid, but: %v", err)
 		}
 		if _, err := event.NewDecoder(c.EventConfig()); err != nil {
+			t.Fatalf("valid, but: %v", err)
+		}
+		if _, err := c.RuleTemplates(); err != nil {
 			t.Fatalf("valid, but: %v", err)
 		}
 		c.Check()

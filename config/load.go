@@ -4,6 +4,7 @@ import (
 	_ "embed" // the shipped configuration
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/goccy/go-yaml"
@@ -80,10 +81,25 @@ func (c *Config) read(data []byte, name string) (err error) {
 		return p
 	}
 	c.forget(marks)
+	if _, rules := marks["rules"]; !rules {
+		if _, tree := marks["segments"]; tree {
+			c.Rules = nil // they are about the segments of another tree
+		}
+	}
+	templates := c.Templates
 	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict(), durationOption()); err != nil {
 		return problemOf(err, name)
 	}
+	c.inherit(templates)
 	return nil
+}
+
+// inherit adds the templates that the file does not state.
+func (c *Config) inherit(older map[string]string) {
+	all := map[string]string{}
+	maps.Copy(all, older)
+	maps.Copy(all, c.Templates)
+	c.Templates = all
 }
 
 // problemOf turns an error of the YAML library into a problem with its place.

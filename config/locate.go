@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -144,9 +145,10 @@ func (c *Config) forget(newer map[string]mark) {
 // does: its errors about durations say neither line nor column, and it cuts
 // 3.7 down to 3.
 func checkScalars(marks map[string]mark) (out Problems) {
-	for path, t := range scalars(reflect.TypeFor[Config](), "") {
-		m, stated := marks[path]
-		if !stated {
+	types := scalars(reflect.TypeFor[Config](), "")
+	for path, m := range marks {
+		t := types[anyIndex.ReplaceAllString(path, "[]")]
+		if t == nil {
 			continue
 		}
 		p := Problem{File: m.file, Line: m.line, Column: m.column, Path: path}
@@ -166,7 +168,10 @@ func checkScalars(marks map[string]mark) (out Problems) {
 	return out
 }
 
-// scalars are the durations and whole numbers of a struct, by path. Lists hold none.
+var anyIndex = regexp.MustCompile(`\[[0-9]+\]`)
+
+// scalars are the durations and whole numbers of a struct, by path; items of a
+// list are [].
 func scalars(t reflect.Type, path string) map[string]reflect.Type {
 	out := map[string]reflect.Type{}
 	for i := range t.NumField() {
@@ -177,6 +182,10 @@ func scalars(t reflect.Type, path string) map[string]reflect.Type {
 			out[name] = f.Type
 		case reflect.Struct:
 			maps.Copy(out, scalars(f.Type, name+"."))
+		case reflect.Slice: // a tree holds none
+			if e := f.Type.Elem(); e.Kind() == reflect.Struct && e != t {
+				maps.Copy(out, scalars(e, name+"[]."))
+			}
 		}
 	}
 	return out

@@ -7,15 +7,16 @@ import (
 	"github.com/microseg/microseg/segment"
 )
 
-// Unproved lists the segments whose conditions have too many cases to say
-// whether anybody can be in them. They work; nobody vouches for them.
+// Unproved lists the segments and rules whose conditions have too many cases to
+// say whether anybody can be in them. They work; nobody vouches for them.
 func (c *Config) Unproved() []Problem {
 	tree, err := c.SegmentTree()
 	if err != nil {
 		return nil
 	}
-	_, open := c.reach(tree)
-	return open
+	_, segments := c.reach(tree)
+	_, rules := c.checkRules(tree)
+	return append(segments, rules...)
 }
 
 // reach proves which segments nobody can be in, and says for which it cannot tell.

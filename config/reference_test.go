@@ -6,9 +6,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +44,8 @@ Generated from package config; do not edit (go test ./config -run Reference -rew
 A file needs only what differs from the shipped one, [config/microseg.yaml](../config/microseg.yaml): a key that it leaves
 out keeps its default, and a list or tree that it states replaces the shipped one. Unknown keys, values out of bounds and
 conditions that do not compile are refused with file, line and column. ` + "`microseg check FILE`" + ` also finds segments that nobody
-can be in and signals that never match.
+can be in, rules that conflict, never fire or never win, and signals that never match. Templates are added to the shipped
+ones; a file with segments of its own has only the rules that it states.
 
 Durations are numbers with their unit: 400ms, 30s, 10m, 2h, 30d.
 `
@@ -61,6 +64,14 @@ Features marked *moves* change with time alone. A comparison of one with a const
 ` + "`==`, `!=` and `in`" + ` on them are refused. Arithmetic on them, or a comparison of two, is looked at every refresh_interval.
 Features marked *session* are 0, or unknown, once the session is over; for several devices they are merged over the open
 sessions. ` + "`signal_weight` and `stale_share`" + ` are undefined without events, and every comparison with them is false then.
+
+Conditions of rules may also compare ` + "`segment`" + `, the served one, with names or ends of paths: ` + "`segment == \"high_intent\"`" + `
+holds for it and everything below it, ` + "`segment in [\"low_intent\", \"high_intent/cart_abandoner\"]`" + ` for either. A name that
+several segments have means all of them. ` + "`page.type` and `device.type`" + ` are those of the request there.
+
+` + "`microseg check FILE`" + ` proves of rules that two of equal priority never fill a slot at once (what arithmetic makes
+undecidable counts as a conflict), that each can fire, and that none always loses its slot to others; a public rule is
+decided for visitors without a proof, too, so only public ones can take the slot from it for good.
 `
 
 func reference(t *testing.T) string {
@@ -158,11 +169,16 @@ func tidy(s string) string { return zeros.ReplaceAllString(s, "$1") }
 
 // shown is a default; items of a list have none.
 func shown(v reflect.Value, path string, f reflect.StructField) string {
-	item := strings.HasPrefix(path, "pages") || strings.HasPrefix(path, "signals") || strings.HasPrefix(path, "segments")
+	item := slices.ContainsFunc([]string{"pages", "signals", "segments", "slots", "rules"}, func(list string) bool { return strings.HasPrefix(path, list) })
 	switch x := v.Interface().(type) {
+	case map[string]string:
+		return strings.Join(slices.Sorted(maps.Keys(x)), ", ")
 	case Bound:
 		return "none"
 	case time.Duration:
+		if item {
+			return ""
+		}
 		return tidy(x.String())
 	case []string:
 		if len(x) == 0 {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"time"
@@ -33,7 +34,7 @@ func count(path string, v, lo, hi int) bound {
 
 // bounds is the table of limits of single values.
 func (c *Config) bounds() []bound {
-	a, src, h := c.Audience, c.Source, c.Health
+	a, src, h, col := c.Audience, c.Source, c.Health, c.Collector
 	return []bound{
 		{"site", c.Site != "" && len(c.Site) <= 64, "name the site in 1 to 64 bytes"},
 		span("half_lives.live", c.HalfLives.Live, time.Second, year),
@@ -56,6 +57,16 @@ func (c *Config) bounds() []bound {
 		count("audience.min_sample", a.MinSample, 0, 1<<30),
 		share("audience.stale_share", a.StaleShare),
 		{"high_ticket.min_price", c.HighTicket.MinPrice >= 0 && c.HighTicket.MinPrice <= 1e12, "choose a price from 0 to 1e12"},
+		{"collector.write_keys", len(col.WriteKeys) > 0 && !slices.Contains(col.WriteKeys, ""), "nobody could write; name at least one key, none of them empty"},
+		{"collector.max_batch_bytes", col.MaxBatch >= c.MaxBytes && col.MaxBatch <= 1<<24, "choose from max_event_bytes to 16777216 (16 MiB): one event must fit"},
+		{"collector.max_in_flight_bytes", col.MaxInFlight >= col.MaxBatch && col.MaxInFlight <= 1<<34, "choose from collector.max_batch_bytes to 17179869184 (16 GiB): one body must fit"},
+		span("collector.acknowledge_within", col.AckTimeout, 10*time.Millisecond, time.Minute),
+		{"collector.public_url", publicURL(col.PublicURL), "use an address like https://collect.example.com, or leave it out"},
+		{"collector.consent.categories", len(col.Consent.Categories) <= 32 && !slices.Contains(col.Consent.Categories, ""), "choose at most 32 names, none of them empty"},
+		{"serving.origins", !slices.ContainsFunc(c.Serving.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
+		span("serving.token_ttl", c.Serving.TokenTTL, time.Second, 24*time.Hour),
+		count("serving.max_profiles", c.Serving.MaxProfiles, 1, 1<<30),
+		count("serving.max_streams", c.Serving.MaxStreams, 1, 1<<20),
 		count("source.shards", src.Shards, 0, 1024),
 		span("source.linger", src.Linger, 0, time.Minute),
 		count("source.max_batch", src.MaxBatch, 1, 1<<20),
@@ -76,6 +87,12 @@ func (c *Config) bounds() []bound {
 	}
 }
 
+// publicURL reports whether s is empty or an address that pages can send to.
+func publicURL(s string) bool {
+	u, err := url.Parse(s)
+	return s == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.RawQuery == "" && u.Fragment == ""
+}
+
 // Validate reports every value that is out of bounds, as Problems that say
 // what to do; nil if there is none. It does not compile conditions: see Check.
 func (c *Config) Validate() error {
@@ -94,6 +111,7 @@ func (c *Config) Validate() error {
 	}
 	seen := 0
 	out = append(out, c.validateSegments("segments", c.Segments, 1, &seen)...)
+	out = append(out, c.validateRules()...)
 	if len(out) > 0 {
 		return out
 	}

@@ -10,6 +10,7 @@ import (
 type agent struct {
 	device DeviceType
 	os     OS
+	bot    bool
 }
 
 // agents remembers parsed user agents; when full it starts over.
@@ -32,9 +33,9 @@ func (a *agents) parse(ua []byte) agent {
 
 func parseAgent(ua string) agent {
 	u := useragent.Parse(ua)
-	a := agent{os: osOf([]byte(u.OS))}
+	a := agent{os: osOf([]byte(u.OS)), bot: u.Bot || AgentOf(ua).Bot()}
 	switch {
-	case u.Bot:
+	case a.bot:
 		a.device = DeviceBot
 	case u.Tablet:
 		a.device = DeviceTablet

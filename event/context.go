@@ -1,15 +1,20 @@
 package event
 
-// context fills what the event says of the device. The user agent is read
-// only where the context does not state the form of the device.
+// context fills what the event says of the device. The form of the device is
+// the user agent's only where the context does not state it.
 func (d *Decoder) context(r *record, e *Event) {
 	e.DeviceType = deviceTypes[lower(r.text(cDeviceType))]
 	e.OS = osOf(r.text(cOSName))
-	if ua := r.text(cUserAgent); len(ua) > 0 && len(r.text(cDeviceType)) == 0 {
+	if ua := r.text(cUserAgent); len(ua) > 0 {
 		a := d.agents.parse(ua)
-		e.DeviceType = a.device
-		if e.OS == OSUnknown {
-			e.OS = a.os
+		if a.bot {
+			e.Flags |= FlagBot // whatever form of device it plays
+		}
+		if len(r.text(cDeviceType)) == 0 {
+			e.DeviceType = a.device
+			if e.OS == OSUnknown {
+				e.OS = a.os
+			}
 		}
 	}
 	if e.DeviceType == DeviceBot {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	MaxBytes             int      // a longer record is Oversized; default 32 KiB, Segment's limit
 	FutureMS             int64    // tolerance before an event is from the Future; default 5 min
 	MaxPayload           int      // bytes of a record that a dead letter keeps; default 4096
+	Consent              Consent
 }
 
 // Limits that no configuration lifts.
@@ -50,6 +52,9 @@ func NewDecoder(cfg Config) (*Decoder, error) {
 	d := &Decoder{cfg: cfg, names: make(map[string]meaning, len(names)+len(cfg.Custom)), elements: map[string]uint8{}}
 	d.setDefaults()
 	var err error
+	if d.parser.categories, err = d.cfg.Consent.categories(); err != nil {
+		return nil, err
+	}
 	if d.pages, err = compilePages(cfg.Pages); err != nil {
 		return nil, err
 	}
@@ -104,14 +109,14 @@ func (d *Decoder) setDefaults() {
 // e.Offset, e.Partition and e.Raw, which it clears.
 //
 // A nil error means decoded; whether the event is late or a duplicate is
-// judged elsewhere. Otherwise it returns an *Error with the reason Malformed,
-// Oversized or Future, and e holds what was learnt before (Device, User, Time
+// judged elsewhere. Otherwise it returns an *Error with the reason Oversized,
+// NoConsent, Malformed or Future, and e holds what was learnt before (Device, User, Time
 // and Append, where known), for the dead letter. The record's key is not read:
 // a topic may be keyed by anything. raw is not kept.
 func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	*e = Event{Append: appendMS, Ingest: -1}
 	if len(raw) > d.cfg.MaxBytes {
-		return &Error{Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(raw), d.cfg.MaxBytes)}
+		return &Error{Reason: Oversized, Detail: fmt.Sprintf("%d bytes, at most %d are allowed", len(raw), d.cfg.MaxBytes)}
 	}
 	if !utf8.Valid(raw) {
 		return malformed("not UTF-8")
@@ -120,6 +125,12 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 		return malformed("reading JSON: " + err.Error())
 	}
 	r := &d.parser.rec
+	if !d.cfg.Consent.given(r) {
+		return &Error{Reason: NoConsent, Detail: "context.consent.categoryPreferences does not allow it", Payload: new(string)}
+	}
+	if string(r.text(fType)) == TypeRejected {
+		return d.rejected(r, e)
+	}
 	if err := d.identify(r, raw, e); err != nil {
 		return err
 	}
@@ -138,7 +149,7 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 		return err
 	}
 	if receipt > 0 && e.Time > receipt && e.Time-receipt > d.cfg.FutureMS {
-		return &Error{Future, fmt.Sprintf("%d ms after its receipt, at most %d are allowed", e.Time-receipt, d.cfg.FutureMS)}
+		return &Error{Reason: Future, Detail: fmt.Sprintf("%d ms after its receipt, at most %d are allowed", e.Time-receipt, d.cfg.FutureMS)}
 	}
 	return nil
 }
@@ -146,12 +157,15 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 // Payload is the copy of a record that a dead letter keeps: at most
 // Config.MaxPayload bytes, not cut within a character.
 func (d *Decoder) Payload(raw []byte) []byte {
-	n := len(raw)
-	if n > d.cfg.MaxPayload {
-		for n = d.cfg.MaxPayload; n > 0 && n > d.cfg.MaxPayload-utf8.UTFMax && !utf8.RuneStart(raw[n]); n-- {
-		}
+	return slices.Clone(cut(raw, d.cfg.MaxPayload))
+}
+
+// Kept is what the dead letter of a record keeps that Decode refused with err.
+func (d *Decoder) Kept(raw []byte, err *Error) []byte {
+	if err.Payload != nil {
+		return []byte(*err.Payload)
 	}
-	return append(make([]byte, 0, n), raw[:n]...)
+	return d.Payload(raw)
 }
 
 // identify fills Device, User and ID.

@@ -60,7 +60,7 @@ func TestDecodeAgreesWithModel(t *testing.T) {
 		g.wrong = []float64{0, 0.02, 0.3}[seed%3]
 		seen[agree(t, d, []byte(g.record()), genNow)]++
 	}
-	for _, r := range []Reason{"", Malformed, Future} {
+	for _, r := range []Reason{"", Malformed, Future, NoConsent} {
 		if seen[r] < 1000 {
 			t.Errorf("only %d of the records are %q: the generator proves little", seen[r], r)
 		}
@@ -243,6 +243,8 @@ func (g gen) context() string {
 		g.maybe(0.3, "device", g.object(g.maybe(0.8, "type", g.str(g.pick("mobile", "Desktop", "iOS", "android", "Tablet", "tv", "bot", "fridge", "a very long device type"))))),
 		g.maybe(0.3, "os", g.object(g.maybe(0.8, "name", g.str(g.pick("Windows", "Windows 11", "macOS", "Mac OS X", "iOS", "iPadOS", "Android", "Linux", "Chrome OS", "Plan 9 from Bell Labs"))))),
 		g.maybe(0.5, "screen", g.object(g.maybe(0.9, "width", g.pick("390", "1920.5", "70000", "-5")), g.maybe(0.9, "height", "844"))),
+		g.maybe(0.2, "consent", g.object(g.maybe(0.9, "categoryPreferences", g.object(
+			g.maybe(0.7, g.pick("Analytics", "analytics"), g.pick("true", "false")), g.maybe(0.5, "Advertising", g.pick("true", "false")))))),
 		g.maybe(0.5, "network", g.object(g.maybe(0.4, "wifi", g.pick("true", "false")), g.maybe(0.4, "cellular", "true"),
 			g.maybe(0.5, "effectiveType", g.str(g.pick("slow-2g", "2g", "3G", "4g"))),
 			g.maybe(0.3, "type", g.str(g.pick("wifi", "ethernet", "cellular", "none", "5g", "LTE"))))),

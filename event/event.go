@@ -164,7 +164,7 @@ type Flags uint8
 const (
 	// FlagHighTicket: the product is in one of Config.HighTicketCategories and costs Config.HighTicketMinPrice or more.
 	FlagHighTicket Flags = 1 << iota
-	// FlagBot: the user agent names a crawler.
+	// FlagBot: the user agent is on the list of crawlers, or the device says that it is one.
 	FlagBot
 	// FlagVisible: a heartbeat that says the page is visible.
 	FlagVisible
@@ -176,8 +176,9 @@ type Reason string
 
 // Reasons in the order in which they are judged.
 const (
-	Malformed Reason = "malformed"
 	Oversized Reason = "oversized"
+	NoConsent Reason = "no_consent"
+	Malformed Reason = "malformed"
 	Future    Reason = "future"
 	Late      Reason = "late"
 )

@@ -3,7 +3,7 @@ package event
 // container reports whether f is an object that is looked into.
 func (f field) container() bool {
 	switch f {
-	case fProperties, fContext, cDevice, cOS, cScreen, cNetwork, cPage:
+	case fProperties, fContext, cDevice, cOS, cScreen, cNetwork, cPage, cConsent, cPreferences:
 		return true
 	}
 	return false
@@ -15,7 +15,7 @@ func (f field) inside() uint64 {
 	case fProperties:
 		return group(pPageType, pSession)
 	case fContext:
-		return group(cUserAgent, cURL)
+		return group(cUserAgent, cPreferences)
 	case cDevice:
 		return group(cDeviceType, cDeviceType)
 	case cOS:
@@ -26,6 +26,8 @@ func (f field) inside() uint64 {
 		return group(cCellular, cNetType)
 	case cPage:
 		return group(cPath, cURL)
+	case cConsent:
+		return group(cPreferences, cPreferences)
 	}
 	return 0
 }
@@ -54,6 +56,12 @@ func topField(key []byte) field {
 		return fName
 	case "category":
 		return fCategory
+	case "reason":
+		return fReason
+	case "detail":
+		return fDetail
+	case "raw":
+		return fRaw
 	case "properties":
 		return fProperties
 	case "context":
@@ -143,6 +151,15 @@ func contextField(key []byte) field {
 		return cNetwork
 	case "page":
 		return cPage
+	case "consent":
+		return cConsent
+	}
+	return fSkip
+}
+
+func consentField(key []byte) field {
+	if string(key) == "categoryPreferences" {
+		return cPreferences
 	}
 	return fSkip
 }

@@ -111,13 +111,19 @@ func modelContext(context object, e *Event) {
 	case "bot":
 		e.DeviceType = DeviceBot
 	}
-	if ua, _ := context["userAgent"].(string); ua != "" && device == "" {
-		u := useragent.Parse(ua[:min(len(ua), 1024)])
+	ua, _ := context["userAgent"].(string)
+	ua = ua[:min(len(ua), 1024)]
+	u := useragent.Parse(ua)
+	bot := ua != "" && (u.Bot || modelCrawler(ua))
+	if bot {
+		e.Flags |= FlagBot
+	}
+	if ua != "" && device == "" {
 		if e.OS == OSUnknown {
 			e.OS = modelOS(u.OS)
 		}
 		switch {
-		case u.Bot:
+		case bot:
 			e.DeviceType = DeviceBot
 		case u.Tablet:
 			e.DeviceType = DeviceTablet

@@ -7,6 +7,8 @@ import (
 	"hash/fnv"
 	"io"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -21,6 +23,15 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	}
 	top, ok := modelJSON(raw)
 	if !ok {
+		return e, Malformed
+	}
+	if !modelConsent(cfg.Consent, top) {
+		return e, NoConsent
+	}
+	if top["type"] == TypeRejected {
+		if top["reason"] == string(Oversized) {
+			return e, Oversized
+		}
 		return e, Malformed
 	}
 	if !modelIDs(top, raw, &e) {
@@ -69,6 +80,31 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 }
 
 type object = map[string]any
+
+func modelConsent(c Consent, top object) bool {
+	context, _ := top["context"].(object)
+	consent, _ := context["consent"].(object)
+	preferences, ok := consent["categoryPreferences"].(object)
+	if !ok {
+		return !c.Required
+	}
+	for _, name := range append(slices.Clone(c.Categories), []string{"analytics"}[min(1, len(c.Categories)):]...) {
+		granted := false
+		for key, says := range preferences {
+			if !strings.EqualFold(key, name) || says == nil {
+				continue
+			}
+			if says != true {
+				return false
+			}
+			granted = true
+		}
+		if c.Required && !granted {
+			return false
+		}
+	}
+	return true
+}
 
 func modelJSON(raw []byte) (object, bool) {
 	if !utf8.Valid(raw) {

@@ -23,6 +23,9 @@ const (
 	fEvent
 	fName
 	fCategory
+	fReason // of a rejected record
+	fDetail
+	fRaw
 	fProperties
 	fContext
 
@@ -65,6 +68,8 @@ const (
 	cPage
 	cPath
 	cURL
+	cConsent
+	cPreferences
 
 	numFields
 	fSkip = numFields
@@ -95,6 +100,7 @@ type record struct {
 	set      uint64
 	vals     [numFields]value
 	products products
+	consent  consent
 }
 
 // text is the string, or nil when it is missing, empty or not a string.
@@ -134,8 +140,9 @@ func (r *record) truth(f field) bool {
 // parser fills records. The JSON is read once, left to right, and strictly
 // (RFC 8259): unread values are skipped but checked.
 type parser struct {
-	jd  jx.Decoder
-	rec record
+	jd         jx.Decoder
+	rec        record
+	categories []string // of consent
 }
 
 // parse reads one record; what follows the object must be white space.
@@ -219,6 +226,10 @@ func (p *parser) inner(f field) error {
 		return p.object(screenField)
 	case cNetwork:
 		return p.object(networkField)
+	case cConsent:
+		return p.object(consentField)
+	case cPreferences:
+		return p.readPreferences()
 	}
 	return p.object(contextPageField)
 }

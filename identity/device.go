@@ -101,7 +101,7 @@ func (s *Shard) leave(d *device) {
 // forget drops a device that has been silent for the retention time. The agenda
 // may get to it later or earlier; what an event finds must not depend on that.
 func (s *Shard) forget(d *device, out *Output) *device {
-	out.Gone(&d.Profile, d.Last+s.p.Retention)
+	out.Gone(d.id, &d.Profile, d.Last+s.p.Retention)
 	delete(s.devices, d.id)
 	d.past = true
 	s.Dropped++

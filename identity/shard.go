@@ -79,9 +79,9 @@ type Batch struct {
 type Output struct {
 	// Before is called before an event at t (ms) changes a profile.
 	Before func(p *session.Profile, t int64)
-	// Gone is called when the retention forgets a profile, with the event time (ms)
+	// Gone is called when the retention forgets a device, with the event time (ms)
 	// at which it was over; Before or Passed has told of that time.
-	Gone func(p *session.Profile, t int64)
+	Gone func(device string, p *session.Profile, t int64)
 	// Vector is called for each vector as it is made, in the order of the
 	// events; the vector is valid during the call.
 	Vector func(*session.Vector, *event.Event)

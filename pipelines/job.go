@@ -12,21 +12,24 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
 )
 
 // Job is one run of the live pipeline in this process.
 type Job struct {
-	Config *config.Config
-	Site   string
-	Spec   transforms.Spec
-	Source kafkaio.Options
-	Sink   clickhouseio.Config
-	done   chan error
+	Config   *config.Config
+	Site     string
+	Spec     transforms.Spec
+	Source   kafkaio.Options
+	Sink     clickhouseio.Config
+	Segments segmentsio.Config // the topic that serving reads
+	done     chan error
 }
 
-// NewJob wires a configuration to a log, a topic and a ClickHouse, whose schema it migrates.
+// NewJob wires a configuration to a log, a topic of events and a ClickHouse,
+// whose schema it migrates, and makes the topic of segments beside the other.
 func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
 	parts, err := kafkaio.Partitions(ctx, brokers, topic)
 	if err != nil {
@@ -42,6 +45,10 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	s := &cfg.Source
 	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
+	j.Segments = segmentsio.Config{Brokers: brokers, Topic: segmentsio.Topic(topic), Job: j.Spec.Job}
+	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
+		return nil, err
+	}
 	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: uint64(j.Spec.Run)}
 	return j, nil
 }
@@ -67,7 +74,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
 		Kappa: cfg.Intent.Kappa, GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
-		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}, nil
+		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs(), Slots: cfg.RuleSlots(), Rules: cfg.RuleSpecs()}, nil
 }
 
 // Start runs the pipeline in the background; Done tells how it ended. It does
@@ -81,8 +88,11 @@ func (j *Job) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, rows := range out {
+	for _, rows := range out.Rows {
 		clickhouseio.Write(s, j.Sink, rows)
+	}
+	for _, records := range out.Records {
+		segmentsio.Write(s, j.Segments, records)
 	}
 	go func() { j.done <- RunPrism(context.WithoutCancel(ctx), p) }()
 	return nil
@@ -96,11 +106,18 @@ func (j *Job) Stop() error {
 	kafkaio.Stop(j.Spec.Job)
 	err := <-j.done
 	j.done <- err
-	if ferr := clickhouseio.Finish(j.Sink); err == nil {
-		err = ferr
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	for _, ferr := range []error{clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job)} {
+		if err == nil {
+			err = ferr
+		}
 	}
 	return err
 }
+
+// drainTimeout bounds how long a log that does not answer keeps the job from stopping.
+const drainTimeout = 30 * time.Second
 
 // Drained waits until everything up to the end offsets is in ClickHouse, in both stages.
 func (j *Job) Drained(ctx context.Context, ends map[int32]int64) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal/runnerlib"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/util/grpcx"
 	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/segmentsio"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -83,8 +84,13 @@ func (j *Job) portable() (*beam.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, rows := range out {
+	for _, rows := range out.Rows {
 		clickhouseio.WriteKeyed(s, j.Sink, rows)
+	}
+	segments := j.Segments
+	segments.Wait = true
+	for _, records := range out.Records {
+		segmentsio.Write(s, segments, records)
 	}
 	return p, nil
 }

@@ -23,20 +23,17 @@ type Finding struct {
 // many steps a question, and a hundred times as many altogether. What is below
 // such a node is not reported again.
 func (t *Tree) Check(steps int) []Finding {
-	c := checker{tree: t, steps: steps, left: 100 * steps}
+	c := checker{tree: t, budget: NewBudget(steps)}
 	return c.check(0, nil, nil)
 }
 
 type checker struct {
-	tree  *Tree
-	steps int // of one question
-	left  int // of all
+	tree   *Tree
+	budget *Budget
 }
 
 func (c *checker) ask(terms []Term) Answer {
-	p := prover{steps: min(c.steps, c.left)}
-	_, answer := p.ask(terms)
-	c.left -= min(c.steps, c.left) - max(0, p.steps)
+	_, answer := c.budget.Satisfiable(terms...)
 	return answer
 }
 
@@ -82,19 +79,5 @@ func (t *Tree) without(terms []Term, nodes []int) []Term {
 // takers narrows nodes down to some that take everyone who meets the terms: to
 // one if one does, the nearest one at that.
 func (c *checker) takers(terms []Term, nodes []int) []int {
-	for i := len(nodes) - 1; i >= 0; i-- {
-		if c.ask(c.tree.without(terms, nodes[i:i+1])) == Never {
-			return nodes[i : i+1]
-		}
-	}
-	left := slices.Clone(nodes)
-	for i := 0; i < len(left); {
-		fewer := slices.Delete(slices.Clone(left), i, i+1)
-		if c.ask(c.tree.without(terms, fewer)) == Never {
-			left = fewer
-			continue
-		}
-		i++
-	}
-	return left
+	return Fewest(nodes, func(n []int) bool { return c.ask(c.tree.without(terms, n)) == Never })
 }

@@ -147,14 +147,7 @@ func (l *lowerer) compare(e ast.Expr, o op, args []ast.Expr) (node, error) {
 		return nil, l.refuse(e, "%s on a value that changes with time holds for an instant only; use < <= > or >=", o)
 	}
 	if a.feature != nil && b.literal != nil {
-		x, err := l.code(eb, a.feature, b.literal)
-		if err != nil {
-			return nil, err
-		}
-		if o.ordering() && (a.feature.Enum != nil || a.feature.Bool) {
-			return nil, l.refuse(e, "%s has no order; use ==, != or in", a.feature.Name)
-		}
-		return l.atom(e, a.feature, o, x), nil
+		return l.constantly(e, a.feature, o, eb, b.literal)
 	}
 	x, err := a.number(l, ea)
 	if err != nil {
@@ -174,6 +167,31 @@ func (l *lowerer) compare(e ast.Expr, o op, args []ast.Expr) (node, error) {
 	return n, nil
 }
 
+// constantly lowers feature ◦ constant; eb is the constant's expression.
+func (l *lowerer) constantly(e ast.Expr, f *Feature, o op, eb ast.Expr, lit ref.Val) (node, error) {
+	codes, err := l.codes(eb, f, lit)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.ordering() && (f.Enum != nil || f.Bool):
+		return nil, l.refuse(e, "%s has no order; use ==, != or in", f.Name)
+	case f.tree == nil:
+		return l.atom(e, f, o, codes[0]), nil
+	case o == opNE:
+		codes = f.others(codes)
+	}
+	return l.member(e, f, codes), nil
+}
+
+// member is the node of feature in set.
+func (l *lowerer) member(e ast.Expr, f *Feature, set []float64) node {
+	if len(set) == 0 {
+		return constant(false)
+	}
+	return newMember(atom{feature: f, text: l.text(e), params: &l.c.params}, set, f.Session)
+}
+
 // atom is the node of feature ◦ constant.
 func (l *lowerer) atom(e ast.Expr, f *Feature, o op, c float64) node {
 	a := atom{op: o, c: c, feature: f, text: l.text(e), params: &l.c.params}
@@ -184,6 +202,19 @@ func (l *lowerer) atom(e ast.Expr, f *Feature, o op, c float64) node {
 		return &steady{a}
 	}
 	return newStored(a, f.Session)
+}
+
+// codes are the numbers that a literal stands for, for the feature: one, or
+// those of the nodes that are meant by a segment's name.
+func (l *lowerer) codes(e ast.Expr, f *Feature, lit ref.Val) ([]float64, error) {
+	if name, isName := lit.(types.String); isName && f.tree != nil {
+		if nodes := f.tree.within(string(name)); len(nodes) > 0 {
+			return nodes, nil
+		}
+		return nil, l.refuse(e, "there is no segment %q; it is one of %s", string(name), strings.Join(f.tree.names(), ", "))
+	}
+	x, err := l.code(e, f, lit)
+	return []float64{x}, err
 }
 
 // code is the number that a literal stands for, for the feature.
@@ -228,8 +259,8 @@ func (l *lowerer) in(e ast.Expr, args []ast.Expr) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.kind < 0 && len(set) > 0 {
-		return newMember(atom{feature: f, text: l.text(e), params: &l.c.params}, set, f.Session), nil
+	if f.kind < 0 {
+		return l.member(e, f, set), nil
 	}
 	var n node = constant(false)
 	for _, x := range set {
@@ -248,11 +279,11 @@ func (l *lowerer) constants(f *Feature, list []ast.Expr) ([]float64, error) {
 		if t.literal == nil {
 			return nil, l.refuse(e, "in needs a list of constants")
 		}
-		x, err := l.code(e, f, t.literal)
+		codes, err := l.codes(e, f, t.literal)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, x)
+		out = append(out, codes...)
 	}
 	return out, nil
 }

@@ -18,10 +18,13 @@ type person struct {
 	queued      int64 // time of the person's live entry in the wake heap, 0 for none
 	node        int32 // -1 while nowhere: before the first evaluation, or without devices
 	transitions uint32
-	index       int32 // in Shard.locals
-	gone        bool  // dropped, or the device was linked to a user
-	dirty       bool  // evaluated since its last row
-	counted     bool  // in the audience, at node
+	index       int32  // in Shard.locals
+	truths      uint64 // of ShardParams.Truths, as last published
+	gone        bool   // dropped, or the device was linked to a user
+	linked      bool   // gone because of a link
+	publish     bool   // in Shard.changed
+	dirty       bool   // evaluated since its last row
+	counted     bool   // in the audience, at node
 }
 
 // name is the person's id in rows and records.

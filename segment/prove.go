@@ -83,6 +83,44 @@ func (p *prover) ask(terms []Term) (Witness, Answer) {
 	return nil, Never
 }
 
+// Budget bounds the prover's work on many questions.
+type Budget struct {
+	Each int // steps of one question, see Satisfiable
+	Left int // steps of all questions to come
+}
+
+// NewBudget allows a hundred questions as dear as can be, and any number of
+// the usual ones.
+func NewBudget(each int) *Budget { return &Budget{Each: each, Left: 100 * each} }
+
+// Satisfiable is Satisfiable within the budget.
+func (b *Budget) Satisfiable(terms ...Term) (Witness, Answer) {
+	p := prover{steps: min(b.Each, b.Left)}
+	w, answer := p.ask(terms)
+	b.Left -= min(b.Each, b.Left) - max(0, p.steps)
+	return w, answer
+}
+
+// Fewest narrows all down to some that are enough: to one if one is, the last
+// such, and else so that none can be left out. all itself must be enough, and
+// more must be enough where fewer are.
+func Fewest[T any](all []T, enough func([]T) bool) []T {
+	for i := len(all) - 1; i >= 0; i-- {
+		if enough(all[i : i+1]) {
+			return all[i : i+1]
+		}
+	}
+	left := slices.Clone(all)
+	for i := 0; i < len(left); {
+		if fewer := slices.Delete(slices.Clone(left), i, i+1); enough(fewer) {
+			left = fewer
+			continue
+		}
+		i++
+	}
+	return left
+}
+
 // goal is a node that shall have a value.
 type goal struct {
 	n    node
@@ -245,12 +283,7 @@ func split(g goal) (parts []goal, all bool) {
 	case disj:
 		return children(n), !g.want
 	case *member:
-		for _, x := range n.set {
-			a := n.atom
-			a.op, a.c = opEQ, x
-			parts = append(parts, goal{newStored(a, n.session), g.want})
-		}
-		return parts, !g.want
+		return children(n.parts()), !g.want
 	case *moving:
 		if !g.want && n.feature.undefinable() {
 			return []goal{{&undefined{n.atom}, true}, {&defined{n}, false}}, false

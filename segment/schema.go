@@ -38,7 +38,8 @@ type Feature struct {
 	Max     float64 // inclusive upper end of the domain, +Inf for none; the lower end is 0
 	Session bool    // 0, or unknown, without an open session
 	slot    session.Slot
-	kind    int // -1 for a stored feature, else the derived one
+	kind    int   // -1 for a stored feature, else the derived one
+	tree    *Tree // of the served segment, whose codes are its nodes; else nil
 }
 
 // Varies reports whether the feature changes with time alone, other than by
@@ -49,15 +50,20 @@ func (f *Feature) Varies() bool {
 
 // Schema is the feature catalogue for one set of elements.
 type Schema struct {
-	stored []session.Feature
-	byName map[string]*Feature
-	names  []string
+	stored  []session.Feature
+	byName  map[string]*Feature
+	names   []string
+	segment session.Slot // of the served segment, -1 in a schema for segments
 }
+
+// Slot is where a stored feature stands in View.Values; ok is false for a
+// derived one.
+func (f *Feature) Slot() (slot session.Slot, ok bool) { return f.slot, f.kind < 0 }
 
 // NewSchema returns the catalogue: the stored features of session.Catalogue and
 // those derived from them and from time.
 func NewSchema(elements []string) *Schema {
-	s := &Schema{stored: session.Catalogue(elements), byName: map[string]*Feature{}}
+	s := &Schema{stored: session.Catalogue(elements), byName: map[string]*Feature{}, segment: -1}
 	for slot := range s.stored {
 		f := &s.stored[slot]
 		if f.Hidden {

@@ -36,6 +36,13 @@ type ShardParams struct {
 	Window     int64   // ms since the last event during which a person is active
 	Retention  int64   // ms since the last event after which a person is dropped
 	StaleShare float64 // share above which a segment's members are refreshed
+	// Slots are the stored features that vectors of users and records hold, in
+	// order; nil: those that the tree reads. Publish: records are made. Truths
+	// sums up what rules make of the stored features: where it changes, a record
+	// is due at once. It may be nil.
+	Slots   []session.Slot
+	Publish bool
+	Truths  func(v *View, now int64) uint64
 }
 
 // Move is one change of a person's path.
@@ -81,27 +88,29 @@ func (e *Effects) Reset() {
 // Shard decides where persons stand: those that are one device of the same
 // shard, and users, views over the vectors of the devices linked to them.
 type Shard struct {
-	p        *ShardParams
-	users    map[string]*person
-	locals   []*person
-	wakes    wakes
-	dirty    []dirty
-	audience audience
-	catalog  []session.Feature
-	slots    []session.Slot // what vectors of users hold
-	items    int            // index of the cart's items in slots
-	added    int            // and of the time of the last add
-	elements int
-	scratch  View
-	values   []float64
-	Now      int64 // event time that has passed in the whole shard (the watermark)
-	Emitted  int64 // wall clock of the batch that is being applied, µs; its owner sets it
-	Dropped  uint64
+	p         *ShardParams
+	users     map[string]*person
+	locals    []*person
+	wakes     wakes
+	dirty     []dirty
+	audience  audience
+	catalog   []session.Feature
+	slots     []session.Slot // what vectors of users hold
+	items     int            // index of the cart's items in slots
+	added     int            // and of the time of the last add
+	elements  int
+	scratch   View
+	changed   []*person // that Records will hand out
+	published Record
+	values    []float64
+	Now       int64 // event time that has passed in the whole shard (the watermark)
+	Emitted   int64 // wall clock of the batch that is being applied, µs; its owner sets it
+	Dropped   uint64
 }
 
 // NewShard returns an empty shard.
 func NewShard(p *ShardParams) *Shard {
-	s := &Shard{p: p, users: map[string]*person{}, catalog: p.Schema.Stored(), slots: p.Tree.slots()}
+	s := &Shard{p: p, users: map[string]*person{}, catalog: p.Schema.Stored(), slots: p.slots()}
 	s.items, s.added = slices.Index(s.slots, session.SlotCartItems), slices.Index(s.slots, session.SlotCartAdded)
 	s.values = make([]float64, len(s.catalog))
 	s.elements = (len(s.catalog) - int(session.SlotHover0)) / 2
@@ -158,7 +167,14 @@ func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
 func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partition int32, out *Effects) {
 	node, next := nowhere, never
 	if q.devices() > 0 {
-		node, next = s.p.Tree.Decide(s.view(q, t), t)
+		v := s.view(q, t)
+		node, next = s.p.Tree.Decide(v, t)
+		if s.p.Truths != nil {
+			if x := s.p.Truths(v, t); x != q.truths {
+				q.truths = x
+				s.publish(q)
+			}
+		}
 	}
 	q.evaluated = t
 	last := q.last()
@@ -192,6 +208,7 @@ func (s *Shard) move(q *person, node int, t int64, cause Cause, offset int64, pa
 	q.transitions++
 	out.Moves = append(out.Moves, Move{Person: q.name(), Transition: q.transitions, From: int(q.node), To: node, Cause: cause, At: t, Offset: offset, Partition: partition})
 	q.node, q.since = int32(node), t
+	s.publish(q)
 }
 
 // count moves the person in the audience, before it moves in the tree.
@@ -241,7 +258,8 @@ func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
 	s.count(q, nowhere, false, t)
 	s.move(q, nowhere, t, cause, -1, -1, out)
 	out.States = append(out.States, s.row(q)) // nothing will touch it again
-	q.gone = true
+	q.gone, q.linked = true, cause == CauseLink
+	s.publish(q)
 	if q.user != nil {
 		delete(s.users, q.id)
 	} else {
@@ -306,6 +324,7 @@ func (s *Shard) Flush(due int64, out *Effects) {
 		q.dirty = false
 		if !q.gone {
 			out.States = append(out.States, s.row(q))
+			s.publish(q)
 		}
 		s.dirty[n].person = nil
 	}

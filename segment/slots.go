@@ -6,39 +6,40 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// slots are the stored features that a person's decision needs: those that the
-// conditions name, what the derived ones among them are made of, and the cart.
-// Only they travel to and are kept for persons of several devices.
-func (t *Tree) slots() []session.Slot {
+// Slots are the stored features that a person's decision needs: those that the
+// tree's conditions name, what the derived ones among them are made of, the
+// cart, and more. Only they travel to and are kept for persons of several devices.
+func (t *Tree) Slots(more []session.Slot) []session.Slot {
 	out := []session.Slot{session.SlotCartItems, session.SlotCartValue, session.SlotCartAdded}
+	out = append(out, more...)
 	for i := range t.nodes {
 		if t.nodes[i].When == nil {
 			continue
 		}
-		for _, f := range t.nodes[i].When.Features {
-			switch {
-			case f.kind < 0:
-				out = append(out, f.slot)
-			case f.kind == derivedDuration:
-				out = append(out, session.SlotStart)
-			}
-		}
+		out = append(out, t.nodes[i].When.Slots()...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// Projection picks the slots that the tree's conditions need from a vector.
+func (p *ShardParams) slots() []session.Slot {
+	if p.Slots != nil {
+		return p.Slots
+	}
+	return p.Tree.Slots(nil)
+}
+
+// Projection picks the slots that conditions need from a vector.
 type Projection struct {
 	slots    []session.Slot
 	elements int
 	all      []float64
 }
 
-// NewProjection returns the tree's projection for so many configured elements.
-// One goroutine at a time may use it.
-func NewProjection(t *Tree, elements int) *Projection {
-	return &Projection{slots: t.slots(), elements: elements, all: make([]float64, int(session.SlotHover0)+2*elements)}
+// NewProjection returns the projection to a shard's slots, for so many
+// configured elements. One goroutine at a time may use it.
+func NewProjection(p *ShardParams, elements int) *Projection {
+	return &Projection{slots: p.slots(), elements: elements, all: make([]float64, int(session.SlotHover0)+2*elements)}
 }
 
 // Len is the number of values that Of returns.

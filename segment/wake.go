@@ -54,12 +54,15 @@ func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
 	return true
 }
 
-// Gone drops the person that is a device, which the retention has forgotten at t.
-func (s *Shard) Gone(p *session.Profile, t int64, out *Effects) {
-	if q, ok := p.Seat.(*person); ok {
+// Gone drops the person that is a device, which the retention has forgotten at
+// t. ok is false where there is none: the device belongs to a user.
+func (s *Shard) Gone(p *session.Profile, t int64, out *Effects) (ok bool) {
+	q, ok := p.Seat.(*person)
+	if ok {
 		s.wakeUntil(q, t, out)
 		s.drop(q, t, CauseRetention, out)
 	}
+	return ok
 }
 
 // Before fires the wake-ups of the person that is a device, before an event at

@@ -19,9 +19,10 @@ func init() { beam.RegisterDoFn(reflect.TypeFor[audienceFn]()) }
 // Audience decides which segments are active: minute by minute of event time,
 // in order, once every shard has passed the minute. It takes a
 // PCollection<KV<int, []byte>> of counts (one key) and returns a
-// PCollection<rows.Batch>.
-func Audience(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
-	return beam.ParDo(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, State: state.MakeValueState[[]byte]("audience")}, col)
+// PCollection<rows.Batch> and a PCollection<[]byte> of records for the topic
+// `segments`.
+func Audience(s beam.Scope, spec Spec, col beam.PCollection) (out, records beam.PCollection) {
+	return beam.ParDo2(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, State: state.MakeValueState[[]byte]("audience")}, col)
 }
 
 // shardCounts is what a shard that decides tells: absolute counts of the minutes
@@ -55,7 +56,7 @@ func (fn *audienceFn) Setup() (err error) {
 }
 
 // ProcessElement takes one reporter's counts and decides the minutes that are complete.
-func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out func(rows.Batch)) error {
+func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out func(rows.Batch), records func([]byte)) error {
 	var c shardCounts
 	if err := json.Unmarshal(counts, &c); err != nil {
 		return fmt.Errorf("decoding audience counts: %w", err)
@@ -70,7 +71,7 @@ func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out
 			return fmt.Errorf("decoding the audience's state: %w", err)
 		}
 	}
-	if err := a.Apply(&c, fn.built, out); err != nil {
+	if err := a.Apply(&c, fn.built, out, records); err != nil {
 		return err
 	}
 	if b, err = json.Marshal(a); err != nil {
@@ -108,7 +109,7 @@ func NewAudienceState(b *Built) *AudienceState {
 }
 
 // Apply takes one shard's counts.
-func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch)) error {
+func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), publish func([]byte)) error {
 	s := a.Shards[c.Reporter]
 	if s == nil {
 		s = &AudienceShard{Members: make([]int32, b.Segment.Tree.Len())}
@@ -124,14 +125,31 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch)) er
 		return nil
 	}
 	w := audienceRows{spec: &b.Spec, tree: b.Segment.Tree, audience: rows.NewAudienceBuilder(), alerts: rows.NewAlertBuilder()}
-	for _, m := range a.minutes(upTo) {
+	minutes := a.minutes(upTo)
+	for _, m := range minutes {
 		a.decide(m, b, &w)
+	}
+	if n := len(minutes); n > 0 && b.Segment.Publish {
+		a.publish(minutes[n-1], b, publish)
 	}
 	a.Decided = max(a.Decided, upTo)
 	if err := emitRows(w.audience, 0, out); err != nil {
 		return err
 	}
 	return emitRows(w.alerts, 0, out)
+}
+
+// publish tells serving which nodes are active since the minute.
+func (a *AudienceState) publish(minute int64, b *Built, out func([]byte)) {
+	active := segment.Active{Version: b.Spec.version(minute), Minute: minute}
+	for n, on := range a.Activation.Active {
+		if on {
+			active.Paths = append(active.Paths, b.Segment.Tree.Path(n))
+		}
+	}
+	var r records
+	r.active(&active)
+	r.emit(out)
 }
 
 // complete is the last minute that every shard has passed. Idle shards do not

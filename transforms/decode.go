@@ -98,7 +98,10 @@ func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) id
 		Reason: event.Malformed, Detail: err.Error(), Raw: d.events.Payload(r.Value)}
 	var typed *event.Error
 	if errors.As(err, &typed) {
-		l.Reason, l.Detail = typed.Reason, typed.Detail
+		l.Reason, l.Detail, l.Raw = typed.Reason, typed.Detail, d.events.Kept(r.Value, typed)
+		if typed.Withheld() {
+			l.Device = ""
+		}
 	}
 	return l
 }

@@ -37,10 +37,11 @@ type LogSpec struct {
 // sums, and the paths of the persons that are one unlinked device. It takes a
 // PCollection<KV<int, []byte>> of event batches by shard and returns a
 // PCollection<KV<int, []byte>> of vector batches by person shard, one of
-// audience counts (key 0), and a PCollection<rows.Batch>.
-func Devices(s beam.Scope, spec Spec, log LogSpec, col beam.PCollection) (vectors, counts, out beam.PCollection) {
+// audience counts (key 0), a PCollection<rows.Batch>, and a PCollection<[]byte>
+// of records for the topic `segments`.
+func Devices(s beam.Scope, spec Spec, log LogSpec, col beam.PCollection) (vectors, counts, out, records beam.PCollection) {
 	fn := &deviceFn{Spec: spec, Log: log, Head: state.MakeValueState[[]byte]("head"), Deltas: state.MakeBagState[[]byte]("log")}
-	return beam.ParDo3(s.Scope("transforms.Devices"), fn, col)
+	return beam.ParDo4(s.Scope("transforms.Devices"), fn, col)
 }
 
 type deviceFn struct {
@@ -74,7 +75,7 @@ func (fn *deviceFn) Setup() error {
 }
 
 // ProcessElement applies one batch of one shard.
-func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, vectors, counts func(int, []byte), out func(rows.Batch)) error {
+func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, vectors, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
 	head, _, err := fn.Head.Read(p)
 	if err != nil {
 		return fmt.Errorf("reading the head of device shard %d: %w", shard, err)
@@ -85,7 +86,7 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 		return err
 	}
 	parts := 0
-	done, h, err := fn.stage.Apply(ctx, e.State, batch, Outputs{Counts: counts, Rows: of(shard, out),
+	done, h, err := fn.stage.Apply(ctx, e.State, batch, Outputs{Counts: counts, Rows: of(shard, out), Records: records,
 		Vectors: func(to int, b []byte) { parts++; vectors(to, b) }})
 	for i := 0; err == nil && i < len(done); i++ {
 		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))

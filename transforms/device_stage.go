@@ -36,6 +36,8 @@ type DeviceStage struct {
 	writers []*wire.VectorWriter // by person shard
 	ledger  *ledger
 	board   *board
+	records records
+	version uint64 // of the batch's records
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
@@ -50,10 +52,10 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 		return nil, err
 	}
 	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job), board: boardOf(b.Spec.Job),
-		needed:   segment.NewProjection(b.Segment.Tree, len(b.Spec.Event.Elements)),
+		needed:   segment.NewProjection(&b.Segment, len(b.Spec.Event.Elements)),
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
-	g.out.Gone = func(p *session.Profile, t int64) { g.state.persons.Gone(p, t, &g.effects.Effects) }
+	g.out.Gone = g.gone
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
 	for range b.Spec.Shards {
@@ -134,6 +136,8 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	g.out.Reset()
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
+	g.version = g.built.Spec.version(h.ID + 1)
+	g.records.reset()
 	if err := s.shard.Apply(b, &g.out); err != nil {
 		return err
 	}
@@ -141,6 +145,8 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 		s.persons.Flush(h.Due, &g.effects.Effects)
 	}
 	decided := time.Now().UnixMicro()
+	g.records.take(s.persons, g.version, decided)
+	g.records.emit(out.Records)
 	if err := g.send(s, h, out.Vectors); err != nil {
 		return err
 	}
@@ -168,9 +174,29 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		}
 		return
 	}
+	g.point(v)
 	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
 	v.Values = g.values
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
+}
+
+// pointed is the seat of a device that is linked and whose pointer was published.
+type pointed struct{}
+
+// point publishes that a device is linked to a user, once: serving then finds
+// the user by the device. Another worker may do it again, which does no harm.
+func (g *DeviceStage) point(v *session.Vector) {
+	if _, done := v.Profile.Seat.(pointed); !done && g.built.Segment.Publish {
+		v.Profile.Seat = pointed{}
+		g.records.pointer(v, g.version, time.Now().UnixMicro())
+	}
+}
+
+// gone is told of a device that the retention has forgotten.
+func (g *DeviceStage) gone(device string, p *session.Profile, t int64) {
+	if !g.state.persons.Gone(p, t, &g.effects.Effects) && g.built.Segment.Publish {
+		g.records.add(session.PersonID(device, ""), nil) // the pointer to its user
+	}
 }
 
 // send lets the vectors go to their person shards.

@@ -10,6 +10,7 @@ type Outputs struct {
 	Vectors func(shard int, batch []byte)
 	Counts  func(key int, counts []byte)
 	Rows    func(rows.Batch)
+	Records func(batch []byte) // for the topic `segments`
 }
 
 // emitRows lets a builder's rows go, if there are any.

@@ -87,6 +87,8 @@ func (c *chaos) any() *worker { return c.workers[c.r.IntN(len(c.workers))] }
 
 func (c *chaos) add(r rows.Batch) { c.out.add(c.t, r) }
 
+func (c *chaos) publish(b []byte) { c.out.publish(c.t, b) }
+
 // bundle runs f on a copy of a key's state until it is committed, and returns
 // the elements that left with it. Rows of a bundle that fails are in the record
 // all the same.
@@ -123,12 +125,12 @@ func (c *chaos) run(elements []element) {
 			continue // the source's batch never arrives; the next one shows the gap
 		}
 		vectors := c.bundle(c.device, e.key, func(w *worker, k *keyState) (vectors []element, err error) {
-			err = w.devices.ProcessElement(context.Background(), k, e.key, e.batch, func(to int, v []byte) { vectors = append(vectors, element{to, v}) }, func(int, []byte) {}, c.add)
+			err = w.devices.ProcessElement(context.Background(), k, e.key, e.batch, func(to int, v []byte) { vectors = append(vectors, element{to, v}) }, func(int, []byte) {}, c.add, c.publish)
 			return vectors, err
 		})
 		for _, v := range vectors {
 			c.bundle(c.person, v.key, func(w *worker, k *keyState) ([]element, error) {
-				return nil, w.persons.ProcessElement(k, v.key, v.batch, func(int, []byte) {}, c.add)
+				return nil, w.persons.ProcessElement(k, v.key, v.batch, func(int, []byte) {}, c.add, c.publish)
 			})
 		}
 	}
@@ -163,6 +165,7 @@ func TestFence(t *testing.T) {
 		same(t, seed, "users", want.list(rows.TableSegmentState, isUser, "version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight", "transitions", "since"),
 			c.out.list(rows.TableSegmentState, isUser, "version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight", "transitions", "since"))
 		same(t, seed, "dead letters", want.list(rows.TableDeadLetters, nil, "version"), c.out.list(rows.TableDeadLetters, nil, "version"))
+		same(t, seed, "published records", want.list(tablePublished, nil, "since"), c.out.list(tablePublished, nil, "since"))
 		same(t, seed, "progress", want.list(rows.TableProgress, nil, "version"), c.out.list(rows.TableProgress, nil, "version"))
 	}
 	for _, f := range []string{"bundle failed", "element repeated", "element lost"} {

@@ -284,19 +284,20 @@ func runPlain(t *testing.T, spec *Spec, l *testLog, elements []element) tables {
 	}
 	out := tables{}
 	add := func(r rows.Batch) { out.add(t, r) }
+	publish := func(b []byte) { out.publish(t, b) }
 	audience := NewAudienceState(b)
 	counts := func(_ int, c []byte) {
 		var told shardCounts
 		check(t, json.Unmarshal(c, &told))
-		check(t, audience.Apply(&told, b, add))
+		check(t, audience.Apply(&told, b, add, nil))
 	}
 	for _, e := range elements {
 		var vectors []element
-		_, _, err := devices.Apply(context.Background(), ds[e.key], e.batch, Outputs{Rows: add, Counts: counts,
+		_, _, err := devices.Apply(context.Background(), ds[e.key], e.batch, Outputs{Rows: add, Counts: counts, Records: publish,
 			Vectors: func(to int, v []byte) { vectors = append(vectors, element{to, v}) }})
 		check(t, err)
 		for _, v := range vectors {
-			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts})
+			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts, Records: publish})
 			check(t, err)
 		}
 	}
@@ -351,6 +352,7 @@ func TestStagesEqualModel(t *testing.T) {
 		compareVerdicts(t, seed, got, m)
 		compareSessions(t, seed, got, m)
 		comparePersons(t, seed, got, m, late)
+		comparePublished(t, seed, got)
 		if !late && !linked {
 			compareAudience(t, seed, got, m)
 		}
@@ -358,6 +360,19 @@ func TestStagesEqualModel(t *testing.T) {
 }
 
 // compareAudience counts, for every minute that was decided, who was where.
+// comparePublished: serving knows of each person what the record says.
+func comparePublished(t *testing.T, seed uint64, got tables) {
+	t.Helper()
+	want := got.list(rows.TableSegmentState, func(r map[string]string) bool { return r["deleted"] == "0" },
+		"site", "evaluated_at", "next_evaluation", "intent", "signal_weight", "live", "long", "cart_value", "devices", "transitions", "deleted", "version", "decided_at")
+	same(t, seed, "published records", want, got.list(tablePublished, func(r map[string]string) bool { return r["user"] == "" }, "user"))
+	for _, r := range got[tablePublished] {
+		if u := r["user"]; u != "" && got[tablePublished]["u:"+u] == nil && got[rows.TableSegmentState]["u:"+u] != nil {
+			t.Errorf("seed %d: %s points to user %s, of whom nothing is published", seed, r["person"], u)
+		}
+	}
+}
+
 func compareAudience(t *testing.T, seed uint64, got tables, m *model) {
 	t.Helper()
 	end := m.end(0)

@@ -18,10 +18,11 @@ func init() { beam.RegisterDoFn(reflect.TypeFor[personFn]()) }
 // linked to them, their paths in the segment tree, wake-ups, membership events
 // and audience counts. It takes a PCollection<KV<int, []byte>> of vector batches
 // by person shard and returns a PCollection<KV<int, []byte>> of audience counts
-// (key 0) and a PCollection<rows.Batch>.
-func Persons(s beam.Scope, spec Spec, col beam.PCollection) (counts, out beam.PCollection) {
+// (key 0), a PCollection<rows.Batch>, and a PCollection<[]byte> of records for
+// the topic `segments`.
+func Persons(s beam.Scope, spec Spec, col beam.PCollection) (counts, out, records beam.PCollection) {
 	fn := &personFn{Spec: spec, Head: state.MakeValueState[[]byte]("head"), Deltas: state.MakeBagState[[]byte]("log")}
-	return beam.ParDo2(s.Scope("transforms.Persons"), fn, col)
+	return beam.ParDo3(s.Scope("transforms.Persons"), fn, col)
 }
 
 type personFn struct {
@@ -48,7 +49,7 @@ func (fn *personFn) Setup() error {
 }
 
 // ProcessElement applies one batch of one shard.
-func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch)) error {
+func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
 	head, _, err := fn.Head.Read(p)
 	if err != nil {
 		return fmt.Errorf("reading the head of person shard %d: %w", shard, err)
@@ -58,7 +59,7 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 	if err != nil {
 		return err
 	}
-	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: of(shard, out)})
+	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: of(shard, out), Records: records})
 	if err == nil {
 		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, len(batch)))
 	}

@@ -89,6 +89,7 @@ type PersonStage struct {
 	prog    *rows.Builder[rows.Progress]
 	lat     *rows.Builder[rows.Latency]
 	ledger  *ledger
+	records records
 }
 
 // NewPersonStage returns a stage.
@@ -130,6 +131,9 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 			return nil, err
 		}
 	}
+	g.records.reset()
+	g.records.take(s.persons, g.built.Spec.version(h.ID+1), decided)
+	g.records.emit(out.Records)
 	if out.Rows == nil {
 		return &h, nil
 	}

@@ -96,9 +96,9 @@ func runOnPrism(t *testing.T, spec Spec, elements []element) error {
 		list = append(list, numbered{i, append([]byte{byte(e.key)}, e.batch...)})
 	}
 	batches := beam.ParDo(s, &inOrderFn{}, beam.ParDo(s, numberedFn, beam.CreateList(s, list)))
-	vectors, counts, deviceRows := Devices(s, spec, LogSpec{Name: "test", Settings: []byte(spec.Job)}, batches)
-	userCounts, userRows := Persons(s, spec, vectors)
-	audience := Audience(s, spec, beam.Flatten(s, counts, userCounts))
+	vectors, counts, deviceRows, _ := Devices(s, spec, LogSpec{Name: "test", Settings: []byte(spec.Job)}, batches)
+	userCounts, userRows, _ := Persons(s, spec, vectors)
+	audience, _ := Audience(s, spec, beam.Flatten(s, counts, userCounts))
 	for _, col := range []beam.PCollection{deviceRows, userRows, audience} {
 		beam.ParDo0(s, &collectFn{Job: spec.Job}, col)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
@@ -169,6 +170,31 @@ func (ts tables) add(t testing.TB, b rows.Batch) {
 			ts[b.Table][k] = row
 		}
 	}
+}
+
+// tablePublished stands for the topic `segments`: the last record of each key.
+const tablePublished = "published"
+
+// publish reads a batch of records as the compacted topic would keep them.
+func (ts tables) publish(t testing.TB, batch []byte) {
+	t.Helper()
+	if ts[tablePublished] == nil {
+		ts[tablePublished] = map[string]map[string]string{}
+	}
+	check(t, segment.EachKeyed(batch, func(key, value []byte) {
+		person := string(key)
+		if len(value) == 0 {
+			delete(ts[tablePublished], person)
+			return
+		}
+		var r segment.Record
+		check(t, r.Read(value))
+		row := map[string]string{"person": person, "path": r.Path, "user": r.User, "last_event": fmt.Sprint(r.Last), "since": fmt.Sprint(r.Since)}
+		if r.User != "" {
+			row["last_event"], row["since"] = "", ""
+		}
+		ts[tablePublished][person] = row
+	}))
 }
 
 // older compares versions, which are numbers without leading zeros.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
@@ -37,6 +38,8 @@ type Spec struct {
 	StaleShare float64
 	MinWeight  float64 // site signal weight below which an alert is raised
 	Segments   []segment.Spec
+	Slots      []rule.Slot
+	Rules      []rule.Spec
 }
 
 // Built are the domain objects of a Spec; they are shared by the process's DoFns.
@@ -69,8 +72,22 @@ func (s *Spec) Build() (*Built, error) {
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
 	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare}
+	if err := b.publish(); err != nil {
+		return nil, err
+	}
 	built[s.Job] = b
 	return b, nil
+}
+
+// publish makes the person stages publish what the rules read.
+func (b *Built) publish() error {
+	p := &b.Segment
+	rules, err := rule.Compile(segment.NewCompiler(segment.NewRuleSchema(b.Spec.Event.Elements, p.Tree), p.Params), b.Spec.Slots, b.Spec.Rules)
+	if err != nil {
+		return fmt.Errorf("building the rules: %w", err)
+	}
+	p.Publish, p.Truths, p.Slots = true, rules.Truths, p.Tree.Slots(rules.Stored())
+	return nil
 }
 
 // PersonShard is the shard of a user: that of the partition that the log's

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -23,35 +25,77 @@ import (
 //	/metrics  Prometheus
 type monitor struct {
 	job  *job
+	also func(context.Context) error // what else must be ready; nil: nothing
 	conn driver.Conn
-	srv  *http.Server
+	srv  *server
 	addr string
 }
 
-// startMonitor listens on addr (host:port, port 0 for a free one) until close.
-func startMonitor(j *job, addr string) (*monitor, error) {
+// newMonitor connects to the record; close it.
+func newMonitor(j *job) (*monitor, error) {
 	conn, err := clickhouseio.Dial(j.Sink.DSN)
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("listening for health checks: %w", err)
-	}
-	m := &monitor{job: j, conn: conn, addr: ln.Addr().String()}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", m.live)
-	mux.HandleFunc("GET /readyz", m.ready)
+	return &monitor{job: j, conn: conn}, nil
+}
+
+// register adds the routes; metrics are those of the registry.
+func (m *monitor) register(mux *http.ServeMux, r *prometheus.Registry) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.working()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, m.ready(r.Context())) })
 	mux.HandleFunc("GET /health", m.health)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(newRegistry(j), promhttp.HandlerOpts{}))
-	m.srv = &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute}
-	go m.srv.Serve(ln)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+}
+
+// startMonitor listens on addr (host:port, port 0 for a free one) until close.
+func startMonitor(j *job, addr string) (*monitor, error) {
+	m, err := newMonitor(j)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	m.register(mux, newRegistry(j))
+	if m.srv, err = listen(addr, mux); err != nil {
+		m.conn.Close()
+		return nil, err
+	}
+	m.addr = m.srv.addr
 	return m, nil
 }
 
 func (m *monitor) close() error {
-	return errors.Join(m.srv.Close(), m.conn.Close())
+	return errors.Join(m.srv.close(), m.conn.Close())
+}
+
+// server is a listening HTTP server.
+type server struct {
+	addr string
+	stop context.CancelFunc
+	done chan error
+}
+
+// grace is for how long requests may finish when a server stops.
+const grace = 5 * time.Second
+
+// listen serves on addr until close.
+func listen(addr string, h http.Handler) (*server, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening for HTTP: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &server{addr: ln.Addr().String(), stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- httpserver.Run(ctx, httpserver.New(h, httpserver.Limits{}), ln, grace) }()
+	return s, nil
+}
+
+// failed is sent the server's error when it ends by itself.
+func (s *server) failed() <-chan error { return s.done }
+
+func (s *server) close() error {
+	s.stop()
+	return <-s.done
 }
 
 // working is the error that ended the job or its sink, nil while both work.
@@ -68,18 +112,19 @@ func (m *monitor) working() error {
 
 var errEnded = errors.New("nothing is processed any more")
 
-func (m *monitor) live(w http.ResponseWriter, _ *http.Request) { answer(w, m.working()) }
-
-func (m *monitor) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+func (m *monitor) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	err := m.working()
-	if err == nil {
-		if err = m.conn.Ping(ctx); err != nil {
-			err = fmt.Errorf("ClickHouse does not answer: %w", err)
-		}
+	if err := m.working(); err != nil {
+		return err
 	}
-	answer(w, err)
+	if err := m.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("ClickHouse does not answer: %w", err)
+	}
+	if m.also != nil {
+		return m.also(ctx)
+	}
+	return nil
 }
 
 func answer(w http.ResponseWriter, err error) {

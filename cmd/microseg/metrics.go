@@ -12,8 +12,15 @@ import (
 
 // newRegistry holds a job's metrics and the process's.
 func newRegistry(j *job) *prometheus.Registry {
+	r := processRegistry()
+	r.MustRegister(&jobCollector{j})
+	return r
+}
+
+// processRegistry holds the process's metrics.
+func processRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&jobCollector{j}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

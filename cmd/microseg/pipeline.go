@@ -175,7 +175,7 @@ recorded event times. Without --brokers it uses the stack that "microseg up" run
 func checkCommand(cfg *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Check a configuration: keys, types, conditions, segments nobody can reach",
+		Short: "Check a configuration: keys, types, conditions, segments nobody can reach, rules that conflict or never show",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := *cfg

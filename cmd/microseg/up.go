@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/web"
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +22,7 @@ func upCommand(cfg *string) *cobra.Command {
 	var clean bool
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Keep log, ClickHouse and pipeline running until Ctrl-C",
+		Short: "Keep log, ClickHouse, pipeline, serving node and demo shop running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean})
@@ -28,7 +32,7 @@ func upCommand(cfg *string) *cobra.Command {
 	f.StringVar(&dir, "dir", filepath.Join(dataDir, "up"), "folder for the log's and ClickHouse's data")
 	f.StringVar(&topic, "topic", "events", "topic to read; made when missing")
 	f.IntVar(&port, "kafka-port", 0, "port of the embedded log; 0: a free one")
-	f.IntVar(&httpPort, "http-port", 0, "port of health and metrics; 0: a free one")
+	f.IntVar(&httpPort, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
 	f.BoolVar(&clean, "clean", false, "forget what the log holds")
 	return c
 }
@@ -59,13 +63,13 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err := j.Start(ctx); err != nil {
 		return err
 	}
-	m, err := startMonitor(j, fmt.Sprintf("127.0.0.1:%d", o.httpPort))
+	site, err := openSite(ctx, j, cfg, st, o)
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer site.close()
 	a := st.addresses(cfg.Site, o.topic)
-	a.HTTP = m.addr
+	a.HTTP = site.srv.addr
 	// Commands that look for a running stack look here, whatever folder it uses.
 	st.dir = dataDir
 	if err := os.MkdirAll(dataDir, 0o755); err != nil {
@@ -74,8 +78,58 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err := st.writeAddresses(a); err != nil {
 		return err
 	}
-	fmt.Printf("kafka              %s (topic %s)\nclickhouse native  %s\nclickhouse http    %s\nhealth, metrics    http://%s/health, /metrics\n", a.Kafka, o.topic, a.ClickHouseNative, a.ClickHouseHTTP, a.HTTP)
+	fmt.Printf(`shop               http://%[1]s/
+collector          http://%[1]s/v1 (write key %[2]s)
+segments           http://%[1]s/api/segment?anonymousId=...
+health, metrics    http://%[1]s/health, /metrics
+kafka              %[3]s (topics %[4]s, %[5]s)
+clickhouse native  %[6]s
+clickhouse http    %[7]s
+admin key          %[8]s
+`, a.HTTP, cfg.Collector.WriteKeys[0], a.Kafka, o.topic, j.Segments.Topic, a.ClickHouseNative, a.ClickHouseHTTP, filepath.Join(o.dir, "admin.key"))
 	return j.serve(ctx)
+}
+
+// site is what answers over HTTP while a stack runs: node, shop, health.
+type site struct {
+	node *node.Node
+	mon  *monitor
+	srv  *server
+}
+
+func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOptions) (*site, error) {
+	secrets, err := node.LocalSecrets(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{}
+	if s.mon, err = newMonitor(j); err != nil {
+		return nil, err
+	}
+	registry := newRegistry(j)
+	s.node, err = node.Open(ctx, cfg, node.Options{Brokers: st.log.Brokers(), Events: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry})
+	if err != nil {
+		s.mon.conn.Close()
+		return nil, err
+	}
+	s.mon.also = s.node.Ready
+	warn(cfg)
+	mux := http.NewServeMux()
+	s.node.Register(mux)
+	s.mon.register(mux, registry)
+	web.Register(mux)
+	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.httpPort), mux); err != nil {
+		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
+	}
+	return s, nil
+}
+
+func (s *site) close() error {
+	s.node.API.Close()
+	err := s.srv.close()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	return errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 }
 
 // serve watches the job's health until the context ends or the pipeline does.

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/identity"
 )
@@ -80,7 +81,7 @@ var readers sync.Map
 type reader struct {
 	f         *fetcher
 	busy      time.Time           // wall clock of the last record
-	last      map[int32]time.Time // the same for each partition, for idleness
+	last      map[int32]time.Time // the same for each partition by event/clock, for idleness
 	heartbeat time.Time
 	flushed   time.Time
 	changed   bool // records went out since the last flush
@@ -117,7 +118,7 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 	now := time.Now()
 	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now}
 	for _, p := range r.Positions {
-		rd.last[p.Partition] = now
+		rd.last[p.Partition] = clock.Now()
 	}
 	readers.Store(key, rd)
 	return rd, nil
@@ -209,16 +210,16 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 	}
 	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: now.UnixMicro(), Due: rd.due(now, len(chunks) == 0, fn.Options.Flush)}
 	rd.heartbeat = now
-	last := map[int32]int64{}
+	last, today := map[int32]int64{}, clock.Now()
 	for _, c := range chunks {
 		end := c[len(c)-1]
-		rd.last[end.Partition], last[end.Partition] = now, end.Offset
+		rd.last[end.Partition], last[end.Partition] = today, end.Offset
 	}
 	for _, p := range rest.Positions {
 		r := identity.Range{Partition: p.Partition, Prev: p.Next - 1, First: p.Next, Last: p.Next - 1}
 		if end, ok := last[p.Partition]; ok {
 			r.Last = end
-		} else if idle := now.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
+		} else if idle := today.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
 			r.Idle = idle.Milliseconds()
 		}
 		b.Ranges = append(b.Ranges, r)

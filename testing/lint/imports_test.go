@@ -39,10 +39,13 @@ func rooms() map[string]room {
 		"transforms": {domain, []string{beam, arrow}, nil},
 		"sources":    {domain, []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
-		"sinks":     {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc"), []string{"*"}, []string{"github.com/twmb/franz-go"}},
+		"sinks": {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc"), []string{"*"}, nil},
 		// Submissions are protocol buffers, whose options are a Struct.
 		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
+	out["serving"] = room{append(slices.Clone(domain), "transforms/latency", "config"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
+	// The page's script is bundled by esbuild, which nothing that runs needs.
+	out["web"] = room{nil, []string{"github.com/evanw/esbuild"}, []string{beam, arrow}}
 	libraries := map[string][]string{
 		"event":   {"github.com/go-faster/jx", "github.com/mileusna/useragent"},
 		"segment": {"github.com/google/cel-go"},

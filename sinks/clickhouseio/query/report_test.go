@@ -140,6 +140,35 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestUnknownWatermark: a shard knows its watermark once all its partitions are
+// read. Until then its lag was that since 1970, and every new site unhealthy.
+func TestUnknownWatermark(t *testing.T) {
+	rec := newRecord(t)
+	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 1, Clock: t0, Version: 1})
+	rec.flush()
+	lag := func() float64 {
+		h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range h.Checks {
+			if c.Kind == "watermark_lag" {
+				return *c.Value
+			}
+		}
+		t.Fatal("the watermark was not checked")
+		return 0
+	}
+	if got := lag(); got != 0 {
+		t.Errorf("nothing is known of the watermark, and its lag is %v s", got)
+	}
+	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 2, Clock: t0, Watermark: t0 - 7000, Version: 1})
+	rec.flush()
+	if got := lag(); got != 7 {
+		t.Errorf("the lag is %v s, want 7", got)
+	}
+}
+
 func TestLatencyQuantilesAreTheHistograms(t *testing.T) {
 	rec := newRecord(t)
 	r := rand.New(rand.NewPCG(9, 9))

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/sinks/segmentsio"
+	"github.com/microseg/microseg/web"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+)
+
+func serveCommand(cfg *string) *cobra.Command {
+	var brokers, topic, site, addr string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a serving node: collector, segments, rules, fragments, microseg.js",
+		Long: `serve collects events from pages into the log, follows the topic of segments in
+memory, and answers pages, edges and the site's servers. Nodes have no state of
+their own: add and remove them behind any load balancer.
+
+` + node.EnvTokenKeys + ` (id:hex[,id:hex], the newest first) signs what visitors are served; all
+nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's own servers.`,
+		Example: "  " + node.EnvTokenKeys + "=k1:$(openssl rand -hex 32) microseg serve --brokers kafka:9092 --http :8080",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(*cfg)
+			if err != nil {
+				return err
+			}
+			if brokers == "" {
+				return errors.New("a node needs --brokers; `microseg up` brings its own")
+			}
+			if site == "" {
+				site = conf.Site
+			}
+			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&brokers, "brokers", "", "brokers of the log, host:port[,host:port]")
+	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
+	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
+	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
+	return c
+}
+
+func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr string) error {
+	var err error
+	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
+		return err
+	}
+	warn(cfg)
+	registry := processRegistry()
+	o.Metrics = registry
+	n, err := node.Open(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	n.Register(mux)
+	web.RegisterScript(mux)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context())) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	srv, err := listen(addr, mux)
+	if err != nil {
+		return errors.Join(err, n.Close(ctx))
+	}
+	fmt.Fprintf(os.Stderr, "serving on http://%s (segments: topic %s)\n", srv.addr, o.Segments)
+	select {
+	case <-ctx.Done():
+	case err = <-srv.failed():
+		srv.done <- err
+	}
+	n.API.Close()
+	end, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	return errors.Join(srv.close(), n.Close(end))
+}
+
+// warn tells of what `microseg check` would refuse; a node serves all the same,
+// since which rule wins is settled whatever overlaps.
+func warn(cfg *config.Config) {
+	for _, p := range cfg.Check() {
+		slog.Warn("the configuration has a problem; see `microseg check`", "problem", p)
+	}
+}

@@ -1,0 +1,64 @@
+package segment
+
+import "github.com/microseg/microseg/event/codec"
+
+// publish queues the person for Records.
+func (s *Shard) publish(q *person) {
+	if s.p.Publish && !q.publish {
+		q.publish = true
+		s.changed = append(s.changed, q)
+	}
+}
+
+// Records hands out the records of the persons whose path, or the truth of
+// something that rules read, has changed, and of those whose row was made, each
+// once; nil for one that is forgotten. The record is valid during the call.
+func (s *Shard) Records(f func(person string, r *Record)) {
+	for i, q := range s.changed {
+		s.changed[i] = nil
+		q.publish = false
+		switch {
+		case q.gone && q.linked:
+			// The device's record is a pointer now.
+		case q.gone:
+			f(q.name(), nil)
+		case q.node != nowhere:
+			f(q.name(), s.record(q))
+		}
+	}
+	s.changed = s.changed[:0]
+}
+
+func (s *Shard) record(q *person) *Record {
+	v := s.view(q, q.evaluated)
+	r := &s.published
+	*r = Record{Path: s.p.Tree.Path(int(q.node)), Since: q.since, Evaluated: q.evaluated, Last: v.Last, SessionEnd: v.SessionEnd, Live: v.Live, Long: v.Long,
+		Linked: v.Linked, Bot: q.bot(), Devices: v.Devices, Values: r.Values}
+	if r.Values == nil {
+		r.Values = make([]float64, len(s.catalog))
+	}
+	for _, slot := range s.slots {
+		r.Values[slot] = v.Values[slot]
+	}
+	return r
+}
+
+// AppendKeyed adds a key and its value to a batch for the topic `segments`;
+// an empty value forgets the key.
+func AppendKeyed(w *codec.Writer, key string, value []byte) {
+	w.String(key)
+	w.Bytes(value)
+}
+
+// EachKeyed calls f for the keys and values of a batch, which they alias.
+func EachKeyed(batch []byte, f func(key, value []byte)) error {
+	r := codec.Reader{B: batch}
+	for len(r.B) > 0 {
+		key, value := r.Bytes(), r.Bytes()
+		if r.Err() != nil {
+			break
+		}
+		f(key, value)
+	}
+	return r.Err()
+}

@@ -1,0 +1,168 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/signal"
+)
+
+// recordFormat is the first byte of a record; a newer one is refused.
+const recordFormat = 1
+
+// Flags of a record.
+const (
+	flagPointer = 1 << iota
+	flagLinked
+	flagBot
+)
+
+// Record is what serving knows of a person: its value under PersonID in the
+// topic `segments`. From it a node evaluates at its own now what decays and what
+// idles. The record of a device that is linked to a user is a pointer.
+type Record struct {
+	Version    uint64         // of the batch that made it, over runs
+	User       string         // not empty: a pointer to this user, and nothing below counts
+	Decided    int64          // wall clock, µs
+	Path       string         // empty: nowhere
+	Since      int64          // ms: since when on this path
+	Evaluated  int64          // ms
+	Last       int64          // ms: newest event
+	SessionEnd int64          // ms: when the next session of a device closes
+	Live, Long signal.Decayed // sums of signal weights
+	Linked     bool           // a user, not a device
+	Bot        bool
+	Devices    int
+	Values     []float64 // by session.Slot; those that nothing reads are 0
+}
+
+// AppendTo writes the record.
+func (r *Record) AppendTo(w *codec.Writer) {
+	w.Byte(recordFormat)
+	var flags byte
+	for i, set := range [...]bool{r.User != "", r.Linked, r.Bot} {
+		if set {
+			flags |= 1 << i
+		}
+	}
+	w.Byte(flags)
+	w.Fixed(r.Version)
+	w.Int(r.Decided)
+	w.Int(r.Evaluated)
+	if r.User != "" {
+		w.String(r.User)
+		return
+	}
+	w.String(r.Path)
+	// Times lie near each other, and differences are short.
+	w.Int(r.Since - r.Evaluated)
+	w.Int(r.Last - r.Evaluated)
+	w.Int(r.SessionEnd - r.Evaluated)
+	w.Float(r.Live.Sum)
+	w.Int(r.Live.Ref - r.Evaluated)
+	w.Float(r.Long.Sum)
+	w.Int(r.Long.Ref - r.Evaluated)
+	w.Uint(uint64(r.Devices))
+	w.Sparse(r.Values)
+}
+
+// Read reads what AppendTo wrote; Values keeps its memory. Strings are copies.
+func (r *Record) Read(b []byte) error {
+	in := codec.Reader{B: b}
+	if v := in.Byte(); v != recordFormat {
+		if in.Err() != nil {
+			return in.Err()
+		}
+		return fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
+	}
+	flags := in.Byte()
+	*r = Record{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int(), Values: r.Values}
+	if flags&flagPointer != 0 {
+		r.User = in.String()
+		if r.User == "" {
+			in.Fail()
+		}
+		return in.Err()
+	}
+	r.Linked, r.Bot = flags&flagLinked != 0, flags&flagBot != 0
+	r.Path = in.String()
+	r.Since, r.Last, r.SessionEnd = r.Evaluated+in.Int(), r.Evaluated+in.Int(), r.Evaluated+in.Int()
+	r.Live = signal.Decayed{Sum: in.Float(), Ref: r.Evaluated + in.Int()}
+	r.Long = signal.Decayed{Sum: in.Float(), Ref: r.Evaluated + in.Int()}
+	r.Devices = int(in.Uint())
+	r.Values = in.Sparse(r.Values)
+	return in.Err()
+}
+
+// View is the record as predicates see it; it shares Values, which must have a
+// value for each slot of the schema.
+func (r *Record) View() View {
+	return View{Live: r.Live, Long: r.Long, Last: r.Last, SessionEnd: r.SessionEnd, Linked: r.Linked, Devices: r.Devices, Values: r.Values}
+}
+
+// Active is the activation record: which nodes are served, as of a minute.
+type Active struct {
+	Version uint64
+	Minute  int64 // since the epoch
+	Paths   []string
+}
+
+// ActiveKey is the key of the activation record.
+const ActiveKey = "a:"
+
+// AppendTo writes the record.
+func (a *Active) AppendTo(w *codec.Writer) {
+	w.Byte(recordFormat)
+	w.Fixed(a.Version)
+	w.Int(a.Minute)
+	w.Uint(uint64(len(a.Paths)))
+	for _, p := range a.Paths {
+		w.String(p)
+	}
+}
+
+// Read reads what AppendTo wrote.
+func (a *Active) Read(b []byte) error {
+	in := codec.Reader{B: b}
+	if v := in.Byte(); v != recordFormat && in.Err() == nil {
+		return fmt.Errorf("reading the activation record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
+	}
+	*a = Active{Version: in.Fixed(), Minute: in.Int()}
+	for range in.Len() {
+		a.Paths = append(a.Paths, in.String())
+	}
+	return in.Err()
+}
+
+// Served is the deepest active node on the way to a node; active says which
+// nodes are.
+func (t *Tree) Served(node int, active []bool) int {
+	for node > 0 && !active[node] {
+		node = t.nodes[node].Parent
+	}
+	return max(node, 0)
+}
+
+// Stamp is what orders the records of a key.
+type Stamp struct {
+	Evaluated int64 // event time, ms
+	Version   uint64
+	Decided   int64 // wall clock, µs
+}
+
+// Before reports whether the record of s is older: of an earlier event time, or
+// of the same and an earlier batch.
+func (s Stamp) Before(o Stamp) bool {
+	return s.Evaluated < o.Evaluated || s.Evaluated == o.Evaluated && s.Version < o.Version
+}
+
+// StampOf reads the front of a record.
+func StampOf(b []byte) (Stamp, error) {
+	in := codec.Reader{B: b}
+	if v := in.Byte(); v != recordFormat && in.Err() == nil {
+		return Stamp{}, fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
+	}
+	in.Byte()
+	s := Stamp{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
+	return s, in.Err()
+}

@@ -1,0 +1,78 @@
+package segment
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/signal"
+)
+
+func randomRecord(r *rand.Rand) Record {
+	t := r.Int64N(1 << 41)
+	if r.IntN(4) == 0 {
+		return Record{Version: r.Uint64(), User: "user-1", Decided: t * 1000, Evaluated: t}
+	}
+	rec := Record{Version: r.Uint64(), Decided: t * 1000, Path: "everyone/a", Since: t - r.Int64N(1e6), Evaluated: t, Last: t - r.Int64N(1e6), SessionEnd: t + r.Int64N(1e6),
+		Live: signal.Decayed{Sum: r.Float64(), Ref: t - r.Int64N(1e6)}, Long: signal.Decayed{Sum: 2, Ref: t}, Linked: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Devices: r.IntN(9), Values: make([]float64, 40)}
+	for i := range rec.Values {
+		if r.IntN(5) == 0 {
+			rec.Values[i] = r.NormFloat64()
+		}
+	}
+	return rec
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	var w codec.Writer
+	var want []Record
+	for range 500 {
+		rec := randomRecord(r)
+		var value codec.Writer
+		rec.AppendTo(&value)
+		AppendKeyed(&w, "d:1", value.B)
+		want = append(want, rec)
+	}
+	var got []Record
+	err := EachKeyed(w.B, func(key, value []byte) {
+		var rec Record
+		if err := rec.Read(value); err != nil || string(key) != "d:1" {
+			t.Fatal(string(key), err)
+		}
+		got = append(got, rec)
+	})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v; records differ", err)
+	}
+	a := Active{Version: 3, Minute: 5, Paths: []string{"everyone", "everyone/a"}}
+	var out codec.Writer
+	a.AppendTo(&out)
+	var b Active
+	if err := b.Read(out.B); err != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("%+v, %v", b, err)
+	}
+	out.B[0] = 9
+	if err := b.Read(out.B); err == nil {
+		t.Error("a newer format was read")
+	}
+}
+
+// FuzzRecord: any bytes are refused or read, without a panic.
+func FuzzRecord(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 8 {
+		rec := randomRecord(r)
+		var w codec.Writer
+		rec.AppendTo(&w)
+		f.Add(w.B)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r Record
+		_ = r.Read(b)
+		var a Active
+		_ = a.Read(b)
+		_ = EachKeyed(b, func([]byte, []byte) {})
+	})
+}

@@ -1,0 +1,190 @@
+// Package api answers what pages, edges and the site's servers ask: which
+// segment a visitor is in, why, and what to show. It holds nothing of its own;
+// who may ask what is in docs/adr/0007-serving.md.
+package api
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rule"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/token"
+	"github.com/microseg/microseg/session"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is what a node answers from.
+type Config struct {
+	Site       string
+	Store      *store.Store // nil: nothing can be looked up; tokens and claims still count
+	Tree       *segment.Tree
+	Schema     *segment.Schema // segment.NewRuleSchema of the tree
+	Params     segment.Params
+	StaleShare float64 // beyond which a visitor's weight counts as stale
+	Rules      *rule.Set
+	Templates  *rule.Templates
+	Pages      *event.Pages
+	Keys       *token.Keys
+	TokenTTL   time.Duration // 0: 5 minutes
+	AdminKey   string        // empty: nobody is admin
+	WriteKeys  []string      // refused here
+	Origins    []string      // whose pages may read; empty: any
+	MaxStreams int           // 0: 20,000
+	Metrics    prometheus.Registerer
+}
+
+// Server answers. Close ends its streams.
+type Server struct {
+	Config
+	published []*segment.Feature // what records tell of
+	slots     requestSlots
+	paths     map[string]int
+	metrics   *metrics
+	closed    chan struct{}
+	closeOnce sync.Once
+	visitors  sync.Pool
+	streams   atomic.Int64
+}
+
+// requestSlots are the features that a request overrides.
+type requestSlots struct{ segment, page, device session.Slot }
+
+const (
+	defaultTokenTTL   = 5 * time.Minute
+	defaultMaxStreams = 20_000
+)
+
+// New returns a server for the configuration.
+func New(c Config) (*Server, error) {
+	if c.TokenTTL == 0 {
+		c.TokenTTL = defaultTokenTTL
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = defaultMaxStreams
+	}
+	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{},
+		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice}}
+	for n := range c.Tree.Len() {
+		s.paths[c.Tree.Path(n)] = n
+	}
+	s.visitors.New = func() any { return &visitor{} }
+	s.published = published(&c)
+	var err error
+	s.metrics, err = newMetrics(c.Metrics, c.Store)
+	return s, err
+}
+
+// published are the features that a record tells of: the derived ones, and of
+// the stored ones those that something reads.
+func published(c *Config) (out []*segment.Feature) {
+	stored := map[session.Slot]bool{}
+	for _, slot := range c.Tree.Slots(c.Rules.Stored()) {
+		stored[slot] = true
+	}
+	for _, f := range c.Schema.Features() {
+		if slot, ok := f.Slot(); !ok || stored[slot] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Close ends the streams.
+func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
+
+// Register adds the routes.
+func (s *Server) Register(mux *http.ServeMux) {
+	s.handle(mux, "GET /api/segment", s.personal(s.segment))
+	s.handle(mux, "GET /api/segment/explain", s.personal(s.explain))
+	s.handle(mux, "GET /api/stream", s.personal(s.stream))
+	s.handle(mux, "POST /api/personalize", s.personal(s.personalize))
+	mux.HandleFunc("OPTIONS /api/", s.preflight)
+	s.handle(mux, "GET /esi/{slot}", s.esi)
+	s.handle(mux, "GET /edge/token", s.edgeToken)
+}
+
+// handle counts and times the answers of a route.
+func (s *Server) handle(mux *http.ServeMux, pattern string, h func(http.ResponseWriter, *http.Request) error) {
+	_, route, _ := strings.Cut(pattern, " ")
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		status := http.StatusOK
+		if err := h(w, r); err != nil {
+			var e *Error
+			if !errors.As(err, &e) {
+				e = &Error{http.StatusInternalServerError, err.Error()}
+			}
+			status = e.Status
+			refuse(w, e)
+		}
+		s.metrics.answered(route, status, time.Since(start))
+	})
+}
+
+// personal marks the answers as nobody else's, and refuses write keys: they are
+// in every page and must not read.
+func (s *Server) personal(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		s.allow(w, r)
+		w.Header().Set("Cache-Control", "private, no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if user, _, ok := r.BasicAuth(); ok || r.URL.RawQuery != "" && r.URL.Query().Has("writeKey") {
+			_ = user
+			return &Error{http.StatusForbidden, "write keys can only write; ask with the visitor's anonymousId, a token, or the admin key as a bearer"}
+		}
+		return h(w, r)
+	}
+}
+
+// allow names the origins whose pages may read: never the one that asks,
+// unless it is configured.
+func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	if len(s.Origins) == 0 {
+		h.Set("Access-Control-Allow-Origin", "*")
+		return
+	}
+	h.Set("Vary", "Origin")
+	for _, o := range s.Origins {
+		if o == "*" || o == r.Header.Get("Origin") {
+			h.Set("Access-Control-Allow-Origin", o)
+			return
+		}
+	}
+}
+
+func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
+	s.allow(w, r)
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// admin reports whether the request comes from the site's own servers. A wrong
+// key is an error: it should not read as a visitor by mistake.
+func (s *Server) admin(r *http.Request) (bool, error) {
+	given := r.Header.Get("Authorization")
+	if given == "" {
+		return false, nil
+	}
+	key, ok := strings.CutPrefix(given, "Bearer ")
+	if ok && s.AdminKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.AdminKey)) == 1 {
+		return true, nil
+	}
+	for _, k := range s.WriteKeys {
+		if key == k {
+			return false, &Error{http.StatusForbidden, "write keys can only write"}
+		}
+	}
+	return false, &Error{http.StatusUnauthorized, "the admin key is wrong"}
+}

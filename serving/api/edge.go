@@ -1,0 +1,99 @@
+package api
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/rule"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/token"
+)
+
+// How long an edge may use what it has: fresh, while it asks again, and while
+// nobody answers.
+const (
+	emptyTTL        = time.Minute // of a slot that nothing fills
+	revalidate      = time.Minute
+	ifError         = 24 * time.Hour
+	maxTokenTTL     = time.Minute
+	negativeTTL     = 10 // seconds for which an edge may remember a bad token
+	claimBucket     = int64(time.Hour / time.Second)
+	claimBucketsOut = 2 // a claim is good until the end of the next bucket
+)
+
+// esi answers with a slot's HTML. It depends on the slot, the segment and
+// whether it is proved, the page's and the device's type, and on nothing else.
+func (s *Server) esi(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("slot")
+	id, ok := s.Rules.Slot(name)
+	if !ok || !s.Rules.Slots()[id].Edge {
+		return &Error{http.StatusNotFound, "there is no edge slot of that name: only slots with `edge: true` have fragments"}
+	}
+	q := r.URL.Query()
+	v := visitor{now: clock.NowMS()}
+	s.believe(&v, &asked{claim: q.Get("claim"), segment: q.Get("segment")})
+	v.record.Values = make([]float64, len(s.Schema.Stored()))
+	v.view = segment.View{SessionEnd: math.MaxInt64, Values: v.record.Values}
+	v.view.Values[s.slots.segment] = float64(v.served)
+	page := max(0, slices.Index(event.PageTypes[:], q.Get("page")))
+	device := max(0, slices.Index(event.DeviceTypes[:], q.Get("device")))
+	s.on(&v, event.PageType(page), event.DeviceType(device))
+	win, ok, _ := s.Rules.DecideSlot(id, &v.view, v.now, func(r *rule.Rule) bool { return s.allowed(&v, r) })
+	ttl, body := emptyTTL, ""
+	if ok {
+		text, err := s.Templates.Render(win.Action.Template, s.templateData(&v, win.Action))
+		if err != nil {
+			return err
+		}
+		ttl = win.Action.TTL
+		body = fmt.Sprintf("<div data-ms-rule=\"%s\" data-ms-ttl=\"%d\">%s</div>\n", html.EscapeString(win.Action.Rule.Name), int64(ttl/time.Second), text)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	cacheable(h, ttl)
+	_, err := io.WriteString(w, body)
+	return err
+}
+
+// cacheable lets edges keep an answer, and browsers ask each time.
+func cacheable(h http.Header, ttl time.Duration) {
+	s := func(d time.Duration) int64 { return int64(d / time.Second) }
+	h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d, stale-while-revalidate=%d, stale-if-error=%d", s(ttl), s(revalidate), s(ifError)))
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=0, s-maxage=%d, stale-while-revalidate=%d, stale-if-error=%d", s(ttl), s(revalidate), s(ifError)))
+}
+
+// edgeToken tells an edge without the key what a token proves, as a claim that
+// is the same for everybody in the segment for an hour.
+func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
+	now := clock.Now()
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	c, err := s.Keys.Verify(r.Header.Get("X-Microseg-Token"), token.Segment, s.Site, now)
+	if err != nil {
+		h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", negativeTTL))
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		http.Error(w, "the token is not believed: "+err.Error(), http.StatusUnauthorized)
+		return nil
+	}
+	path := s.Tree.Path(s.nodeOf(c.Path))
+	claim := s.claim(path, now)
+	left := min(time.Duration(c.Expires-now.Unix())*time.Second, maxTokenTTL)
+	h.Set("X-Microseg-Segment", path)
+	h.Set("X-Microseg-Claim", claim)
+	h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", int64(left/time.Second)))
+	return answer(w, map[string]string{"segment": path, "claim": claim})
+}
+
+// claim proves a segment about nobody.
+func (s *Server) claim(path string, now time.Time) string {
+	from := now.Unix() / claimBucket * claimBucket
+	return s.Keys.Sign(token.Claims{Audience: token.Claim, Site: s.Site, Path: path, Issued: from, Expires: from + claimBucketsOut*claimBucket})
+}

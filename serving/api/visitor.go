@@ -1,0 +1,170 @@
+package api
+
+import (
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/token"
+	"github.com/microseg/microseg/session"
+)
+
+// proof is how well a visitor's segment is known.
+type proof uint8
+
+const (
+	claimed proof = iota // somebody says so
+	signed               // a token or a claim says so
+	known                // it was looked up, and the features with it
+)
+
+// visitor is who a request is about, at one moment.
+type visitor struct {
+	id     string // "d:" device or "u:" user that was asked for; empty: nobody in particular
+	person string // whom the record is of
+	proof  proof
+	node   int // of the path; the root when nothing is known
+	served int // the deepest active node on the way to it
+	now    int64
+	record segment.Record
+	view   segment.View
+	refuse string // why a token was not believed
+}
+
+// asked is what a request says of who it is about.
+type asked struct{ device, user, token, claim, segment string }
+
+// maxID bounds the ids that are looked up, in bytes.
+const maxID = 512
+
+func query(r *http.Request) asked {
+	q := r.URL.Query()
+	return asked{q.Get("anonymousId"), q.Get("userId"), q.Get("token"), q.Get("claim"), q.Get("segment")}
+}
+
+// find fills a visitor of the pool, which give takes back.
+func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
+	admin, err := s.admin(r)
+	if err != nil {
+		return nil, err
+	}
+	if a.user != "" && !admin {
+		return nil, &Error{http.StatusForbidden, "a userId can be guessed: ask with the admin key as a bearer, or with the device's anonymousId"}
+	}
+	if len(a.device) > maxID || len(a.user) > maxID {
+		return nil, bad("the id is longer than 512 bytes")
+	}
+	v := s.visitors.Get().(*visitor)
+	*v = visitor{now: clock.NowMS(), record: segment.Record{Values: v.record.Values}}
+	switch {
+	case a.user != "":
+		v.id = session.PersonID("", a.user)
+	case a.device != "":
+		v.id = session.PersonID(a.device, "")
+	}
+	if err := s.lookUp(v, a); err != nil {
+		s.give(v)
+		return nil, err
+	}
+	if v.proof != known {
+		s.believe(v, a)
+	}
+	s.fill(v)
+	return v, nil
+}
+
+func (s *Server) give(v *visitor) { s.visitors.Put(v) }
+
+// lookUp asks the store.
+func (s *Server) lookUp(v *visitor, a *asked) (err error) {
+	if s.Store == nil || v.id == "" {
+		return nil
+	}
+	ok := false
+	v.person = v.id
+	if a.user != "" {
+		ok, err = s.Store.Get(v.id, &v.record)
+	} else {
+		v.person, ok, err = s.Store.Find(a.device, &v.record)
+	}
+	if err != nil || !ok {
+		return err
+	}
+	v.proof, v.node = known, s.nodeOf(v.record.Path)
+	v.served = s.Tree.Served(v.node, s.Store.Active())
+	return nil
+}
+
+// nodeOf is the node of a path. The job and the node may run different
+// configurations for a while: then the nearest node above that both know.
+func (s *Server) nodeOf(path string) int {
+	for {
+		if n, ok := s.paths[path]; ok {
+			return n
+		}
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			return 0
+		}
+		path = path[:i]
+	}
+}
+
+// believe takes the segment that a request proves or claims.
+func (s *Server) believe(v *visitor, a *asked) {
+	now := time.UnixMilli(v.now)
+	for _, t := range []struct{ text, audience string }{{a.token, token.Segment}, {a.claim, token.Claim}} {
+		if t.text == "" {
+			continue
+		}
+		c, err := s.Keys.Verify(t.text, t.audience, s.Site, now)
+		switch {
+		case err != nil:
+			v.refuse = err.Error()
+		case t.audience == token.Segment && v.id != "" && c.Subject != token.Subject(v.id):
+			v.refuse = "it is another visitor's"
+		default:
+			v.proof, v.served, v.refuse = signed, s.nodeOf(c.Path), ""
+			v.node = v.served
+			return
+		}
+	}
+	v.served = s.nodeOf(a.segment)
+	v.node = v.served
+}
+
+// fill makes the view that predicates read.
+func (s *Server) fill(v *visitor) {
+	n := len(s.Schema.Stored())
+	if v.proof == known {
+		for len(v.record.Values) < n {
+			v.record.Values = append(v.record.Values, 0)
+		}
+		v.view = v.record.View()
+	} else {
+		if cap(v.record.Values) < n {
+			v.record.Values = make([]float64, n)
+		}
+		v.record.Values = v.record.Values[:n]
+		clear(v.record.Values)
+		v.view = segment.View{SessionEnd: math.MaxInt64, Values: v.record.Values}
+	}
+	v.view.Values[s.slots.segment] = float64(v.served)
+	if v.proof == known && v.now >= v.view.SessionEnd {
+		v.view.Values[s.slots.page] = 0
+	}
+}
+
+// on puts the request's page and device over the record's.
+func (s *Server) on(v *visitor, page event.PageType, device event.DeviceType) {
+	if page != event.PageUnknown {
+		v.view.Values[s.slots.page] = float64(page)
+	}
+	if device != event.DeviceUnknown {
+		v.view.Values[s.slots.device] = float64(device)
+	}
+}

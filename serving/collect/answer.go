@@ -1,0 +1,89 @@
+package collect
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// allowAll lets pages of any origin send and read the answer, without
+// cookies: the origin is never looked at, so no cache can mix them up.
+func allowAll(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// preflight answers a browser that asks whether it may send (Fetch standard,
+// CORS-preflight). The headers are those that the libraries use.
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	allowAll(w)
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Retry-Count, AnonymousId, X-Requested-With")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+var segmentAnswers = answers{
+	ok: func(w http.ResponseWriter, _ *request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"success": true}`)
+	},
+	fail: func(w http.ResponseWriter, _ *request, why *refusal) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(why.status)
+		json.NewEncoder(w).Encode(map[string]any{"success": false, "error": map[string]string{"message": why.message}})
+	},
+}
+
+// settings is what Segment's browser library asks its CDN for before it sends
+// anything: which integrations there are, and where Segment's own sends to.
+func (c *Collector) settings(w http.ResponseWriter, r *http.Request) {
+	allowAll(w)
+	key := r.PathValue("writeKey")
+	if !c.keys[key] {
+		segmentAnswers.fail(w, nil, errBadKey)
+		return
+	}
+	protocol, host := c.address(r)
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{
+		"integrations": map[string]any{"Segment.io": map[string]any{
+			"apiKey": key, "apiHost": host + "/v1", "protocol": protocol, "retryQueue": true, "addBundledMetadata": false}},
+		"plan":               map[string]any{"track": map[string]any{"__default": map[string]any{"enabled": true, "integrations": map[string]any{}}}},
+		"edgeFunction":       map[string]any{},
+		"middlewareSettings": map[string]any{"routingRules": []any{}},
+		"enabledMiddleware":  map[string]any{},
+		"metrics":            map[string]any{"sampleRate": 0},
+		"remotePlugins":      []any{},
+	})
+}
+
+// sourceConfig is what RudderStack's browser library asks its control plane
+// for (loadOptions.configUrl): a source that is on and has no destinations.
+func (c *Collector) sourceConfig(w http.ResponseWriter, r *http.Request) {
+	allowAll(w)
+	q := &request{c: c, r: r}
+	if err := q.authorise(""); err != nil {
+		segmentAnswers.fail(w, q, asRefusal(err))
+		return
+	}
+	off := map[string]any{"enabled": false}
+	write(w, http.StatusOK, map[string]any{"source": map[string]any{"id": "microseg", "name": "microseg", "workspaceId": "microseg", "enabled": true,
+		"config": map[string]any{"statsCollection": map[string]any{"errors": off, "metrics": off}}, "destinations": []any{}}})
+}
+
+// address is where a page sends to: as configured, else where it asked.
+func (c *Collector) address(r *http.Request) (protocol, host string) {
+	if u, err := url.Parse(c.cfg.PublicURL); err == nil && u.Host != "" {
+		return u.Scheme, u.Host + strings.TrimSuffix(u.Path, "/")
+	}
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		return "https", r.Host
+	}
+	return "http", r.Host
+}

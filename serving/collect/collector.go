@@ -1,0 +1,140 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Collector takes events. It is safe for concurrent use.
+type Collector struct {
+	cfg      Config
+	keys     map[string]bool
+	client   *kgo.Client
+	decoders chan *event.Decoder // one a core: decoding does not wait
+	inFlight atomic.Int64        // bytes of bodies
+	metrics  *metrics
+	log      background
+}
+
+// New checks the configuration and makes a collector. It does not wait for the
+// log: see Ready.
+func New(cfg Config) (*Collector, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Collector{cfg: cfg, keys: map[string]bool{}, decoders: make(chan *event.Decoder, runtime.GOMAXPROCS(0))}
+	for _, k := range cfg.WriteKeys {
+		c.keys[k] = true
+	}
+	reads := cfg.Event
+	reads.MaxBytes = cfg.MaxBatchBytes + event.Overhead // so that an oversized event is read, too: it may lack consent
+	for range cap(c.decoders) {
+		d, err := event.NewDecoder(reads)
+		if err != nil {
+			return nil, fmt.Errorf("configuring the collector: %w", err)
+		}
+		c.decoders <- d
+	}
+	var err error
+	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
+		return nil, fmt.Errorf("registering the collector's metrics: %w", err)
+	}
+	if c.client, err = newClient(&cfg); err != nil {
+		return nil, fmt.Errorf("connecting the collector to the log at %v: %w", cfg.Brokers, err)
+	}
+	return c, nil
+}
+
+func newClient(cfg *Config) (*kgo.Client, error) {
+	return kgo.NewClient(
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.DefaultProduceTopic(cfg.Topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Kafka's own clients and replay
+		kgo.RecordDeliveryTimeout(max(time.Second, cfg.ProduceTimeout)),
+		kgo.ProducerBatchMaxBytes(1<<20),
+		kgo.ProducerLinger(time.Millisecond),
+		// Records whose request has given up may still wait here; MaxInFlight
+		// no longer counts them.
+		kgo.MaxBufferedRecords(1<<20),
+		kgo.MaxBufferedBytes(int(2*cfg.MaxInFlight)),
+	)
+}
+
+// Ready is nil while the log answers and has the topic.
+func (c *Collector) Ready(ctx context.Context) error {
+	err := c.client.Ping(ctx) // topics may come from a cache
+	if err == nil {
+		var topics kadm.TopicDetails
+		if topics, err = kadm.NewClient(c.client).ListTopics(ctx, c.cfg.Topic); err == nil {
+			err = topics[c.cfg.Topic].Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("asking the log for topic %q: %w", c.cfg.Topic, err)
+	}
+	return nil
+}
+
+// Close waits until ctx ends for what is on its way to the log. Requests have
+// to be over by then: shut the server down first.
+func (c *Collector) Close(ctx context.Context) error {
+	err := c.client.Flush(ctx)
+	c.client.Close()
+	if err != nil {
+		return fmt.Errorf("flushing the collector's events: %w", err)
+	}
+	return nil
+}
+
+// segmentTypes are the calls of Segment's API with their short forms, which
+// its browser library uses.
+var segmentTypes = map[string]string{
+	"track": "track", "t": "track", "page": "page", "p": "page", "screen": "screen", "s": "screen",
+	"identify": "identify", "i": "identify", "alias": "alias", "a": "alias", "group": "group", "g": "group",
+}
+
+// Register adds the collector's routes to a mux. They are for any origin.
+func (c *Collector) Register(mux *http.ServeMux) {
+	post := func(path string, h http.HandlerFunc) {
+		mux.HandleFunc("POST "+path, h)
+		mux.HandleFunc("OPTIONS "+path, preflight)
+	}
+	for word, typ := range segmentTypes {
+		post("/v1/"+word, c.handle("/v1/"+typ, segmentAnswers, func(q *request) error { return q.single(typ) }))
+	}
+	for _, path := range []string{"/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"} {
+		post(path, c.handle("/v1/batch", segmentAnswers, (*request).segmentBatch))
+	}
+	post("/v1/m", c.handle("/v1/m", segmentAnswers, func(*request) error { return nil })) // the library's own metrics
+	mux.HandleFunc("GET /v1/projects/{writeKey}/settings", c.settings)
+	mux.HandleFunc("OPTIONS /v1/projects/{writeKey}/settings", preflight)
+	for _, path := range []string{"/sourceConfig", "/sourceConfig/{$}"} {
+		mux.HandleFunc("GET "+path, c.sourceConfig)
+		mux.HandleFunc("OPTIONS "+path, preflight)
+	}
+	for path, read := range map[string]func(*request) error{"/track": (*request).mixpanelTrack, "/import": (*request).mixpanelTrack,
+		"/engage": (*request).mixpanelEngage, "/groups": (*request).mixpanelGroups} {
+		h := c.handle(path, mixpanelAnswers, read)
+		for _, p := range []string{path, path + "/{$}"} {
+			post(p, h)
+			mux.HandleFunc("GET "+p, h)
+		}
+	}
+}
+
+// Handler serves the collector's routes alone.
+func (c *Collector) Handler() http.Handler {
+	mux := http.NewServeMux()
+	c.Register(mux)
+	return mux
+}

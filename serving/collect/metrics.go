@@ -1,0 +1,66 @@
+package collect
+
+import (
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	events   *prometheus.CounterVec
+	body     *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_requests_total", Help: "Requests, by route and status."}, []string{"route", "code"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_events_total",
+			Help: "Events, by kind and outcome: accepted, bot (accepted, in no audience), no_consent and gpc (dropped), unauthorized, ignored, or a dead letter's reason."}, []string{"kind", "outcome"}),
+		body: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_body_bytes_total", Help: "Bytes of bodies, as sent and unpacked."}, []string{"form"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "microseg_collector_request_seconds", Help: "From the request's head to its answer, the log's acknowledgement included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"route"}),
+	}
+	if to == nil {
+		return m, nil
+	}
+	under := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "microseg_collector_in_flight_bytes", Help: "Bytes of bodies under way."},
+		func() float64 { return float64(inFlight.Load()) })
+	for _, c := range []prometheus.Collector{m.requests, m.events, m.body, m.seconds, under} {
+		if err := to.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) request(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) event(kind, outcome string) {
+	if kind == "" {
+		kind = "other"
+	}
+	m.events.WithLabelValues(kind, outcome).Inc()
+}
+
+func (m *metrics) bytes(form string, n int) { m.body.WithLabelValues(form).Add(float64(n)) }
+
+// background logs what no client is told, once in a while: a log that is down
+// fails every request.
+type background struct{ last atomic.Int64 }
+
+const quiet = 10 * time.Second
+
+func (b *background) failed(err error) {
+	now, last := time.Now().UnixNano(), b.last.Load()
+	if now-last > int64(quiet) && b.last.CompareAndSwap(last, now) {
+		slog.Error("collector: events were not acknowledged by the log; clients are told to try again", "err", err)
+	}
+}

@@ -1,0 +1,152 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// refusal is a request that is refused as a whole.
+type refusal struct {
+	status  int
+	message string
+	retry   time.Duration // Retry-After; 0: none
+}
+
+func (r *refusal) Error() string { return r.message }
+
+var (
+	errBusy    = &refusal{http.StatusTooManyRequests, "too many events are under way; try again", time.Second}
+	errLog     = &refusal{http.StatusServiceUnavailable, "the log has not acknowledged the events; try again", 2 * time.Second}
+	errNoKey   = &refusal{http.StatusUnauthorized, "no write key: send it as the user name of Basic authentication or as writeKey", 0}
+	errBadKey  = &refusal{http.StatusUnauthorized, "the write key is unknown", 0}
+	errTooLong = &refusal{http.StatusRequestEntityTooLarge, "the body is too long", 0}
+)
+
+// answers is how a protocol answers.
+type answers struct {
+	ok   func(w http.ResponseWriter, q *request)
+	fail func(w http.ResponseWriter, q *request, why *refusal)
+}
+
+// request is one request on its way through the collector.
+type request struct {
+	c       *Collector
+	r       *http.Request
+	body    []byte
+	env     envelope
+	dropped bool // by the browser's Global Privacy Control
+	form    form // of Mixpanel's requests
+	events  int
+	records []*kgo.Record
+	decoder *event.Decoder
+	now     time.Time
+}
+
+// handle reads a request, lets read turn it into records, and answers when
+// the log has them.
+func (c *Collector) handle(route string, a answers, read func(*request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		allowAll(w)
+		q := &request{c: c, r: r, now: clock.Now()}
+		status := http.StatusOK
+		if err := q.serve(w, read); err != nil {
+			why := asRefusal(err)
+			status = why.status
+			if why.retry > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(int(why.retry/time.Second)))
+			}
+			a.fail(w, q, why)
+		} else {
+			a.ok(w, q)
+		}
+		c.metrics.request(route, status, time.Since(begun))
+	}
+}
+
+func asRefusal(err error) *refusal {
+	var why *refusal
+	if errors.As(err, &why) {
+		return why
+	}
+	return &refusal{http.StatusBadRequest, err.Error(), 0}
+}
+
+func (q *request) serve(w http.ResponseWriter, read func(*request) error) error {
+	release, err := q.readBody(w)
+	defer release()
+	if err != nil {
+		return err
+	}
+	q.env.receivedAt = q.now.UTC().Format(timeForm)
+	q.env.userAgent = visitor(q.r.UserAgent())
+	q.dropped = q.r.Header.Get("Sec-GPC") == "1" && !q.c.cfg.IgnoreGPC
+	if err := q.decode(read); err != nil {
+		return err
+	}
+	return q.c.produce(q.records)
+}
+
+// timeForm is RFC 3339 with the milliseconds that events have.
+const timeForm = "2006-01-02T15:04:05.000Z"
+
+// decode runs read with a decoder at hand.
+func (q *request) decode(read func(*request) error) error {
+	q.decoder = <-q.c.decoders
+	defer func() { q.c.decoders <- q.decoder }()
+	return read(q)
+}
+
+// authorise checks the write key of the header, else the one that the body
+// states, else that of the query (beacons can send no header).
+func (q *request) authorise(stated string) error {
+	key, _, basic := q.r.BasicAuth()
+	switch {
+	case basic && key != "":
+	case stated != "":
+		key = stated
+	default:
+		key = q.r.URL.Query().Get("writeKey")
+	}
+	switch {
+	case key == "":
+		return errNoKey
+	case !q.c.keys[key]:
+		return errBadKey
+	}
+	return nil
+}
+
+// produce hands the records to the log and waits until all are acknowledged.
+// A client that hangs up meanwhile does not call them back.
+func (c *Collector) produce(records []*kgo.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.ProduceTimeout)
+	defer cancel()
+	done := make(chan error, len(records)) // nobody may wait for it any more
+	for _, r := range records {
+		c.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
+	}
+	for range records {
+		select {
+		case err := <-done:
+			if err != nil {
+				c.log.failed(err)
+				return errLog
+			}
+		case <-ctx.Done():
+			c.log.failed(ctx.Err())
+			return errLog
+		}
+	}
+	return nil
+}

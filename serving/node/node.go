@@ -1,0 +1,168 @@
+// Package node puts a serving node together from a configuration: the
+// collector, the store of segments, and what answers from it.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/api"
+	"github.com/microseg/microseg/serving/collect"
+	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/token"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what a configuration file does not say.
+type Options struct {
+	Brokers  []string
+	Events   string // topic of events
+	Segments string // topic of segments
+	Site     string
+	Secrets  Secrets
+	Metrics  prometheus.Registerer
+}
+
+// Secrets are what a node must not tell.
+type Secrets struct {
+	TokenKeys string // token.ParseKeys
+	AdminKey  string // empty: nobody is admin
+}
+
+// Environment variables of the secrets.
+const (
+	EnvTokenKeys = "MICROSEG_TOKEN_KEYS"
+	EnvAdminKey  = "MICROSEG_ADMIN_KEY"
+)
+
+// SecretsFromEnv reads the secrets from the environment. Nodes and edges that
+// verify each other's tokens share the keys, so none are made up.
+func SecretsFromEnv() (Secrets, error) {
+	s := Secrets{os.Getenv(EnvTokenKeys), os.Getenv(EnvAdminKey)}
+	if s.TokenKeys == "" {
+		return s, fmt.Errorf("%s is not set: all nodes and edges share it; make one with `echo k1:$(openssl rand -hex 32)`", EnvTokenKeys)
+	}
+	return s, nil
+}
+
+// LocalSecrets are those of the environment, else those that a folder keeps;
+// they are made when it has none.
+func LocalSecrets(dir string) (Secrets, error) {
+	s := Secrets{os.Getenv(EnvTokenKeys), os.Getenv(EnvAdminKey)}
+	for name, value := range map[string]*string{"token.keys": &s.TokenKeys, "admin.key": &s.AdminKey} {
+		if *value != "" {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			key := make([]byte, 32)
+			rand.Read(key)
+			b = []byte(hex.EncodeToString(key))
+			if name == "token.keys" {
+				b = append([]byte("local:"), b...)
+			}
+			err = os.WriteFile(path, b, 0o600)
+		}
+		if err != nil {
+			return s, fmt.Errorf("keeping the node's secrets: %w", err)
+		}
+		*value = strings.TrimSpace(string(b))
+	}
+	return s, nil
+}
+
+// Node is a running node.
+type Node struct {
+	Store     *store.Store
+	Collector *collect.Collector
+	API       *api.Server
+}
+
+// Open starts a node: it collects at once, and is Ready once it knows the
+// segments. It does not end with the context.
+func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
+	n := &Node{}
+	tree, err := cfg.SegmentTree()
+	if err != nil {
+		return nil, err
+	}
+	if n.Store, err = store.Open(ctx, store.Config{Brokers: o.Brokers, Topic: o.Segments, MaxProfiles: cfg.Serving.MaxProfiles, Tree: tree}); err != nil {
+		return nil, err
+	}
+	if n.API, err = newAPI(cfg, o, tree, n.Store); err != nil {
+		n.Store.Close()
+		return nil, err
+	}
+	c := &cfg.Collector
+	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
+		MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout, IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Metrics: o.Metrics})
+	if err != nil {
+		n.Store.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// API is what answers without a log: from tokens and claims alone.
+func API(cfg *config.Config, o Options) (*api.Server, error) {
+	tree, err := cfg.SegmentTree()
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(cfg, o, tree, nil)
+}
+
+func newAPI(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) (*api.Server, error) {
+	rules, err := cfg.RuleSet(tree)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := cfg.RuleTemplates()
+	if err != nil {
+		return nil, err
+	}
+	pages, err := event.NewPages(cfg.EventConfig().Pages)
+	if err != nil {
+		return nil, fmt.Errorf("reading the page rules: %w", err)
+	}
+	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
+	if err != nil {
+		return nil, err
+	}
+	s := &cfg.Serving
+	return api.New(api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
+		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL,
+		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics})
+}
+
+// Register adds the node's routes.
+func (n *Node) Register(mux *http.ServeMux) {
+	n.Collector.Register(mux)
+	n.API.Register(mux)
+}
+
+// Ready says what keeps the node from answering and collecting; nil if nothing does.
+func (n *Node) Ready(ctx context.Context) error {
+	if st := n.Store.Stats(); !st.Ready {
+		return fmt.Errorf("the segments are being read: %d records to go", st.Lag)
+	}
+	return n.Collector.Ready(ctx)
+}
+
+// Close ends the node; stop its HTTP server before.
+func (n *Node) Close(ctx context.Context) error {
+	n.API.Close()
+	n.Store.Close()
+	return n.Collector.Close(ctx)
+}

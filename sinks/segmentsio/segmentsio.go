@@ -1,0 +1,196 @@
+// Package segmentsio publishes segment records to the compacted topic that
+// serving nodes live on, as a Beam sink.
+package segmentsio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/segment"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func init() { beam.RegisterDoFn(reflect.TypeFor[writeFn]()) }
+
+// Config says where records go. It travels with the job as JSON.
+type Config struct {
+	Brokers []string
+	Topic   string
+	Job     string // names the job in this process
+	Wait    bool   // a bundle ends when the log has acknowledged its records; else the next one reports what failed
+}
+
+// Topic is the name of the topic of segments that belongs to a topic of events.
+func Topic(events string) string {
+	if events == "events" {
+		return "segments"
+	}
+	return events + "-segments"
+}
+
+// CreateTopic makes the compacted topic. One that exists stays as it is.
+func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	defer cl.Close()
+	compact := "compact"
+	_, err = kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, map[string]*string{"cleanup.policy": &compact}, topic)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
+	}
+	return nil
+}
+
+// Write publishes a PCollection<[]byte> of batches as segment.AppendKeyed makes
+// them. The order of a key is kept: it is decided in one shard, and idempotent
+// producers keep the order of a partition.
+func Write(s beam.Scope, cfg Config, col beam.PCollection) {
+	beam.ParDo0(s.Scope("segmentsio.Write"), &writeFn{Config: cfg}, col)
+}
+
+type writeFn struct {
+	Config Config
+	w      *Writer
+}
+
+// Setup finds the process's writer.
+func (fn *writeFn) Setup() (err error) {
+	fn.w, err = acquire(fn.Config)
+	return err
+}
+
+// ProcessElement hands a batch to the client; it blocks while too much waits.
+func (fn *writeFn) ProcessElement(ctx context.Context, batch []byte) error {
+	return fn.w.Publish(ctx, batch)
+}
+
+// FinishBundle reports what failed.
+func (fn *writeFn) FinishBundle(ctx context.Context) error {
+	if fn.Config.Wait {
+		return fn.w.Flush(ctx)
+	}
+	return fn.w.Err()
+}
+
+// Bounds of what waits for the log in one process.
+const (
+	maxBuffered      = 200_000
+	maxBufferedBytes = 64 << 20
+)
+
+// Writer publishes batches. It is safe for concurrent use.
+type Writer struct {
+	cl        *kgo.Client
+	topic     string
+	failed    atomic.Pointer[error]
+	published atomic.Uint64
+}
+
+// Open connects a writer.
+func Open(cfg Config) (*Writer, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", cfg.Brokers, err)
+	}
+	return &Writer{cl: cl, topic: cfg.Topic}, nil
+}
+
+// Publish hands a batch over; the client retries for as long as it takes. It
+// returns what has failed for good so far.
+func (w *Writer) Publish(ctx context.Context, batch []byte) error {
+	if err := w.Err(); err != nil {
+		return err
+	}
+	err := segment.EachKeyed(batch, func(key, value []byte) {
+		if len(value) == 0 {
+			value = nil // forgets the key
+		}
+		w.cl.Produce(ctx, &kgo.Record{Key: key, Value: value}, w.done)
+	})
+	if err != nil {
+		return fmt.Errorf("reading a batch of segment records: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) done(_ *kgo.Record, err error) {
+	if err == nil {
+		w.published.Add(1)
+		return
+	}
+	err = fmt.Errorf("publishing to topic %q: %w", w.topic, err)
+	w.failed.CompareAndSwap(nil, &err)
+}
+
+// Err is the first record's failure, nil while there is none.
+func (w *Writer) Err() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Published is how many records the log has acknowledged.
+func (w *Writer) Published() uint64 { return w.published.Load() }
+
+// Flush waits until the log has acknowledged everything.
+func (w *Writer) Flush(ctx context.Context) error {
+	if err := w.cl.Flush(ctx); err != nil {
+		return fmt.Errorf("publishing to topic %q: %w", w.topic, err)
+	}
+	return w.Err()
+}
+
+// Close flushes and disconnects.
+func (w *Writer) Close(ctx context.Context) error {
+	err := w.Flush(ctx)
+	w.cl.Close()
+	return err
+}
+
+var (
+	writersMu sync.Mutex
+	writers   = map[string]*Writer{} // by job: those of this process
+)
+
+func acquire(cfg Config) (*Writer, error) {
+	writersMu.Lock()
+	defer writersMu.Unlock()
+	if w := writers[cfg.Job]; w != nil {
+		return w, nil
+	}
+	w, err := Open(cfg)
+	if err == nil {
+		writers[cfg.Job] = w
+	}
+	return w, err
+}
+
+// Of is the job's writer in this process, nil if there is none.
+func Of(job string) *Writer {
+	writersMu.Lock()
+	defer writersMu.Unlock()
+	return writers[job]
+}
+
+// Finish flushes and closes the job's writer in this process.
+func Finish(ctx context.Context, job string) error {
+	writersMu.Lock()
+	w := writers[job]
+	delete(writers, job)
+	writersMu.Unlock()
+	if w == nil {
+		return nil
+	}
+	return w.Close(ctx)
+}

@@ -1,0 +1,40 @@
+// Events in the form of the Segment spec, as the collector and event/ read them.
+
+import { doc, iso, uuid } from "./env.js";
+import { anonymousId, consents, userId } from "./identity.js";
+
+export const version = "1.0.0";
+
+// Only some browsers tell of the network.
+const { connection = {} } = navigator;
+
+export function pageNow(referrer) {
+  const { pathname: path, search, href } = location;
+  return { path, search, url: href, title: doc.title, referrer };
+}
+
+// Apple's tablets call themselves desktops. Elsewhere the user agent is right,
+// and the server reads it: it knows the crawlers, too.
+const tablet = /Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1;
+
+// build makes an event on a page; members that are undefined are not sent.
+export function build(type, page, fields) {
+  return {
+    type,
+    ...fields,
+    messageId: uuid(),
+    anonymousId: anonymousId(),
+    userId: fields.userId || userId() || undefined,
+    timestamp: iso(),
+    context: {
+      library: { name: "microseg.js", version },
+      page,
+      userAgent: navigator.userAgent,
+      locale: navigator.language,
+      screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
+      device: tablet ? { type: "tablet" } : undefined,
+      network: { effectiveType: connection.effectiveType, type: connection.type },
+      consent: { categoryPreferences: { analytics: true, ...consents() } },
+    },
+  };
+}

@@ -1,0 +1,27 @@
+// Who the visitor is, and whether anything may be known of them.
+
+import { local, optIn, parse, uuid } from "./env.js";
+
+export const consents = () => parse(local.get("consent"), {});
+
+// allowed: without consent nothing is collected, asked for or stored.
+export function allowed() {
+  if (navigator.globalPrivacyControl) return false;
+  const { analytics } = consents();
+  return optIn ? analytics === true : analytics !== false;
+}
+
+// anonymousId is random and made when it is first needed; tabs share it.
+export function anonymousId() {
+  let id = local.get("anonymous_id");
+  if (!id) local.set("anonymous_id", id = uuid());
+  return id;
+}
+
+export const userId = () => local.get("user_id");
+export const setUser = (id) => local.set("user_id", String(id));
+
+export function forget() {
+  local.remove("anonymous_id");
+  local.remove("user_id");
+}

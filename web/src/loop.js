@@ -1,0 +1,96 @@
+// The way back: which segment the visitor is in, and what that does to the page.
+
+import { backoff, doc, emit, endpoint, learnClock, now, on, parse } from "./env.js";
+import { allowed, anonymousId } from "./identity.js";
+import { anySlot, apply, onExpire } from "./slots.js";
+import { pageEvent } from "./view.js";
+
+let token, latest, stream, retry, tries = 0, asked = 0;
+
+async function ask(path, options) {
+  const sent = now();
+  const r = await fetch(endpoint + path, { credentials: "omit", cache: "no-store", ...options });
+  if (!r.ok) throw new Error(`microseg: ${path.split("?")[0]} answered ${r.status}`);
+  const answer = await r.json();
+  learnClock(r, answer, sent);
+  return answer;
+}
+
+const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
+
+function learn(answer) {
+  if (answer.token) token = answer.token;
+  latest = answer.served;
+  return answer;
+}
+
+// getUserSegment resolves to the answer of GET /api/segment; to null without
+// consent.
+export async function getUserSegment() {
+  return allowed() ? learn(await ask("/api/segment" + me())) : null;
+}
+
+// personalizeContent asks what this page should show to a visitor of segment
+// (its path, or the answer of getUserSegment) after event (by default the page
+// call of this page), shows it, and resolves to the answer. Of answers that
+// overtake each other the one asked for last stays.
+export async function personalizeContent(segment, event) {
+  if (segment && typeof segment === "object") segment = segment.served;
+  if (!allowed()) return { segment, actions: [] };
+  const turn = ++asked, { href } = location;
+  const answer = await ask("/api/personalize", {
+    method: "POST",
+    body: JSON.stringify({ segment, event: event || pageEvent(), anonymousId: anonymousId(), token }),
+  });
+  if (turn === asked && href === location.href && allowed()) apply(answer.actions || []);
+  return answer;
+}
+
+// refresh personalises the page by what is known; what cannot be had leaves
+// the page as it is.
+export const refresh = () => (latest != null && anySlot() ? personalizeContent(latest).catch(() => {}) : undefined);
+
+// listen has the server push the visitor's segment, at once and when it
+// changes. A hidden tab does not listen: browsers allow few connections.
+export function listen() {
+  quiet();
+  if (!allowed() || doc.hidden || !window.EventSource) return;
+  stream = new EventSource(endpoint + "/api/stream" + me());
+  on(stream, "open", () => { tries = 0; });
+  on(stream, "segment", (e) => {
+    const answer = parse(e.data);
+    if (!answer) return;
+    learn(answer);
+    emit("segment", answer);
+    refresh();
+  });
+  // A connection that was lost comes back by itself; one that was refused not.
+  on(stream, "error", () => {
+    if (stream && stream.readyState === EventSource.CLOSED) retry = setTimeout(listen, backoff(tries++));
+  });
+}
+
+function quiet() {
+  clearTimeout(retry);
+  if (stream) stream.close();
+  stream = null;
+}
+
+// stop forgets the visitor: their content goes, and nothing more arrives.
+export function stop() {
+  quiet();
+  asked++;
+  token = latest = undefined;
+  apply([]);
+}
+
+export function watchLoop() {
+  on(doc, "visibilitychange", () => (doc.hidden ? quiet() : listen()));
+  on(window, "pagehide", quiet);
+  on(window, "pageshow", (e) => { if (e.persisted) listen(); });
+  on(doc, "microseg:page", refresh);
+  // Content whose time to live is over is asked for again; without an answer
+  // the page gets back its own. A hidden tab asks when it is seen again.
+  onExpire(() => doc.hidden || personalizeContent(latest).catch(() => apply([])));
+  listen();
+}

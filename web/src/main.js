@@ -1,0 +1,80 @@
+// microseg in the page: collects what visitors do, and shows what their segment
+// should see. Served minified as /microseg.js; docs/page.md describes it.
+
+import { local, on, session } from "./env.js";
+import { allowed, anonymousId, consents, forget, setUser, userId } from "./identity.js";
+import { version } from "./event.js";
+import { clear, flush } from "./transport.js";
+import { call, enter, track, watchView } from "./view.js";
+import { watchElements } from "./elements.js";
+import { getUserSegment, listen, personalizeContent, stop, watchLoop } from "./loop.js";
+import { watchSlots } from "./slots.js";
+
+const api = {
+  version,
+  getUserSegment,
+  personalizeContent,
+  flush,
+  allowed,
+  // anonymousId is the browser's random id; null without consent.
+  anonymousId: () => (allowed() ? anonymousId() : null),
+  track,
+  page: (name, properties) => (typeof name === "object" ? enter(undefined, name) : enter(name, properties)),
+  identify(id, traits) {
+    if (id && typeof id === "object") [id, traits] = [undefined, id];
+    if (!allowed()) return;
+    if (id) setUser(id);
+    call("identify", { traits: { ...traits } });
+  },
+  alias(to, from) {
+    if (!allowed()) return;
+    const previousId = from || userId() || anonymousId();
+    setUser(to);
+    call("alias", { userId: String(to), previousId });
+  },
+  // reset is a log-out: the next event is another visitor's.
+  reset() {
+    flush();
+    leaveBehind();
+    listen();
+  },
+  // consent merges categories (analytics: false stops everything here).
+  consent(categories) {
+    const before = allowed();
+    local.set("consent", JSON.stringify({ ...consents(), ...categories }));
+    if (before === allowed()) return;
+    if (allowed()) {
+      enter();
+      listen();
+    } else withdraw();
+  },
+};
+
+// leaveBehind forgets the visitor, in the browser and on the page.
+function leaveBehind() {
+  forget();
+  session.remove("deadlines");
+  stop();
+}
+
+function withdraw() {
+  clear();
+  leaveBehind();
+}
+
+if (!window.microseg) {
+  window.microseg = api;
+  window.getUserSegment = getUserSegment;
+  window.personalizeContent = personalizeContent;
+  if (!allowed()) withdraw(); // what an earlier visit left
+  watchSlots();
+  watchView();
+  watchElements();
+  enter();
+  watchLoop();
+  // Another tab logged out or withdrew consent.
+  on(window, "storage", (e) => {
+    if (!allowed()) withdraw();
+    else if (e.key === "ms_anonymous_id") listen();
+  });
+}
