@@ -1,14 +1,14 @@
 -- KEYS: the record, the mark of its deletion.
 -- ARGV: version, value ("" deletes), TTL of a value in ms (0: none), TTL of a mark in ms.
 -- Answers 1 if it wrote, 0 if what is there is as new.
--- Versions are 64-bit and Lua's numbers are not: they are compared as digits.
+-- Versions are longer than Lua's numbers: they are compared as digits.
 local function newer(a, b)
   if #a ~= #b then return #a > #b end
   return a > b
 end
 local have = '0'
 local value = redis.call('GET', KEYS[1])
-if value then have = string.match(value, '^{"version":(%d+)') or '0' end
+if value then have = string.match(value, '^{"version":"(%d+)"') or '0' end
 local mark = redis.call('GET', KEYS[2])
 if mark and newer(mark, have) then have = mark end
 

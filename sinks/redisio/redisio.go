@@ -1,8 +1,9 @@
 // Package redisio keeps the segment records of the topic `segments` in Redis,
 // for sites that look up there: `GET <prefix>:<person key>` is a JSON object.
 //
-// Of several writers, and of writes out of order, the highest version wins: a
-// script compares and sets in one step. What was deleted leaves a mark with its
+// Of several writers, and of writes out of order, the newest record wins, by
+// event time and then by version, as in a serving node: a job that starts again
+// from the log publishes its old decisions again. A script compares and sets in one step. What was deleted leaves a mark with its
 // version, so that a late lower one does not bring a person back; the mark
 // holds no content and goes after Config.Tombstone. The script touches two
 // keys, so that this is for one Redis (with replicas), not for Redis Cluster.
@@ -13,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -23,18 +25,37 @@ const ActivationKey = "a:"
 // Record is one record of the topic `segments`.
 type Record struct {
 	Key     string // d:<device>, u:<user> or ActivationKey
-	Version uint64 // the higher one wins; 0 with a nil Value deletes any version
+	At      int64  // event time of the decision, ms: the later one wins
+	Version uint64 // of equal times the higher one wins; 0 with a nil Value deletes any version
 	Value   []byte // a JSON object without a member "version"; nil: forgotten
 }
 
+// order is the record's place among those of its key, as one decimal number:
+// the time, then the version in 20 digits.
+func (r Record) order() string {
+	if o := strings.TrimLeft(fmt.Sprintf("%d%020d", max(0, r.At), r.Version), "0"); o != "" {
+		return o
+	}
+	return "0"
+}
+
 // Profile is what a lookup reads about a person, beside the version. Times are
-// ms since the epoch.
+// ms since the epoch. Of a device that is linked only User is there: look that
+// up. What is served is the deepest of the activation record's paths on the way to Path.
 type Profile struct {
-	Path      string         `json:"path"`
-	Served    string         `json:"served,omitempty"` // empty: join Path with the activation record
-	Since     int64          `json:"since"`
+	User      string         `json:"user,omitempty"`
+	Path      string         `json:"path,omitempty"`
+	Since     int64          `json:"since,omitempty"`
 	Evaluated int64          `json:"evaluated"`
-	Features  map[string]any `json:"features,omitempty"`
+	Last      int64          `json:"last,omitempty"` // newest event
+	Linked    bool           `json:"linked,omitempty"`
+	Features  map[string]any `json:"features,omitempty"` // as of Evaluated
+}
+
+// Activation is the record at ActivationKey.
+type Activation struct {
+	Minute int64    `json:"minute"` // of event time, since the epoch
+	Active []string `json:"active"` // paths that are served
 }
 
 // Record is the profile as the record of a person's key. It fails when a
@@ -44,7 +65,7 @@ func (p Profile) Record(key string, version uint64) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding the record of %s: %w", key, err)
 	}
-	return Record{Key: key, Version: version, Value: value}, nil
+	return Record{Key: key, At: p.Evaluated, Version: version, Value: value}, nil
 }
 
 // Errors of Put and Flush.
@@ -103,7 +124,7 @@ func (r Record) stored() ([]byte, error) {
 	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
 		return nil, ErrRecord
 	}
-	out := fmt.Appendf(make([]byte, 0, len(object)+40), `{"version":%d`, r.Version)
+	out := fmt.Appendf(make([]byte, 0, len(object)+60), `{"version":%q`, r.order())
 	if members := bytes.TrimSpace(object[1:]); members[0] != '}' {
 		out = append(out, ',')
 	}

@@ -81,11 +81,11 @@ func TestPut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, w, r, Record{ActivationKey, 3, []byte(` {"nodes": ["everyone"]} `)}, Record{"u:x", 9, []byte("{ }")})
+	put(t, w, r, Record{ActivationKey, 0, 3, []byte(` {"nodes": ["everyone"]} `)}, Record{"u:x", 0, 9, []byte("{ }")})
 	for key, want := range map[string]string{
-		"shop:d:1": `{"version":1152921504606846977,"path":"everyone/high_intent","since":5,"evaluated":7,"features":{"cart.value":12.5}}`,
-		"shop:a:":  `{"version":3,"nodes": ["everyone"]}`,
-		"shop:u:x": `{"version":9 }`,
+		"shop:d:1": `{"version":"701152921504606846977","path":"everyone/high_intent","since":5,"evaluated":7,"features":{"cart.value":12.5}}`,
+		"shop:a:":  `{"version":"3","nodes": ["everyone"]}`,
+		"shop:u:x": `{"version":"9" }`,
 	} {
 		if got := get(t, c, key); got != want || !json.Valid([]byte(got)) {
 			t.Errorf("%s: %s, want %s", key, got, want)
@@ -98,9 +98,14 @@ func TestPut(t *testing.T) {
 		t.Errorf("the activation record expires in %v", ttl)
 	}
 	// 1<<60 is the same number to a double: only the digits tell it from the above.
-	put(t, w, Record{"d:1", 1 << 60, []byte(`{"path":"lower"}`)}, Record{"d:1", 1<<60 + 2, []byte(`{"path":"higher"}`)})
+	put(t, w, Record{"d:1", 7, 1 << 60, []byte(`{"path":"lower"}`)}, Record{"d:1", 7, 1<<60 + 2, []byte(`{"path":"higher"}`)})
 	if got := get(t, c, "shop:d:1"); !strings.Contains(got, "higher") {
 		t.Errorf("a higher version did not win: %s", got)
+	}
+	// A later run of the job that decides the past again.
+	put(t, w, Record{"d:1", 6, 1 << 62, []byte(`{"path":"earlier"}`)})
+	if got := get(t, c, "shop:d:1"); !strings.Contains(got, "higher") {
+		t.Errorf("an earlier decision won: %s", got)
 	}
 }
 
@@ -114,21 +119,21 @@ func TestDelete(t *testing.T) {
 		r    Record
 		want string
 	}{
-		{Record{"d:1", 10, value}, `{"version":10,"path":"everyone"}`},
-		{Record{"d:1", 9, nil}, `{"version":10,"path":"everyone"}`},
-		{Record{"d:1", 11, nil}, ""},
-		{Record{"d:1", 11, value}, ""},
-		{Record{"d:1", 12, value}, `{"version":12,"path":"everyone"}`},
-		{Record{"d:1", 0, nil}, ""},
-		{Record{"d:1", 12, value}, ""},
-		{Record{"d:1", 13, value}, `{"version":13,"path":"everyone"}`},
+		{Record{"d:1", 0, 10, value}, `{"version":"10","path":"everyone"}`},
+		{Record{"d:1", 0, 9, nil}, `{"version":"10","path":"everyone"}`},
+		{Record{"d:1", 0, 11, nil}, ""},
+		{Record{"d:1", 0, 11, value}, ""},
+		{Record{"d:1", 0, 12, value}, `{"version":"12","path":"everyone"}`},
+		{Record{"d:1", 0, 0, nil}, ""},
+		{Record{"d:1", 0, 12, value}, ""},
+		{Record{"d:1", 0, 13, value}, `{"version":"13","path":"everyone"}`},
 	} {
 		put(t, w, step.r)
 		if got := get(t, c, "microseg:d:1"); got != step.want {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
 		}
 	}
-	put(t, w, Record{"d:1", 0, nil})
+	put(t, w, Record{"d:1", 0, 0, nil})
 	if left := c.Keys(t.Context(), "*").Val(); !slices.Equal(left, []string{"microseg:deleted:d:1"}) {
 		t.Errorf("%v is left of a person who was forgotten", left)
 	}
@@ -148,7 +153,7 @@ func TestOutOfOrder(t *testing.T) {
 	var all []Record
 	for range 3000 {
 		key := fmt.Sprint("d:", rnd.IntN(40))
-		r := Record{key, 1 + rnd.Uint64N(1<<62), fmt.Appendf(nil, `{"n":%d}`, len(all))}
+		r := Record{key, 0, 1 + rnd.Uint64N(1<<62), fmt.Appendf(nil, `{"n":%d}`, len(all))}
 		if rnd.IntN(5) == 0 {
 			r.Value = nil
 		}
@@ -189,11 +194,11 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	w := open(t, Config{Addr: s.Addr(), Buffer: 3})
-	put(t, w, Record{"d:0", 1, []byte(`{}`)})
+	put(t, w, Record{"d:0", 0, 1, []byte(`{}`)})
 	s.Kill()
 	var records []Record
 	for i := range 10 {
-		records = append(records, Record{fmt.Sprint("d:", i), 2, []byte(`{}`)})
+		records = append(records, Record{fmt.Sprint("d:", i), 0, 2, []byte(`{}`)})
 	}
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -224,7 +229,7 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	w := open(t, Config{Addr: s.Addr()})
-	if err := w.Put(t.Context(), []Record{{"d:1", 1, []byte(`{}`)}}); err != nil {
+	if err := w.Put(t.Context(), []Record{{"d:1", 0, 1, []byte(`{}`)}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(t.Context()); err != nil {
@@ -233,14 +238,14 @@ func TestClose(t *testing.T) {
 	if get(t, reader(t, s), "microseg:d:1") == "" {
 		t.Error("Close left a record behind")
 	}
-	if err := w.Put(t.Context(), []Record{{"d:1", 2, nil}}); !errors.Is(err, ErrClosed) {
+	if err := w.Put(t.Context(), []Record{{"d:1", 0, 2, nil}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("error %v after Close, want %v", err, ErrClosed)
 	}
 	s.Kill()
 	gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	w = open(t, Config{Addr: s.Addr()})
-	if err := w.Put(t.Context(), []Record{{"d:1", 2, nil}}); err != nil {
+	if err := w.Put(t.Context(), []Record{{"d:1", 0, 2, nil}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(gone); err == nil {
@@ -255,7 +260,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%+v was taken", cfg)
 		}
 	}
-	for _, r := range []Record{{"", 1, []byte(`{}`)}, {"d:1", 0, []byte(`{}`)}, {"d:1", 1, []byte{}}, {"d:1", 1, []byte(`{`)}, {"d:1", 1, []byte(`[]`)}} {
+	for _, r := range []Record{{"", 0, 1, []byte(`{}`)}, {"d:1", 0, 0, []byte(`{}`)}, {"d:1", 0, 1, []byte{}}, {"d:1", 0, 1, []byte(`{`)}, {"d:1", 0, 1, []byte(`[]`)}} {
 		if _, err := r.stored(); !errors.Is(err, ErrRecord) {
 			t.Errorf("%+v: error %v, want %v", r, err, ErrRecord)
 		}

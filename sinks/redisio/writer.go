@@ -67,7 +67,7 @@ func (w *Writer) Put(ctx context.Context, records []Record) error {
 		if err != nil {
 			return fmt.Errorf("putting record %d (%q) into Redis: %w", i, r.Key, err)
 		}
-		entries[i] = entry{r.Key, fmt.Sprint(r.Version), value}
+		entries[i] = entry{r.Key, r.order(), value}
 	}
 	for len(entries) > 0 {
 		err := w.await(ctx, func() bool {
