@@ -10,7 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+
+	"github.com/microseg/microseg/testing/harness/cache"
 )
 
 // The lock file pins versions and integrity (SHA-512); it names no registry,
@@ -57,7 +58,7 @@ func Install(ctx context.Context, cacheDir string, log io.Writer) (modules strin
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("preparing the tracking libraries: %w", err)
 	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := cache.Lock(dir)
 	if err != nil {
 		return "", err
 	}
@@ -97,17 +98,4 @@ func npmCI(ctx context.Context, dir string, log io.Writer) error {
 		return fmt.Errorf("preparing the tracking libraries: npm ci in %s: %w (npm's words are above)", dir, err)
 	}
 	return nil
-}
-
-// lock takes the file's lock, which ends with the process at the latest: tests
-// of several packages may want the same download at once.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err == nil {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
