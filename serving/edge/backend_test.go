@@ -121,7 +121,7 @@ func (b *backend) page(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/plain" {
 		h.Set("Surrogate-Control", `content="ESI/1.0"`)
 	}
-	fmt.Fprintf(w, "<!doctype html><html><head><title>%s</title></head><body>\n<div data-ms-slot=\"hero\"><esi:include src=\"/esi/hero?page=home\"/></div>\n<p id=text>%s</p></body></html>\n",
+	fmt.Fprintf(w, "<!doctype html><html data-ms-page=\"home\"><head><title>%s</title></head><body>\n<div data-ms-slot=\"hero\"><esi:include src=\"/esi/hero?page=home\"/></div>\n<p id=text>%s</p></body></html>\n",
 		r.URL.Path, b.hostile.Load())
 }
 

@@ -12,6 +12,12 @@ import (
 //go:embed varnish.vcl
 var vcl string
 
+//go:embed worker.js
+var worker string
+
+// Worker is the edge function, an ES module.
+func Worker() string { return worker }
+
 // VCL is the configuration of Varnish for a site's address and that of a
 // serving node, both host:port.
 func VCL(site, node string) (string, error) {
