@@ -1,7 +1,11 @@
 package edge
 
 import (
+	"bufio"
+	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +67,44 @@ func TestWorker(t *testing.T) {
 	if _, answer := get(t, s.URL()+"/edge/token", ""); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("the world may ask for claims: %d", answer.StatusCode)
 	}
+}
+
+// TestWorkerStaysHome: no path makes the worker ask another host, and what is
+// between edges and nodes is not for the world.
+func TestWorkerStaysHome(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	s := startWorker(t, b)
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { t.Error("another host was asked") }))
+	defer evil.Close()
+	host := strings.TrimPrefix(evil.URL, "http://")
+	for _, path := range []string{"//" + host + "/plain", "/\\" + host + "/plain", "///" + host + "/", "/%2f" + host + "/plain"} {
+		for _, cookie := range []string{"", "session=1"} {
+			raw(t, s.URL(), path, cookie)
+		}
+	}
+	before := b.tokens.Load() + b.fragments.Load() // pages have fragments
+	for _, path := range []string{"/edge/token", "/%65dge/token", "//edge/token", "/esi/hero?segment=" + abandoner, "/%65si/hero"} {
+		if status := raw(t, s.URL(), path, "session=1"); status != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, status)
+		}
+	}
+	if b.tokens.Load()+b.fragments.Load() != before {
+		t.Error("the node was asked for what is not for the world")
+	}
+}
+
+// raw sends a request whose path no client library mends.
+func raw(t *testing.T, url, path, cookie string) int {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	check(t, err)
+	defer c.Close()
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop.example\r\nCookie: %s\r\nX-Microseg-Token: %s\r\nConnection: close\r\n\r\n", path, cookie, visitorToken(t, testKeys, abandoner, time.Minute))
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	check(t, err)
+	answer.Body.Close()
+	return answer.StatusCode
 }
 
 // TestWorkerKey: what a client says of itself makes no other fragment.

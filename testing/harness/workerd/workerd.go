@@ -33,6 +33,12 @@ const (
 	attempts     = 3
 )
 
+// wrapped runs workerd so that it ends with its parent.
+const wrapped = `#!/bin/sh
+if command -v setpriv > /dev/null; then exec setpriv --pdeathsig KILL -- %[1]q "$@"; fi
+exec %[1]q "$@"
+`
+
 // Server is a running worker.
 type Server struct {
 	addr    string
@@ -73,13 +79,16 @@ func start(ctx context.Context, dir, script string, bindings map[string]string) 
 		return nil, fmt.Errorf("encoding the worker's settings: %w", err)
 	}
 	run, given := filepath.Join(dir, "run.cjs"), filepath.Join(dir, "settings.json")
-	for name, b := range map[string][]byte{run: runner, given: settings} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+	// workerd would outlive a runner that is killed.
+	wrapper := filepath.Join(dir, "workerd.sh")
+	program := filepath.Join(modules, "@cloudflare", "workerd-linux-64", "bin", "workerd")
+	for name, b := range map[string][]byte{run: runner, given: settings, wrapper: fmt.Appendf(nil, wrapped, program)} {
+		if err := os.WriteFile(name, b, 0o700); err != nil {
 			return nil, fmt.Errorf("writing the worker's files: %w", err)
 		}
 	}
 	cmd := exec.Command("node", run, given)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+modules, "MINIFLARE_WORKERD_PATH="+wrapper)
 	s := &Server{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	if s.process, err = child.Start(cmd, filepath.Join(dir, "workerd.log")); err != nil {
 		return nil, err
@@ -96,6 +105,9 @@ func (s *Server) URL() string { return "http://" + s.addr }
 
 // Log is the end of what the worker has written.
 func (s *Server) Log() string { return s.process.Log() }
+
+// Kill ends the worker at once.
+func (s *Server) Kill() { s.process.Kill() }
 
 // Stop ends the worker and waits.
 func (s *Server) Stop() error { return s.process.Stop(stopTimeout) }
