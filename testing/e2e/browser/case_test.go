@@ -119,3 +119,13 @@ func TestTwoDevices(t *testing.T) {
 		t.Log(name, "sees the banner")
 	}
 }
+
+// TestTokenCookie: the page keeps its token where an edge in front of the site
+// sees it, and drops it when the visitor logs out.
+func TestTokenCookie(t *testing.T) {
+	p := site.visit(t)
+	site.open1(p, "/")
+	p.Wait(`document.cookie.includes("ms_token=v1.")`)
+	p.Eval(`microseg.consent({analytics: false})`, nil)
+	p.Wait(`!document.cookie.includes("ms_token=v1.")`)
+}
