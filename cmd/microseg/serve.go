@@ -17,7 +17,7 @@ import (
 )
 
 func serveCommand(cfg *string) *cobra.Command {
-	var brokers, topic, site, addr string
+	var brokers, topic, site, addr, profile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a serving node: collector, segments, rules, fragments, microseg.js",
@@ -40,6 +40,11 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 			if site == "" {
 				site = conf.Site
 			}
+			stop, err := startProfile(profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
 			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr)
 		},
 	}
@@ -48,6 +53,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
 	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
+	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the node to this file (go tool pprof)")
 	return c
 }
 

@@ -44,11 +44,11 @@ func childCPU(pid int) float64 {
 
 // peakRSS is the process's largest resident set in MB, rss the present one; 0
 // where there is no /proc.
-func peakRSS() float64 { return procMB("VmHWM:") }
-func rss() float64     { return procMB("VmRSS:") }
+func peakRSS() float64 { return procMB(os.Getpid(), "VmHWM:") }
+func rss() float64     { return procMB(os.Getpid(), "VmRSS:") }
 
-func procMB(key string) float64 {
-	b, _ := os.ReadFile("/proc/self/status")
+func procMB(pid int, key string) float64 {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	for line := range strings.Lines(string(b)) {
 		if rest, ok := strings.CutPrefix(line, key); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)

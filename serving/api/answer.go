@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -27,7 +28,6 @@ func refuse(w http.ResponseWriter, e *Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "private, no-store")
-	h.Del("Surrogate-Control")
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", retryAfter)
 	}
@@ -35,9 +35,20 @@ func refuse(w http.ResponseWriter, e *Error) {
 	json.NewEncoder(w).Encode(map[string]string{"error": e.Message})
 }
 
+// answer sends a value as JSON.
 func answer(w http.ResponseWriter, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(v)
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	send(w, append(b, '\n'))
+	return nil
+}
+
+// send sends JSON. Whoever does not take it has gone.
+func send(w http.ResponseWriter, b []byte) {
+	w.Header()["Content-Type"] = headerJSON
+	w.Write(b)
 }
 
 type metrics struct {
@@ -81,9 +92,29 @@ func newMetrics(to prometheus.Registerer, st *store.Store) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) answered(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+// routeMetrics are those of one route.
+type routeMetrics struct {
+	requests *prometheus.CounterVec // by code
+	ok       prometheus.Counter
+	respond  prometheus.Observer // nil: of a stream
+}
+
+func (m *metrics) of(route string) *routeMetrics {
+	r := &routeMetrics{requests: m.requests.MustCurryWith(prometheus.Labels{"route": route})}
+	r.ok = r.requests.WithLabelValues(strconv.Itoa(http.StatusOK))
 	if route != "/api/stream" {
-		m.respond.WithLabelValues(route).Observe(took.Seconds())
+		r.respond = m.respond.WithLabelValues(route)
+	}
+	return r
+}
+
+func (m *routeMetrics) answered(status int, took time.Duration) {
+	if status == http.StatusOK {
+		m.ok.Inc()
+	} else {
+		m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+	}
+	if m.respond != nil {
+		m.respond.Observe(took.Seconds())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,18 +47,30 @@ type Config struct {
 // Server answers. Close ends its streams.
 type Server struct {
 	Config
-	published []*segment.Feature // what records tell of
+	published []feature // what records tell of
+	stale     *segment.Feature
+	facts     []facts // of the rules, by index
+	forms     map[*rule.Action]*form
 	slots     requestSlots
+	enums     []enum
 	paths     map[string]int
 	metrics   *metrics
 	closed    chan struct{}
 	closeOnce sync.Once
 	visitors  sync.Pool
 	streams   atomic.Int64
+	times     streamTimes
 }
 
 // requestSlots are the features that a request overrides.
 type requestSlots struct{ segment, page, device session.Slot }
+
+// enum is a stored feature that has names. A job of a newer version may know
+// codes that this node does not.
+type enum struct {
+	slot  session.Slot
+	known float64
+}
 
 const (
 	defaultTokenTTL   = 5 * time.Minute
@@ -75,30 +88,45 @@ func New(c Config) (*Server, error) {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
-	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{},
+	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
 		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice}}
 	for n := range c.Tree.Len() {
 		s.paths[c.Tree.Path(n)] = n
 	}
 	s.visitors.New = func() any { return &visitor{} }
-	s.published = published(&c)
+	s.published, s.stale = published(&c), c.Schema.Feature("stale_share")
+	for slot, f := range c.Schema.Stored() {
+		if f.Enum != nil {
+			s.enums = append(s.enums, enum{session.Slot(slot), float64(len(f.Enum))})
+		}
+	}
 	var err error
-	s.metrics, err = newMetrics(c.Metrics, c.Store)
-	return s, err
+	if s.metrics, err = newMetrics(c.Metrics, c.Store); err != nil {
+		return nil, err
+	}
+	s.prepare()
+	return s, nil
+}
+
+// feature is a feature that answers tell of.
+type feature struct {
+	*segment.Feature
+	key string // its name in JSON, with the colon
 }
 
 // published are the features that a record tells of: the derived ones, and of
-// the stored ones those that something reads.
-func published(c *Config) (out []*segment.Feature) {
+// the stored ones those that something reads; by name.
+func published(c *Config) (out []feature) {
 	stored := map[session.Slot]bool{}
 	for _, slot := range c.Tree.Slots(c.Rules.Stored()) {
 		stored[slot] = true
 	}
 	for _, f := range c.Schema.Features() {
-		if slot, ok := f.Slot(); !ok || stored[slot] {
-			out = append(out, f)
+		if slot, ok := f.Slot(); f.Name != "segment" && (!ok || stored[slot]) {
+			out = append(out, feature{f, string(appendString(nil, f.Name)) + ":"})
 		}
 	}
+	slices.SortFunc(out, func(a, b feature) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -121,6 +149,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 // handle counts and times the answers of a route.
 func (s *Server) handle(mux *http.ServeMux, pattern string, h func(http.ResponseWriter, *http.Request) error) {
 	_, route, _ := strings.Cut(pattern, " ")
+	m := s.metrics.of(route)
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		status := http.StatusOK
@@ -132,31 +161,39 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, h func(http.Response
 			status = e.Status
 			refuse(w, e)
 		}
-		s.metrics.answered(route, status, time.Since(start))
+		m.answered(status, time.Since(start))
 	})
 }
 
 // personal marks the answers as nobody else's, and refuses write keys: they are
 // in every page and must not read.
-func (s *Server) personal(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) personal(h func(http.ResponseWriter, *http.Request, *asked) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s.allow(w, r)
-		w.Header().Set("Cache-Control", "private, no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if user, _, ok := r.BasicAuth(); ok || r.URL.RawQuery != "" && r.URL.Query().Has("writeKey") {
-			_ = user
+		w.Header()["Cache-Control"] = headerPrivate
+		w.Header()["X-Content-Type-Options"] = headerNoSniff
+		q := parse(r.URL.RawQuery)
+		if _, _, basic := r.BasicAuth(); basic || q.writeKey {
 			return &Error{http.StatusForbidden, "write keys can only write; ask with the visitor's anonymousId, a token, or the admin key as a bearer"}
 		}
-		return h(w, r)
+		return h(w, r, &q.asked)
 	}
 }
+
+// Values of headers that all answers share; nobody changes them.
+var (
+	headerAny     = []string{"*"}
+	headerPrivate = []string{"private, no-store"}
+	headerNoSniff = []string{"nosniff"}
+	headerJSON    = []string{"application/json"}
+)
 
 // allow names the origins whose pages may read: never the one that asks,
 // unless it is configured.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if len(s.Origins) == 0 {
-		h.Set("Access-Control-Allow-Origin", "*")
+		h["Access-Control-Allow-Origin"] = headerAny
 		return
 	}
 	h.Set("Vary", "Origin")

@@ -35,14 +35,14 @@ func (s *Server) esi(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !s.Rules.Slots()[id].Edge {
 		return &Error{http.StatusNotFound, "there is no edge slot of that name: only slots with `edge: true` have fragments"}
 	}
-	q := r.URL.Query()
+	q := parse(r.URL.RawQuery)
 	v := visitor{now: s.nowMS()}
-	s.believe(&v, &asked{claim: q.Get("claim"), segment: q.Get("segment")})
+	s.believe(&v, &asked{claim: q.claim, segment: q.segment})
 	v.record.Values = make([]float64, len(s.Schema.Stored()))
 	v.view = segment.View{SessionEnd: math.MaxInt64, Values: v.record.Values}
 	v.view.Values[s.slots.segment] = float64(v.served)
-	page := max(0, slices.Index(event.PageTypes[:], q.Get("page")))
-	device := max(0, slices.Index(event.DeviceTypes[:], q.Get("device")))
+	page := max(0, slices.Index(event.PageTypes[:], q.page))
+	device := max(0, slices.Index(event.DeviceTypes[:], q.device))
 	s.on(&v, event.PageType(page), event.DeviceType(device))
 	win, ok, _ := s.Rules.DecideSlot(id, &v.view, v.now, func(r *rule.Rule) bool { return s.allowed(&v, r) })
 	ttl, body := emptyTTL, ""
@@ -75,12 +75,11 @@ func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
 	now := s.Now()
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "X-Microseg-Token")
 	c, err := s.Keys.Verify(r.Header.Get("X-Microseg-Token"), token.Segment, s.Site, now)
 	if err != nil {
 		h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", negativeTTL))
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		http.Error(w, "the token is not believed: "+err.Error(), http.StatusUnauthorized)
-		return nil
+		return &Error{http.StatusUnauthorized, "the token is not believed: " + err.Error()}
 	}
 	path := s.Tree.Path(s.nodeOf(c.Path))
 	claim := s.claim(path, now)

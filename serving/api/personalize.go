@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/rule"
-	"github.com/microseg/microseg/segment"
 )
 
 // maxBody bounds the body of a request, in bytes: an event and a token.
@@ -75,28 +75,9 @@ func first(texts ...string) string {
 	return ""
 }
 
-// action is what fills a slot.
-type action struct {
-	Slot     string            `json:"slot"`
-	HTML     string            `json:"html"`
-	Data     map[string]string `json:"data,omitempty"`
-	TTL      int64             `json:"ttl_s"`
-	Deadline int64             `json:"deadline,omitempty"` // ms since the epoch
-	Rule     string            `json:"rule"`
-	Why      []condition       `json:"why"`
-}
-
-type personalizeAnswer struct {
-	Segment   string   `json:"segment"`
-	Proof     string   `json:"proof"` // claimed, signed or known
-	Actions   []action `json:"actions"`
-	NowMS     int64    `json:"now_ms"`
-	TokenFail string   `json:"token_error,omitempty"`
-}
-
 var proofs = [...]string{claimed: "claimed", signed: "signed", known: "known"}
 
-func (s *Server) personalize(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) personalize(w http.ResponseWriter, r *http.Request, _ *asked) error {
 	var q personalizeRequest
 	var page pageEvent
 	if err := readBody(w, r, &q); err != nil {
@@ -111,27 +92,48 @@ func (s *Server) personalize(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer s.give(v)
 	s.on(v, s.pageOf(&page), deviceOf(&page, r))
-	out := personalizeAnswer{Segment: s.Tree.Path(v.served), Proof: proofs[v.proof], Actions: []action{}, NowMS: v.now, TokenFail: v.refuse}
+	if v.out, err = s.appendPersonalized(v.out[:0], v, &page); err != nil {
+		return err
+	}
+	send(w, v.out)
+	return nil
+}
+
+// appendPersonalized appends the answer of POST /api/personalize: the segment,
+// its proof (claimed, signed or known), the actions, and the node's now_ms.
+func (s *Server) appendPersonalized(b []byte, v *visitor, page *pageEvent) (_ []byte, err error) {
+	b = appendText(b, `{"segment":`, s.Tree.Path(v.served))
+	b = appendText(b, `,"proof":`, proofs[v.proof])
+	b = append(b, `,"actions":[`...)
 	var room [8]rule.Winner
 	winners, _ := s.Rules.Decide(&v.view, v.now, func(r *rule.Rule) bool { return s.allowed(v, r) }, room[:0])
-	for _, win := range winners {
-		a, err := s.act(v, win.Action, &page)
-		if err != nil {
-			return err
+	for i, win := range winners {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		out.Actions = append(out.Actions, a)
+		if b, err = s.appendAction(b, v, win.Action, page); err != nil {
+			return b, err
+		}
 	}
-	return answer(w, &out)
+	b = appendInt(append(b, ']'), `,"now_ms":`, v.now)
+	if v.refuse != "" {
+		b = appendText(b, `,"token_error":`, v.refuse)
+	}
+	return append(b, "}\n"...), nil
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	err := d.Decode(into)
+	var b bytes.Buffer
+	b.Grow(int(max(0, min(r.ContentLength, maxBody))) + bytes.MinRead)
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return &Error{http.StatusRequestEntityTooLarge, "the body is longer than 64 KiB"}
 	case err != nil:
+		return &Error{http.StatusBadRequest, "the body did not come: " + err.Error()}
+	}
+	if err := json.Unmarshal(b.Bytes(), into); err != nil {
 		return bad("the body is not the JSON that is wanted: " + err.Error())
 	}
 	return nil
@@ -164,51 +166,37 @@ func (s *Server) allowed(v *visitor, r *rule.Rule) bool {
 	case v.proof == claimed && !r.Public:
 		return false
 	case v.proof != known:
-		return !live(r)
+		return !s.facts[r.Index].live
 	}
 	// An offer to a segment ends some time after the visitor came into it.
-	limit := longest(r)
-	return limit == 0 || !ofSegment(r) || v.now < v.record.Since+limit.Milliseconds()
+	offer := s.facts[r.Index].offer
+	return offer == 0 || v.now < v.record.Since+offer
 }
 
-// live reports whether the rule reads more than what a token and a request tell.
-func live(r *rule.Rule) bool {
-	return slices.ContainsFunc(r.When.Features, func(f *segment.Feature) bool {
-		return f.Name != "segment" && f.Name != "page.type" && f.Name != "device.type"
-	})
-}
-
-func ofSegment(r *rule.Rule) bool {
-	return slices.ContainsFunc(r.When.Features, func(f *segment.Feature) bool { return f.Name == "segment" })
-}
-
-// longest is the longest countdown of a rule whose actions all have one, else 0.
-func longest(r *rule.Rule) (d time.Duration) {
-	for _, a := range r.Actions {
-		if a.Deadline == 0 {
-			return 0
-		}
-		d = max(d, a.Deadline)
-	}
-	return d
-}
-
-func (s *Server) act(v *visitor, a *rule.Action, page *pageEvent) (action, error) {
-	out := action{Slot: a.Slot, Data: a.Data, TTL: int64(a.TTL / time.Second), Rule: a.Rule.Name, Why: conditions(a.Rule.Why(&v.view, v.now))}
+// appendAction appends what fills a slot: its name, HTML, the action's data,
+// ttl_s, the deadline (ms since the epoch; left out without one), the rule, why.
+func (s *Server) appendAction(b []byte, v *visitor, a *rule.Action, page *pageEvent) ([]byte, error) {
+	form := s.forms[a]
+	form.wins.Inc()
 	data := s.templateData(v, a)
 	data.Category, data.Product = page.Properties.Category, page.Properties.Name
 	if a.Deadline > 0 {
 		from := v.now
-		if v.proof == known && ofSegment(a.Rule) {
+		if v.proof == known && s.facts[a.Rule.Index].ofSegment {
 			from = v.record.Since
 		}
-		out.Deadline = from + a.Deadline.Milliseconds()
-		data.DeadlineMS = out.Deadline
+		data.DeadlineMS = from + a.Deadline.Milliseconds()
 	}
-	var err error
-	out.HTML, err = s.Templates.Render(a.Template, data)
-	s.metrics.wins.WithLabelValues(a.Slot, a.Rule.Name).Inc()
-	return out, err
+	html, err := s.Templates.Render(a.Template, data)
+	if err != nil {
+		return b, err
+	}
+	b = append(appendString(append(b, form.head...), html), form.data...)
+	if data.DeadlineMS != 0 {
+		b = appendInt(b, `,"deadline":`, data.DeadlineMS)
+	}
+	b = appendConditions(append(b, form.rule...), a.Rule.Why(&v.view, v.now))
+	return append(b, '}'), nil
 }
 
 func (s *Server) templateData(v *visitor, a *rule.Action) rule.TemplateData {

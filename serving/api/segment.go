@@ -14,81 +14,98 @@ import (
 // nothing new, before a node's answers count as stale.
 const maxQuiet = 5 * time.Second
 
-// segmentAnswer is the answer of GET /api/segment, and what streams push.
-type segmentAnswer struct {
-	Person    string         `json:"person,omitempty"` // for the admin only: an id may tell who somebody is
-	Known     bool           `json:"known"`            // something was published of the visitor
-	Path      string         `json:"path"`
-	Served    string         `json:"served"`
-	Since     int64          `json:"since,omitempty"` // ms: on this path
-	Version   string         `json:"version,omitempty"`
-	Linked    bool           `json:"linked"`
-	AgeMS     int64          `json:"age_ms"` // since the visitor was last decided
-	LagMS     int64          `json:"lag_ms"` // since the log last answered this node
-	Stale     bool           `json:"stale"`  // old behaviour, or a node that is cut off
-	Features  map[string]any `json:"features,omitempty"`
-	Token     string         `json:"token,omitempty"`
-	Expires   int64          `json:"expires,omitempty"` // of the token, s since the epoch
-	NowMS     int64          `json:"now_ms"`
-	TokenFail string         `json:"token_error,omitempty"` // why a token that was sent was not believed
-}
-
-func (s *Server) segment(w http.ResponseWriter, r *http.Request) error {
-	a := query(r)
-	if a == (asked{}) {
+func (s *Server) segment(w http.ResponseWriter, r *http.Request, a *asked) error {
+	if *a == (asked{}) {
 		return bad("say whose segment: anonymousId, token, or userId with the admin key")
 	}
-	v, err := s.find(r, &a)
+	v, err := s.find(r, a)
 	if err != nil {
 		return err
 	}
 	defer s.give(v)
-	out := s.describe(v)
-	if a.user != "" {
-		out.Person = v.person
-	}
-	return answer(w, out)
+	v.out = append(s.appendSegment(v.out[:0], v, a.user != ""), '\n')
+	send(w, v.out)
+	return nil
 }
 
-// describe is what may be told of a visitor.
-func (s *Server) describe(v *visitor) *segmentAnswer {
-	out := &segmentAnswer{Known: v.proof == known, Path: s.Tree.Path(v.node), Served: s.Tree.Path(v.served), NowMS: v.now, TokenFail: v.refuse}
+// appendSegment appends what may be told of a visitor: the answer of GET
+// /api/segment, and what streams push.
+//
+//	person       of a user, for the admin only: an id may tell who somebody is
+//	known        something was published of the visitor
+//	path, served the segment, and the deepest active one on the way to it
+//	since        ms: on this path
+//	version      of the record, digits
+//	linked       a user, not a device
+//	age_ms       since the visitor was last decided
+//	lag_ms       since the log last answered this node
+//	stale        old behaviour, or a node that is cut off
+//	features     by name
+//	token        signed; expires: s since the epoch
+//	now_ms       the node's
+//	token_error  why a token that was sent was not believed
+func (s *Server) appendSegment(b []byte, v *visitor, person bool) []byte {
+	b = append(b, '{')
+	if person {
+		b = append(appendText(b, `"person":`, v.person), ',')
+	}
+	b = appendBool(b, `"known":`, v.proof == known)
+	b = appendText(b, `,"path":`, s.Tree.Path(v.node))
+	b = appendText(b, `,"served":`, s.Tree.Path(v.served))
+	lag := time.Duration(0)
 	if s.Store != nil {
-		st := s.Store.Stats()
-		out.LagMS, out.Stale = st.Quiet.Milliseconds(), st.Quiet > maxQuiet
+		lag = s.Store.Quiet()
 	}
+	stale, age := lag > maxQuiet, int64(0)
 	if v.proof == known {
-		out.Since, out.Version, out.Linked = v.record.Since, strconv.FormatUint(v.record.Version, 10), v.record.Linked
-		out.AgeMS = max(0, v.now-v.record.Evaluated)
-		out.Features = s.features(v)
-		if x, ok := out.Features["stale_share"].(float64); ok && x > s.StaleShare {
-			out.Stale = true
+		if v.record.Since != 0 {
+			b = appendInt(b, `,"since":`, v.record.Since)
 		}
+		b = append(strconv.AppendUint(append(b, `,"version":"`...), v.record.Version, 10), '"')
+		age = max(0, v.now-v.record.Evaluated)
+		x, ok := s.stale.Value(&v.view, v.now, &s.Params)
+		stale = stale || ok && x > s.StaleShare
 	}
-	if v.id != "" {
-		out.Token, out.Expires = s.issue(v)
+	b = appendBool(b, `,"linked":`, v.proof == known && v.record.Linked)
+	b = appendInt(b, `,"age_ms":`, age)
+	b = appendInt(b, `,"lag_ms":`, lag.Milliseconds())
+	b = appendBool(b, `,"stale":`, stale)
+	// Only what was looked up is signed: a request's own word would come back as
+	// a proof of itself, and a token would renew itself for ever.
+	if v.proof == known {
+		b = s.appendFeatures(b, v)
+		text, expires := s.issue(v)
+		b = appendInt(appendText(b, `,"token":`, text), `,"expires":`, expires)
 	}
-	return out
+	b = appendInt(b, `,"now_ms":`, v.now)
+	if v.refuse != "" {
+		b = appendText(b, `,"token_error":`, v.refuse)
+	}
+	return append(b, '}')
 }
 
-func (s *Server) features(v *visitor) map[string]any {
-	out := make(map[string]any, len(s.published))
-	for _, f := range s.published {
-		if f.Name == "segment" {
+func (s *Server) appendFeatures(b []byte, v *visitor) []byte {
+	b = append(b, `,"features":{`...)
+	for i := range s.published {
+		f := &s.published[i]
+		x, ok := f.Value(&v.view, v.now, &s.Params)
+		if !ok || !finite(x) {
 			continue
 		}
-		x, ok := f.Value(&v.view, v.now, &s.Params)
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(b, f.key...)
 		switch {
-		case !ok || math.IsNaN(x) || math.IsInf(x, 0):
 		case f.Bool:
-			out[f.Name] = x != 0
+			b = strconv.AppendBool(b, x != 0)
 		case f.Enum != nil && int(x) < len(f.Enum):
-			out[f.Name] = f.Enum[int(x)]
+			b = appendString(b, f.Enum[int(x)])
 		default:
-			out[f.Name] = x
+			b = appendFloat(b, x)
 		}
 	}
-	return out
+	return append(b, '}')
 }
 
 // issue signs what is served to the visitor.
@@ -132,9 +149,11 @@ type condition struct {
 	NextMS int64  `json:"next_ms,omitempty"` // earliest time at which it may change without an event
 }
 
-func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
-	a := query(r)
-	v, err := s.find(r, &a)
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error {
+	if a.device == "" && a.user == "" {
+		return bad("say whose segment to explain: anonymousId, or userId with the admin key")
+	}
+	v, err := s.find(r, a)
 	if err != nil {
 		return err
 	}
@@ -168,7 +187,7 @@ func conditions(in []segment.Condition) []condition {
 		switch {
 		case c.Name != "":
 			out[i].Value = c.Name
-		case c.Defined:
+		case c.Defined && finite(c.Value):
 			out[i].Value = c.Value
 		}
 		if c.Next != math.MaxInt64 {

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -13,19 +11,21 @@ import (
 	"github.com/microseg/microseg/serving/httpserver"
 )
 
-const (
-	keepAlive   = 15 * time.Second // a comment so often tells both ends that the other is there
-	streamGrace = 30 * time.Second // a client that does not read for so long is cut off
-	lookAgain   = 10 * time.Second // time may be moved, and activations wait for nobody
-)
+// streamTimes are the pace of streams.
+type streamTimes struct {
+	alive time.Duration // a comment so often tells both ends that the other is there
+	grace time.Duration // a client that does not read for so long is cut off
+	look  time.Duration // time may be moved, and activations wait for nobody
+}
+
+var defaultStreamTimes = streamTimes{alive: 15 * time.Second, grace: 30 * time.Second, look: 10 * time.Second}
 
 // stream pushes a visitor's segment, at once and whenever it or what the rules
 // make of it changes, as server-sent events (HTML standard, 9.2).
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, a *asked) error {
 	if s.Store == nil {
 		return &Error{http.StatusNotFound, "this node looks nothing up; ask a serving node for streams"}
 	}
-	a := query(r)
 	if a.device == "" && a.user == "" {
 		return bad("say whose segment: anonymousId, or userId with the admin key")
 	}
@@ -35,7 +35,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.metrics.streams.Inc()
 	defer func() { s.streams.Add(-1); s.metrics.streams.Dec() }()
-	p := &push{s: s, w: w, r: r, asked: a}
+	p := &push{s: s, w: w, r: r, asked: *a}
 	return p.run()
 }
 
@@ -52,8 +52,8 @@ type push struct {
 func (p *push) run() error {
 	sub := p.s.Store.Subscribe()
 	defer sub.Close()
-	sub.Watch("d:" + p.asked.device) // before the first look, so that nothing falls between
-	alive := time.NewTicker(keepAlive)
+	var watched []string
+	alive := time.NewTicker(p.s.times.alive)
 	defer alive.Stop()
 	for {
 		keys, next, err := p.look()
@@ -63,8 +63,12 @@ func (p *push) run() error {
 			}
 			return err
 		}
-		sub.Watch(keys...)
-		timer := time.NewTimer(min(lookAgain, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
+		if !slices.Equal(keys, watched) { // what changed before this is seen by another look
+			sub.Watch(keys...)
+			watched = keys
+			continue
+		}
+		timer := time.NewTimer(min(p.s.times.look, max(time.Millisecond, time.Duration(next-p.s.nowMS())*time.Millisecond)))
 		select {
 		case <-p.r.Context().Done():
 			timer.Stop()
@@ -96,11 +100,8 @@ func (p *push) look() (keys []string, next int64, err error) {
 	winners, next := p.s.Rules.Decide(&v.view, v.now, func(r *rule.Rule) bool { return p.s.allowed(v, r) }, room[:0])
 	print := p.s.fingerprint(v, winners)
 	if !slices.Equal(print, p.told) {
-		b, err := json.Marshal(p.s.describe(v))
-		if err != nil {
-			return nil, 0, fmt.Errorf("encoding a segment: %w", err)
-		}
-		if err := p.write("event: segment\ndata: " + string(b) + "\n\n"); err != nil {
+		v.out = p.s.appendSegment(append(v.out[:0], "event: segment\ndata: "...), v, false)
+		if err := p.write(string(v.out) + "\n\n"); err != nil {
 			return nil, 0, err
 		}
 		p.told = print
@@ -129,17 +130,17 @@ func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 
 // offerEnds is when the first of the winners' offers is over, far away if none is.
 func (s *Server) offerEnds(v *visitor, winners []rule.Winner) int64 {
-	end := v.now + lookAgain.Milliseconds()
+	end := v.now + s.times.look.Milliseconds()
 	for _, w := range winners {
-		if d := longest(w.Action.Rule); d > 0 && ofSegment(w.Action.Rule) && v.proof == known {
-			end = min(end, v.record.Since+d.Milliseconds())
+		if offer := s.facts[w.Action.Rule.Index].offer; offer > 0 && v.proof == known {
+			end = min(end, v.record.Since+offer)
 		}
 	}
 	return end
 }
 
 func (p *push) write(text string) error {
-	if err := httpserver.Extend(p.w, streamGrace); err != nil {
+	if err := httpserver.Extend(p.w, p.s.times.grace); err != nil {
 		return err
 	}
 	if !p.open {

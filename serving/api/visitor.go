@@ -32,6 +32,7 @@ type visitor struct {
 	record segment.Record
 	view   segment.View
 	refuse string // why a token was not believed
+	out    []byte // the answer
 }
 
 // asked is what a request says of who it is about.
@@ -39,11 +40,6 @@ type asked struct{ device, user, token, claim, segment string }
 
 // maxID bounds the ids that are looked up, in bytes.
 const maxID = 512
-
-func query(r *http.Request) asked {
-	q := r.URL.Query()
-	return asked{q.Get("anonymousId"), q.Get("userId"), q.Get("token"), q.Get("claim"), q.Get("segment")}
-}
 
 // find fills a visitor of the pool, which give takes back.
 func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
@@ -58,7 +54,7 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 		return nil, bad("the id is longer than 512 bytes")
 	}
 	v := s.visitors.Get().(*visitor)
-	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}}
+	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}, out: v.out}
 	switch {
 	case a.user != "":
 		v.id = session.PersonID("", a.user)
@@ -155,6 +151,11 @@ func (s *Server) fill(v *visitor) {
 	v.view.Values[s.slots.segment] = float64(v.served)
 	if v.proof == known && v.now >= v.view.SessionEnd {
 		v.view.Values[s.slots.page] = 0
+	}
+	for _, e := range s.enums {
+		if x := v.view.Values[e.slot]; !(x >= 0 && x < e.known) {
+			v.view.Values[e.slot] = 0
+		}
 	}
 }
 

@@ -351,5 +351,12 @@ func (s *Store) Stats() Stats {
 	return out
 }
 
+// Quiet is the time since the log last answered.
+func (s *Store) Quiet() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.progress)
+}
+
 // Deliver is the time from a decision to this node's memory.
 func (s *Store) Deliver() *Histogram { return &s.deliver }

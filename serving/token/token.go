@@ -14,7 +14,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -55,7 +57,7 @@ var encoding = base64.RawURLEncoding.Strict()
 // Keys sign and verify. The first one signs.
 type Keys struct {
 	ids  []string
-	keys [][]byte
+	macs []*sync.Pool // of hash.Hash, by key: making one costs more than using it
 }
 
 // minKey is the shortest key that is taken, in bytes.
@@ -71,7 +73,8 @@ func ParseKeys(text string) (*Keys, error) {
 		if !ok || id == "" || err != nil || len(b) < minKey {
 			return nil, fmt.Errorf("reading token keys: write them as id:hex, separated by commas, each of at least %d bytes (make one with `openssl rand -hex 32`)", minKey)
 		}
-		k.ids, k.keys = append(k.ids, id), append(k.keys, b)
+		k.ids = append(k.ids, id)
+		k.macs = append(k.macs, &sync.Pool{New: func() any { return hmac.New(sha256.New, b) }})
 	}
 	return k, nil
 }
@@ -90,11 +93,13 @@ func (k *Keys) Sign(c Claims) string {
 		panic(fmt.Sprintf("token: encoding strings and numbers: %v", err))
 	}
 	signed := version + encoding.EncodeToString(payload)
-	return signed + "." + encoding.EncodeToString(mac(k.keys[0], signed))
+	return signed + "." + encoding.EncodeToString(mac(k.macs[0], signed))
 }
 
-func mac(key []byte, signed string) []byte {
-	h := hmac.New(sha256.New, key)
+func mac(pool *sync.Pool, signed string) []byte {
+	h := pool.Get().(hash.Hash)
+	defer pool.Put(h)
+	h.Reset()
 	h.Write([]byte(signed))
 	return h.Sum(nil)
 }
@@ -129,10 +134,10 @@ func (k *Keys) Verify(token, audience, site string, now time.Time) (Claims, erro
 	return c, nil
 }
 
-func (k *Keys) key(id string) []byte {
+func (k *Keys) key(id string) *sync.Pool {
 	for i := range k.ids {
 		if k.ids[i] == id {
-			return k.keys[i]
+			return k.macs[i]
 		}
 	}
 	return nil
