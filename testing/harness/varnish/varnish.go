@@ -73,7 +73,7 @@ func start(ctx context.Context, dir, vcl string) (*Server, error) {
 // command is varnishd without arguments but those that tell where it is.
 func command(ctx context.Context) (*exec.Cmd, error) {
 	if _, err := exec.LookPath("gcc"); err != nil {
-		return nil, &debian.MissingError{Packages: []string{"gcc"}, Err: errors.New("Varnish compiles its configuration with gcc, which is not on the PATH")}
+		return nil, &debian.MissingError{Packages: []string{"gcc"}, Err: errors.New("its configuration is compiled with gcc, which is not on the PATH")}
 	}
 	if path, err := exec.LookPath("varnishd"); err == nil {
 		return exec.Command(path), nil
