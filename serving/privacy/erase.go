@@ -242,15 +242,21 @@ func (d *deletion) applied(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.person.Applied = now.UnixMilli()
 	if err := poll(ctx, func() (bool, error) { return rec.Recorded(ctx, ends) }); err != nil {
 		return err
 	}
-	// A user may be in another shard than its device, whose progress says nothing
-	// of it; all shards have to write once more.
-	if err := poll(ctx, func() (bool, error) { return rec.Settled(ctx, now) }); err != nil {
-		return err
+	// A user may be in another shard than its device, whose progress says nothing of
+	// it: all shards have to write once more, and then again, because the first of
+	// these writings may have been on its way before the user's rows joined.
+	for range 2 {
+		if err := poll(ctx, func() (bool, error) { return rec.Settled(ctx, now) }); err != nil {
+			return err
+		}
+		if now, err = rec.Now(ctx); err != nil {
+			return err
+		}
 	}
-	d.person.Applied = now.UnixMilli()
 	d.mark(storeState, nil, "the job has recorded the offsets of the tombstones")
 	return nil
 }
