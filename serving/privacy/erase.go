@@ -2,8 +2,6 @@ package privacy
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -16,18 +14,6 @@ import (
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/session"
 )
-
-// deletion is one under way, or done, in this process.
-type deletion struct {
-	s       *Server
-	subject string
-	person  identity.ErasedPerson
-	keys    []string // whose null records say that the job has applied the tombstones
-	done    chan struct{}
-
-	mu      sync.Mutex
-	receipt Receipt
-}
 
 // erase takes a deletion on: 202 with the receipt as it is, 200 when it was
 // waited for and is complete.
@@ -242,15 +228,21 @@ func (d *deletion) applied(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.person.Applied = now.UnixMilli()
 	if err := poll(ctx, func() (bool, error) { return rec.Recorded(ctx, ends) }); err != nil {
 		return err
 	}
-	// A user may be in another shard than its device, whose progress says nothing
-	// of it; all shards have to write once more.
-	if err := poll(ctx, func() (bool, error) { return rec.Settled(ctx, now) }); err != nil {
-		return err
+	// A user may be in another shard than its device, whose progress says nothing of
+	// it: all shards have to write once more, and then again, because the first of
+	// these writings may have been on its way before the user's rows joined.
+	for range 2 {
+		if err := poll(ctx, func() (bool, error) { return rec.Settled(ctx, now) }); err != nil {
+			return err
+		}
+		if now, err = rec.Now(ctx); err != nil {
+			return err
+		}
 	}
-	d.person.Applied = now.UnixMilli()
 	d.mark(storeState, nil, "the job has recorded the offsets of the tombstones")
 	return nil
 }
@@ -289,66 +281,4 @@ func (d *deletion) rows(ctx context.Context) error {
 		d.mark(name, &n, "mutation finished")
 	}
 	return nil
-}
-
-// pollEvery is how often what others do is looked at.
-const pollEvery = 200 * time.Millisecond
-
-// poll waits until f is true; an f that fails may work the next time.
-func poll(ctx context.Context, f func() (bool, error)) error {
-	for {
-		ok, err := f()
-		if ok {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-func (d *deletion) mark(store string, rows *uint64, note string) {
-	now := time.Now().UTC()
-	d.update(func(r *Receipt) {
-		e := r.store(store)
-		e.DoneAt, e.Rows, e.Note = &now, rows, note
-	})
-}
-
-func (d *deletion) skip(store, why string) {
-	d.update(func(r *Receipt) { r.store(store).Note = why })
-}
-
-func (d *deletion) update(f func(*Receipt)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f(&d.receipt)
-	d.receipt.UpdatedAt = time.Now().UTC()
-}
-
-func (d *deletion) copy() Receipt {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := d.receipt
-	r.Stores, r.Tombstones = slices.Clone(r.Stores), slices.Clone(r.Tombstones)
-	return r
-}
-
-// save keeps the receipt where every node finds it.
-func (d *deletion) save(ctx context.Context) error {
-	if d.s.Record == nil {
-		return nil
-	}
-	r := d.copy()
-	doc, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	var done time.Time
-	if r.Complete {
-		done = r.UpdatedAt
-	}
-	return d.s.Record.Save(ctx, r.ID, d.subject, r.RequestedAt, done, doc)
 }
