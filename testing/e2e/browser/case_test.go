@@ -49,6 +49,8 @@ func leave(t *testing.T, p *chromium.Page) float64 {
 	}
 	p.Front()
 	p.Click("header .brand")
+	arrive(p, "/")
+	waitServed(t, p, abandoner)
 	p.Wait(`window.__seen > 0`)
 	var ms float64
 	p.Eval(`__seen - __told`, &ms)
@@ -112,6 +114,7 @@ func TestTwoDevices(t *testing.T) {
 	site.fillCart(phone)
 	site.stay(95*time.Second, phone, desk, tab)
 	phone.Click("header .brand")
+	arrive(phone, "/")
 	for name, p := range map[string]*chromium.Page{"phone": phone, "desk": desk, "second tab": tab} {
 		p.Front()
 		waitServed(t, p, abandoner)
