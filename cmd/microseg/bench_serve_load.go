@@ -28,6 +28,7 @@ type attackResult struct {
 	AnswerSize float64        `json:"answer_bytes"`
 	NodeCores  float64        `json:"node_cores"`
 	OwnCores   float64        `json:"generator_cores"` // the embedded log's share is in here, too
+	OtherCores float64        `json:"others_cores"`    // what else the machine was busy with
 	RSSMB      float64        `json:"node_rss_mb"`
 }
 
@@ -49,13 +50,14 @@ func (n *nodeProcess) attack(ctx context.Context, name string, rate float64, o *
 		run(o.WarmUp)
 	}
 	pid := n.cmd.Process.Pid
-	own, theirs, start := cpuSeconds(), childCPU(pid), time.Now()
+	own, theirs, all, start := cpuSeconds(), childCPU(pid), machineCPU(), time.Now()
 	m := run(o.Duration)
 	took := time.Since(start).Seconds()
+	own, theirs, all = (cpuSeconds()-own)/took, (childCPU(pid)-theirs)/took, (machineCPU()-all)/took
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	return &attackResult{Offered: rate, Achieved: m.Throughput, Requests: m.Requests, Codes: m.StatusCodes, Errors: m.Errors[:min(5, len(m.Errors))], AnswerSize: m.BytesIn.Mean,
 		LatencyMS: quantiles{"p50": ms(m.Latencies.P50), "p95": ms(m.Latencies.P95), "p99": ms(m.Latencies.P99), "max": ms(m.Latencies.Max)},
-		OwnCores:  (cpuSeconds() - own) / took, NodeCores: (childCPU(pid) - theirs) / took, RSSMB: procMB(pid, "VmRSS:")}
+		OwnCores:  own, NodeCores: theirs, OtherCores: max(0, all-own-theirs), RSSMB: procMB(pid, "VmRSS:")}
 }
 
 // visitors counts through the visitors in an order that caches do not like.

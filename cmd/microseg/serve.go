@@ -64,6 +64,8 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn
 		return err
 	}
 	warn(cfg)
+	stop := tuneGC(ctx)
+	defer stop()
 	registry := processRegistry()
 	o.Metrics = registry
 	n, err := node.Open(ctx, cfg, o)

@@ -42,6 +42,21 @@ func childCPU(pid int) float64 {
 	return (user + system) / ticksPerS
 }
 
+// machineCPU is the CPU time that the whole machine has used, in seconds; 0
+// where that cannot be known.
+func machineCPU() (s float64) {
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(b), "\n")
+	// user, nice, system, idle, iowait, irq, softirq, steal
+	for i, f := range strings.Fields(line) {
+		if i >= 1 && i <= 8 && i != 4 && i != 5 {
+			ticks, _ := strconv.ParseFloat(f, 64)
+			s += ticks / ticksPerS
+		}
+	}
+	return s
+}
+
 // peakRSS is the process's largest resident set in MB, rss the present one; 0
 // where there is no /proc.
 func peakRSS() float64 { return procMB(os.Getpid(), "VmHWM:") }
