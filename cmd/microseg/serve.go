@@ -10,6 +10,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/web"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -17,7 +18,7 @@ import (
 )
 
 func serveCommand(cfg *string) *cobra.Command {
-	var brokers, topic, site, addr, dsn, profile string
+	var brokers, topic, site, addr, dsn, redis, prefix, profile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a serving node: collector, segments, rules, fragments, microseg.js",
@@ -45,7 +46,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 				return err
 			}
 			defer stop()
-			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn)
+			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 		},
 	}
 	f := c.Flags()
@@ -53,12 +54,14 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, to export and delete persons there, too: clickhouse://user:password@host:9000/database")
+	f.StringVar(&redis, "redis", "", "Redis that `microseg redis` fills, host:port, to delete persons there, too")
+	f.StringVar(&prefix, "redis-prefix", "microseg", "of its keys")
 	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the node to this file (go tool pprof)")
 	return c
 }
 
-func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn string) error {
+func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn string, redis redisio.Config) error {
 	var err error
 	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
 		return err
@@ -72,7 +75,7 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn
 	if err != nil {
 		return err
 	}
-	persons, err := openPersons(ctx, cfg, o, n, dsn)
+	persons, err := openPersons(ctx, cfg, o, n, dsn, redis)
 	if err != nil {
 		return errors.Join(err, n.Close(ctx))
 	}

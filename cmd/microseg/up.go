@@ -11,6 +11,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/web"
 	"github.com/spf13/cobra"
@@ -113,7 +114,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		s.mon.conn.Close()
 		return nil, err
 	}
-	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN); err != nil {
+	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN, redisio.Config{}); err != nil {
 		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 	}
 	s.mon.also = s.node.Ready

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
@@ -27,8 +28,8 @@ func (s *Server) person(ctx context.Context, id string) (*identity.Person, error
 			kind = "u"
 		}
 	}
-	if name == "" || len(name) > maxID {
-		return nil, &Error{http.StatusBadRequest, "the id is empty or longer than 512 bytes"}
+	if event.Nobody(name) || len(name) > maxID {
+		return nil, &Error{http.StatusBadRequest, "the id is empty, longer than 512 bytes, or stands for nobody, such as null or zeros"}
 	}
 	if kind == "u" {
 		return s.user(ctx, name)

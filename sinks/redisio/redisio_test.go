@@ -142,6 +142,23 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestForget: a person is gone whatever version was there, and what was under
+// way does not bring it back.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := reader(t, s)
+	w := open(t, Config{Addr: s.Addr()})
+	put(t, w, Record{"d:1", 7, 3, []byte(`{"path":"everyone"}`)}, Record{"u:ann", 7, 3, []byte(`{"path":"everyone"}`)})
+	if err := w.Forget(t.Context(), "d:1", "u:ann", "d:unknown"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, w, Record{"d:1", 7, 3, []byte(`{"path":"everyone"}`)})
+	if a, b := get(t, c, "microseg:d:1"), get(t, c, "microseg:u:ann"); a != "" || b != "" {
+		t.Errorf("still there: %s %s", a, b)
+	}
+}
+
 // TestOutOfOrder: whatever order several writers write in, what is left is what
 // the obvious model, a map with the highest version, says.
 func TestOutOfOrder(t *testing.T) {

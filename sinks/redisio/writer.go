@@ -105,6 +105,18 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Forget deletes persons, whatever version is there, and waits until Redis has.
+func (w *Writer) Forget(ctx context.Context, keys ...string) error {
+	records := make([]Record, len(keys))
+	for i, k := range keys {
+		records[i].Key = k
+	}
+	if err := w.Put(ctx, records); err != nil {
+		return err
+	}
+	return w.Flush(ctx)
+}
+
 // Err is why the last attempt to write did not succeed; nil after a success.
 func (w *Writer) Err() error {
 	w.mu.Lock()
