@@ -29,6 +29,9 @@ const (
 	maxIngest  = 3_600_000
 )
 
+// userDevice begins the device of events that state only a userId.
+const userDevice = "user:"
+
 var errTrailing = errors.New("data after the JSON object")
 
 // Decoder turns records into events. It keeps scratch space and caches
@@ -125,6 +128,9 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 		return malformed("reading JSON: " + err.Error())
 	}
 	r := &d.parser.rec
+	if string(r.text(fType)) == TypeDelete {
+		return d.deleted(r, raw, e)
+	}
 	if !d.cfg.Consent.given(r) {
 		return &Error{Reason: NoConsent, Detail: "context.consent.categoryPreferences does not allow it", Payload: new(string)}
 	}
@@ -192,7 +198,7 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {
-		d.scratch = append(append(d.scratch[:0], "user:"...), user...)
+		d.scratch = append(append(d.scratch[:0], userDevice...), user...)
 		anon = d.scratch
 	}
 	e.Device = d.ids.string(anon)

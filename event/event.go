@@ -73,6 +73,11 @@ const (
 	KindCheckout
 	KindOrder
 	KindIdentify
+	// KindDelete is a tombstone (Deleted). It has Device, User, ID and Append.
+	KindDelete
+	// KindErased stands for a record of a device that was deleted later in the log.
+	// It has Time, Append and where it is, and says nothing of whom it was.
+	KindErased
 	numKinds
 )
 

@@ -14,6 +14,9 @@ var blocked = map[short]bool{
 
 var objectText = []byte("[object Object]")
 
+// Nobody reports whether an id, as an event states it, stands for no one.
+func Nobody(id string) bool { return nobody([]byte(id)) }
+
 // nobody reports whether an id stands for no one: it never links, and is no
 // device of its own.
 func nobody(id []byte) bool {

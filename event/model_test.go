@@ -25,6 +25,13 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	if !ok {
 		return e, Malformed
 	}
+	if top["type"] == TypeDelete {
+		e.Kind = KindDelete
+		if !modelIDs(top, raw, &e) {
+			return e, Malformed
+		}
+		return e, ""
+	}
 	if !modelConsent(cfg.Consent, top) {
 		return e, NoConsent
 	}

@@ -72,6 +72,9 @@ func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
 	}
 	d.past = true
 	s.past[d.id] = append(s.past[d.id], d)
+	if !slices.Contains(s.former[d.id], d.userID()) {
+		s.former[d.id] = append(s.former[d.id], d.userID())
+	}
 	n := &device{id: d.id, epoch: e.Offset}
 	n.linkTo(e.User)
 	s.devices[n.id] = n
@@ -103,6 +106,7 @@ func (s *Shard) leave(d *device) {
 func (s *Shard) forget(d *device, out *Output) *device {
 	out.Gone(d.id, &d.Profile, d.Last+s.p.Retention)
 	delete(s.devices, d.id)
+	delete(s.former, d.id)
 	d.past = true
 	s.Dropped++
 	return nil

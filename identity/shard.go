@@ -82,6 +82,10 @@ type Output struct {
 	// Gone is called when the retention forgets a device, with the event time (ms)
 	// at which it was over; Before or Passed has told of that time.
 	Gone func(device string, p *session.Profile, t int64)
+	// Erased is called for each tombstone, with the profile of the device's present
+	// epoch, nil where there is none, and the event time (ms) as of which it goes.
+	// Vectors that take the device from its users follow.
+	Erased func(device string, p *session.Profile, t int64)
 	// Vector is called for each vector as it is made, in the order of the
 	// events; the vector is valid during the call.
 	Vector func(*session.Vector, *event.Event)
@@ -102,6 +106,7 @@ type Shard struct {
 	parts   map[int32]*Partition
 	devices map[string]*device
 	past    map[string][]*device // earlier epochs of devices, while they have events for late ones
+	former  map[string][]string  // users of earlier epochs: their persons still have what the device did then
 	dirty   []dirty
 	held    []held // see device.held
 	emitted int64  // of the batch that is being applied
@@ -112,7 +117,7 @@ type Shard struct {
 
 // NewShard returns an empty shard.
 func NewShard(p *Params) *Shard {
-	return &Shard{p: p, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}}
+	return &Shard{p: p, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}, former: map[string][]string{}}
 }
 
 // Partition is the state of partition id; it is made when absent.
@@ -251,6 +256,19 @@ func (s *Shard) dead(q *Partition, d DeadLetter, out *Output) {
 
 func (s *Shard) event(e *event.Event, out *Output) {
 	q := s.parts[e.Partition]
+	switch e.Kind {
+	case event.KindDelete:
+		s.erase(q, e, out)
+		return
+	case event.KindErased:
+		// Time has passed as when the event was accepted: what is late of others
+		// must not depend on who was deleted later.
+		q.Counts.Read++
+		q.Counts.Dead++
+		q.Clock = max(q.Clock, e.Time)
+		q.Time = max(q.Time, q.Clock)
+		return
+	}
 	if horizon := q.Clock - s.p.Session.Lateness; q.Clock > 0 && e.Time < horizon {
 		s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device,
 			Reason: event.Late, Detail: fmt.Sprintf("%d ms beyond the allowed lateness", horizon-e.Time), Raw: e.Raw}, out)

@@ -8,7 +8,7 @@ import (
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // AppendTo writes the whole shard.
 func (s *Shard) AppendTo(w *codec.Writer) {
@@ -32,6 +32,14 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 		}
 	}
 	s.appendDirty(w)
+	w.Uint(uint64(len(s.former)))
+	for id, users := range s.former {
+		w.String(id)
+		w.Uint(uint64(len(users)))
+		for _, u := range users {
+			w.String(u)
+		}
+	}
 }
 
 // appendDirty writes which rows wait, and since when: who takes over must make
@@ -115,6 +123,12 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 		heap.Init(&q.agenda)
 	}
 	s.readDirty(&r)
+	for range r.Len() {
+		id := r.String()
+		for range r.Len() {
+			s.former[id] = append(s.former[id], r.String())
+		}
+	}
 	return s, r.Err()
 }
 

@@ -42,6 +42,9 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
+	if j.Spec.Erased, err = kafkaio.Erasures(ctx, brokers, topic); err != nil {
+		return nil, err
+	}
 	s := &cfg.Source
 	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}

@@ -21,7 +21,6 @@ type person struct {
 	index       int32  // in Shard.locals
 	truths      uint64 // of ShardParams.Truths, as last published
 	gone        bool   // dropped, or the device was linked to a user
-	linked      bool   // gone because of a link
 	publish     bool   // in Shard.changed
 	dirty       bool   // evaluated since its last row
 	counted     bool   // in the audience, at node

@@ -12,14 +12,18 @@ func (s *Shard) publish(q *person) {
 
 // Records hands out the records of the persons whose path, or the truth of
 // something that rules read, has changed, and of those whose row was made, each
-// once; nil for one that is forgotten. The record is valid during the call.
+// once; nil for a user that is forgotten. Of a local person that is gone its
+// owner says what its key holds now. The record is valid during the call.
 func (s *Shard) Records(f func(person string, r *Record)) {
+	for _, u := range s.erased {
+		f(u, nil)
+	}
+	s.erased = s.erased[:0]
 	for i, q := range s.changed {
 		s.changed[i] = nil
 		q.publish = false
 		switch {
-		case q.gone && q.linked:
-			// The device's record is a pointer now.
+		case q.gone && q.user == nil:
 		case q.gone:
 			f(q.name(), nil)
 		case q.node != nowhere:

@@ -94,6 +94,14 @@ func (r *Record) Read(b []byte) error {
 	return in.Err()
 }
 
+// Fit makes Values at least n long: the job may know of fewer features than the
+// configuration here.
+func (r *Record) Fit(n int) {
+	for len(r.Values) < n {
+		r.Values = append(r.Values, 0)
+	}
+}
+
 // View is the record as predicates see it; it shares Values, which must have a
 // value for each slot of the schema.
 func (r *Record) View() View {

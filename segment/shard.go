@@ -23,10 +23,11 @@ const (
 	CauseUnlink
 	CauseStale
 	CauseRetention
+	CauseErased
 )
 
 // Causes names the causes.
-var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention"}
+var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention", "erased"}
 
 // ShardParams are the constants of the person stage.
 type ShardParams struct {
@@ -101,6 +102,7 @@ type Shard struct {
 	elements  int
 	scratch   View
 	changed   []*person // that Records will hand out
+	erased    []string  // users of whom Records will first say that they are forgotten
 	published Record
 	values    []float64
 	Now       int64 // event time that has passed in the whole shard (the watermark)
@@ -127,6 +129,10 @@ func (s *Shard) Persons() int { return len(s.users) + len(s.locals) }
 func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 	if v.User == "" {
 		s.applyLocal(v, partition, out)
+		return
+	}
+	if v.Erased {
+		s.erase(v, partition, out)
 		return
 	}
 	q := s.users[v.User]
@@ -257,8 +263,12 @@ func (s *Shard) view(q *person, t int64) *View {
 func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
 	s.count(q, nowhere, false, t)
 	s.move(q, nowhere, t, cause, -1, -1, out)
-	out.States = append(out.States, s.row(q)) // nothing will touch it again
-	q.gone, q.linked = true, cause == CauseLink
+	row := erasedRow(q, t)
+	if cause != CauseErased {
+		row = s.row(q)
+	}
+	out.States = append(out.States, row) // nothing will touch it again
+	q.gone = true
 	s.publish(q)
 	if q.user != nil {
 		delete(s.users, q.id)

@@ -54,15 +54,14 @@ func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
 	return true
 }
 
-// Gone drops the person that is a device, which the retention has forgotten at
-// t. ok is false where there is none: the device belongs to a user.
-func (s *Shard) Gone(p *session.Profile, t int64, out *Effects) (ok bool) {
-	q, ok := p.Seat.(*person)
-	if ok {
+// Gone drops the person that is a device, which was forgotten at t by the
+// retention or by a deletion; there is none where the device belongs to a user.
+func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {
+	if q, ok := p.Seat.(*person); ok {
+		t = max(t, q.evaluated)
 		s.wakeUntil(q, t, out)
-		s.drop(q, t, CauseRetention, out)
+		s.drop(q, t, cause, out)
 	}
-	return ok
 }
 
 // Before fires the wake-ups of the person that is a device, before an event at

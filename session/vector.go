@@ -29,6 +29,7 @@ type Vector struct {
 	User    string // the userId that the device is linked to; empty: the person is the device
 	Version Version
 	Retract bool  // the vector leaves its person (it was linked elsewhere)
+	Erased  bool  // and was deleted, in all of its epochs: nothing of it may stay
 	Bot     bool  // a crawler: kept out of audiences
 	At      int64 // event time of the event that made this vector, ms
 	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)

@@ -48,6 +48,7 @@ func (fn *decodeFn) ProcessElement(b identity.RawBatch, emit func(int, []byte)) 
 // BatchDecoder turns raw batches into batches of events; one goroutine at a time.
 type BatchDecoder struct {
 	events   *event.Decoder
+	erased   *identity.Erasures
 	lateness int64
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
 	batch    identity.Batch
@@ -59,7 +60,7 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
@@ -77,17 +78,41 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 func (d *BatchDecoder) record(r *identity.Record) {
 	d.batch.Events = append(d.batch.Events, event.Event{})
 	e := &d.batch.Events[len(d.batch.Events)-1]
-	if err := d.events.Decode(r.Value, r.Key, r.Append, e); err != nil {
+	err := d.events.Decode(r.Value, r.Key, r.Append, e)
+	switch {
+	case d.gone(r, e, err):
+		at := e.Time
+		if err != nil {
+			at = 0 // it was a dead letter, which moves no clock
+		}
+		*e = event.Event{Kind: event.KindErased, Time: at, Append: r.Append, Ingest: -1}
+	case err != nil:
 		d.batch.Dead = append(d.batch.Dead, d.refused(r, e, err))
 		d.batch.Events = d.batch.Events[:len(d.batch.Events)-1]
 		return
 	}
 	e.Partition, e.Offset = r.Partition, r.Offset
+	if e.Kind >= event.KindDelete && e.Kind < event.FirstCustom {
+		return
+	}
 	if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
 		e.Raw = d.events.Payload(r.Value)
 	} else if e.Time > clock {
 		d.clocks[r.Partition] = e.Time
 	}
+}
+
+// gone reports whether the record was erased: by what it says of its device or,
+// where it cannot be read, by its key.
+func (d *BatchDecoder) gone(r *identity.Record, e *event.Event, err error) bool {
+	if e.Kind == event.KindDelete {
+		return false
+	}
+	device := e.Device
+	if err != nil && device == "" {
+		device = string(r.Key)
+	}
+	return d.erased.Has(r.Partition, r.Offset, device)
 }
 
 // Payload is the copy of a record that a dead letter keeps.

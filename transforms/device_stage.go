@@ -38,6 +38,7 @@ type DeviceStage struct {
 	board   *board
 	records records
 	version uint64 // of the batch's records
+	compact bool   // a tombstone was applied: what the log of the state holds must go
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
@@ -56,6 +57,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
+	g.out.Erased = g.erased
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
 	for range b.Spec.Shards {
@@ -77,12 +79,20 @@ func (g *DeviceStage) Apply(ctx context.Context, s *DeviceState, batch []byte, o
 	if err != nil {
 		return nil, nil, err
 	}
+	g.compact = false
 	done, err := g.Fold(ctx, s, &h, &g.batch, out)
 	if n := len(done); n > 0 {
 		done[n-1].weight = len(batch)
+		if g.compact {
+			done[n-1].weight = compactNow
+		}
 	}
 	return done, &h, err
 }
+
+// compactNow is a weight that outgrows any snapshot: the last one and the deltas
+// since hold what was deleted.
+const compactNow = 1 << 50
 
 // Fold is Apply for a batch that is not encoded.
 func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) (done []applied, err error) {
@@ -174,6 +184,10 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		}
 		return
 	}
+	if v.Erased {
+		g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
+		return
+	}
 	g.point(v)
 	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
 	v.Values = g.values
@@ -194,8 +208,26 @@ func (g *DeviceStage) point(v *session.Vector) {
 
 // gone is told of a device that the retention has forgotten.
 func (g *DeviceStage) gone(device string, p *session.Profile, t int64) {
-	if !g.state.persons.Gone(p, t, &g.effects.Effects) && g.built.Segment.Publish {
-		g.records.add(session.PersonID(device, ""), nil) // the pointer to its user
+	g.state.persons.Gone(p, t, segment.CauseRetention, &g.effects.Effects)
+	g.forget(device)
+}
+
+// erased is told of a tombstone. It is published also where nothing is known: a
+// job that starts after the deletion has not seen what was published before.
+func (g *DeviceStage) erased(device string, p *session.Profile, t int64) {
+	if p != nil {
+		g.state.persons.Gone(p, t, segment.CauseErased, &g.effects.Effects)
+	}
+	g.forget(device)
+	g.compact = true
+}
+
+// forget publishes that nothing is known of a device, neither as a person nor as
+// a user's. It is said here and not with the batch's other records, because the
+// device may come back, linked, in the same batch.
+func (g *DeviceStage) forget(device string) {
+	if g.built.Segment.Publish {
+		g.records.add(session.PersonID(device, ""), nil)
 	}
 }
 

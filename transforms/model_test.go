@@ -34,6 +34,8 @@ type model struct {
 	node             map[string]int
 	evaluated, moves map[string]int64
 	partition        map[string]int32
+	lives            map[string]int      // how often a device was deleted
+	past             map[string][]*epoch // and what it did before
 	history          map[string][]place
 	order            []string
 }
@@ -52,7 +54,7 @@ type epoch struct {
 
 func newModel(b *Built) *model {
 	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
-		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}, history: map[string][]place{}}
+		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}, lives: map[string]int{}, past: map[string][]*epoch{}, history: map[string][]place{}}
 }
 
 // take is one record of the log, in the order of the appends.
@@ -64,7 +66,12 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
 	clock := m.clocks[r.Partition]
-	id := fmt.Sprint(e.Device, e.ID)
+	if e.Kind == event.KindDelete {
+		m.good++
+		m.erase(e.Device, clock)
+		return
+	}
+	id := fmt.Sprint(e.Device, m.lives[e.Device], e.ID)
 	switch {
 	case clock > 0 && e.Time < clock-m.b.Spec.LatenessMS:
 		m.dead[event.Late]++
@@ -108,6 +115,26 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		m.evaluated[e.Device] = at
 		m.move(e.Device, m.path(e.Device, at), at, "event")
 	}
+}
+
+// erase forgets a device whole, as of its partition's clock.
+func (m *model) erase(device string, clock int64) {
+	m.lives[device]++
+	es := m.devices[device]
+	if es == nil {
+		return
+	}
+	if last := es[len(es)-1]; len(last.events) > 0 {
+		if gone := m.last(es) + m.b.Spec.Retention; clock >= gone {
+			m.forget(device, gone)
+		} else if last.user == "" {
+			m.until(device, clock)
+			m.move(device, -1, max(m.evaluated[device], clock), "erased")
+		}
+	}
+	m.evaluated[device] = 0
+	m.past[device] = append(m.past[device], es...)
+	m.devices[device] = []*epoch{{}}
 }
 
 // last is the newest event time of a device's present epoch.
@@ -349,6 +376,7 @@ func TestStagesEqualModel(t *testing.T) {
 		for _, rec := range l.arrival {
 			m.take(t, d, rec)
 		}
+		got.erase(t, l.tombstones(t, &spec))
 		compareVerdicts(t, seed, got, m)
 		compareSessions(t, seed, got, m)
 		comparePersons(t, seed, got, m, late)
@@ -416,7 +444,7 @@ func (m *model) nodeAt(device string, at int64) int {
 
 // activeAt reports whether the device had an event in the window before.
 func (m *model) activeAt(device string, at int64) bool {
-	for _, e := range m.devices[device] {
+	for _, e := range slices.Concat(m.past[device], m.devices[device]) {
 		for _, ev := range e.events {
 			if ev.Time <= at && at < ev.Time+m.b.Spec.WindowMS {
 				return true

@@ -61,7 +61,11 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 	}
 	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: of(shard, out), Records: records})
 	if err == nil {
-		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, len(batch)))
+		weight := len(batch)
+		if fn.stage.compact {
+			weight = compactNow
+		}
+		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, weight))
 	}
 	if err != nil {
 		// The decoded state may hold half of the batch.

@@ -90,11 +90,13 @@ type PersonStage struct {
 	lat     *rows.Builder[rows.Latency]
 	ledger  *ledger
 	records records
+	compact bool            // a deleted device has left: what the log of the state holds must go
+	before  map[int32]int64 // offsets that were applied before the batch
 }
 
 // NewPersonStage returns a stage.
 func NewPersonStage(b *Built) *PersonStage {
-	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job)}
+	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job), before: map[int32]int64{}}
 }
 
 // Apply applies a batch: its vectors in order, then the passing of time.
@@ -103,15 +105,22 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admit(&h); err != nil {
+	if err := s.admit(&h, g.before); err != nil {
 		return nil, err
 	}
+	g.compact = false
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
 	if h.Own {
 		s.persons.Emitted = h.Emitted
 	}
 	if _, err := wire.ReadVectors(batch, func(v *wire.Vector) {
+		// What comes again would bring back what was deleted since: nothing is left
+		// that could tell that it is old.
+		if last, seen := g.before[v.Partition]; seen && v.Version.Offset <= last {
+			return
+		}
+		g.compact = g.compact || v.Erased
 		s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
 		if !v.Retract {
 			g.stamps = append(g.stamps, stamp{v.Append, v.Ingest})
@@ -142,14 +151,17 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
 }
 
-// admit checks that the batch follows those before it.
-func (s *PersonState) admit(h *wire.Header) error {
+// admit checks that the batch follows those before it, and notes up to where
+// they were applied.
+func (s *PersonState) admit(h *wire.Header, before map[int32]int64) error {
+	clear(before)
 	for _, r := range h.Ranges {
 		k := [2]int32{int32(h.Shard), r.Partition}
 		last, seen := s.applied[k]
 		if !seen {
 			last = -1
 		}
+		before[r.Partition] = last
 		if r.Prev > last {
 			return &GapError{From: int32(h.Shard), Partition: r.Partition, Applied: last, Prev: r.Prev}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/signal"
@@ -251,9 +252,46 @@ func visit(r *rand.Rand, device, user string, id int, at time.Time) string {
 	return b.String()
 }
 
+// tombstone deletes a device, and now and then takes it from a user that it may
+// not be linked to.
+func tombstone(r *rand.Rand, device int, linked bool, id int) string {
+	t := event.Deleted{Device: fmt.Sprint("d", device), Receipt: fmt.Sprint("r", id)}
+	if linked && r.IntN(2) == 0 {
+		t.User = fmt.Sprint("u", r.IntN(2))
+	}
+	return string(t.Append(nil, "2026-03-01T10:00:00Z"))
+}
+
+// tombstones are the last ones of the log's devices.
+func (l *testLog) tombstones(t testing.TB, spec *Spec) (last map[string]identity.Erasure) {
+	t.Helper()
+	d, err := event.NewDecoder(spec.Event)
+	check(t, err)
+	last = map[string]identity.Erasure{}
+	for _, r := range l.arrival {
+		var e event.Event
+		if d.Decode(r.Value, nil, 0, &e) == nil && e.Kind == event.KindDelete {
+			last[e.Device] = identity.Erasure{Partition: r.Partition, Offset: r.Offset, Device: identity.HashDevice(e.Device)}
+		}
+	}
+	return last
+}
+
+// erase drops the session rows from before the tombstones, as who deletes does.
+func (ts tables) erase(t testing.TB, last map[string]identity.Erasure) {
+	t.Helper()
+	for key, row := range ts[rows.TableSessions] {
+		version, err := strconv.ParseInt(row["version"], 10, 64)
+		check(t, err)
+		if x, ok := last[row["device"]]; ok && version>>13 < x.Offset {
+			delete(ts[rows.TableSessions], key)
+		}
+	}
+}
+
 // randomLog makes n events of a few devices over a few hours. Late ones stay
 // within the allowed lateness but for a few; some are sent twice, some cannot be
-// read. linked devices state users, now and then another one.
+// read, some devices are deleted. linked devices state users, now and then another one.
 func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 	l := &testLog{}
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
@@ -266,6 +304,9 @@ func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 		switch {
 		case r.IntN(30) == 0:
 			l.add(p, "no json")
+			continue
+		case r.IntN(25) == 0:
+			l.add(p, tombstone(r, d, linked, i))
 			continue
 		case len(sent) > 0 && r.IntN(12) == 0:
 			k := r.IntN(len(sent))

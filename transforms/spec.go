@@ -40,6 +40,7 @@ type Spec struct {
 	Segments   []segment.Spec
 	Slots      []rule.Slot
 	Rules      []rule.Spec
+	Erased     []identity.Erasure // what was deleted before the job was submitted: no replay brings it back
 }
 
 // Built are the domain objects of a Spec; they are shared by the process's DoFns.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/web"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -17,7 +18,7 @@ import (
 )
 
 func serveCommand(cfg *string) *cobra.Command {
-	var brokers, topic, site, addr, profile string
+	var brokers, topic, site, addr, dsn, redis, prefix, profile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a serving node: collector, segments, rules, fragments, microseg.js",
@@ -45,19 +46,22 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 				return err
 			}
 			defer stop()
-			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr)
+			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&brokers, "brokers", "", "brokers of the log, host:port[,host:port]")
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
+	f.StringVar(&dsn, "dsn", "", "ClickHouse, to export and delete persons there, too: clickhouse://user:password@host:9000/database")
+	f.StringVar(&redis, "redis", "", "Redis that `microseg redis` fills, host:port, to delete persons there, too")
+	f.StringVar(&prefix, "redis-prefix", "microseg", "of its keys")
 	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the node to this file (go tool pprof)")
 	return c
 }
 
-func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr string) error {
+func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn string, redis redisio.Config) error {
 	var err error
 	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
 		return err
@@ -71,15 +75,20 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 	if err != nil {
 		return err
 	}
+	persons, err := openPersons(ctx, cfg, o, n, dsn, redis)
+	if err != nil {
+		return errors.Join(err, n.Close(ctx))
+	}
 	mux := http.NewServeMux()
 	n.Register(mux)
+	persons.Register(mux)
 	web.RegisterScript(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context())) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	srv, err := listen(addr, mux)
 	if err != nil {
-		return errors.Join(err, n.Close(ctx))
+		return errors.Join(err, persons.close(), n.Close(ctx))
 	}
 	fmt.Fprintf(os.Stderr, "serving on http://%s (segments: topic %s)\n", srv.addr, o.Segments)
 	select {
@@ -90,7 +99,7 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr stri
 	n.API.Close()
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return errors.Join(srv.close(), n.Close(end))
+	return errors.Join(srv.close(), persons.close(), n.Close(end))
 }
 
 // warn tells of what `microseg check` would refuse; a node serves all the same,

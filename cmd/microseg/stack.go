@@ -30,6 +30,7 @@ type addresses struct {
 	Site             string `json:"site"`
 	Topic            string `json:"topic"`
 	DSN              string `json:"clickhouse_dsn"`
+	AdminKey         string `json:"admin_key_file,omitempty"`
 }
 
 // stackOptions say where a stack lives.

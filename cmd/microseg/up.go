@@ -11,6 +11,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/web"
 	"github.com/spf13/cobra"
@@ -69,7 +70,7 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	}
 	defer site.close()
 	a := st.addresses(cfg.Site, o.topic)
-	a.HTTP = site.srv.addr
+	a.HTTP, a.AdminKey = site.srv.addr, filepath.Join(o.dir, "admin.key")
 	// Commands that look for a running stack look here, whatever folder it uses.
 	st.dir = dataDir
 	if err := os.MkdirAll(dataDir, 0o755); err != nil {
@@ -93,6 +94,7 @@ admin key          %[8]s
 // site is what answers over HTTP while a stack runs: node, shop, health.
 type site struct {
 	node *node.Node
+	pers *persons
 	mon  *monitor
 	srv  *server
 }
@@ -107,19 +109,23 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		return nil, err
 	}
 	registry := newRegistry(j)
-	s.node, err = node.Open(ctx, cfg, node.Options{Brokers: st.log.Brokers(), Events: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry})
-	if err != nil {
+	opts := node.Options{Brokers: st.log.Brokers(), Events: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry}
+	if s.node, err = node.Open(ctx, cfg, opts); err != nil {
 		s.mon.conn.Close()
 		return nil, err
+	}
+	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN, redisio.Config{}); err != nil {
+		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 	}
 	s.mon.also = s.node.Ready
 	warn(cfg)
 	mux := http.NewServeMux()
 	s.node.Register(mux)
+	s.pers.Register(mux)
 	s.mon.register(mux, registry)
 	web.Register(mux)
 	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.httpPort), mux); err != nil {
-		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
+		return nil, errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 	}
 	return s, nil
 }
@@ -129,7 +135,7 @@ func (s *site) close() error {
 	err := s.srv.close()
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
+	return errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 }
 
 // serve watches the job's health until the context ends or the pipeline does.

@@ -65,3 +65,27 @@ func TestConsent(t *testing.T) {
 		t.Errorf("%s", r.Value)
 	}
 }
+
+// TestDeletionIsNotAClients: whoever has a write key cannot forge a tombstone.
+func TestDeletionIsNotAClients(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	events := []string{
+		`{"type":"$delete","anonymousId":"victim"}`,
+		`{"type":"\u0024delete","anonymousId":"victim"}`,
+		`{"\u0074ype":"$delete","anonymousId":"victim"}`,
+		`{"type":"track","event":"A","type":"$delete","anonymousId":"victim"}`,
+		`{"type":"$delete","userId":"victim"}`,
+		`{"type":"$delete","anonymousId":"victim","context":{"consent":{"categoryPreferences":{"Analytics":false}}}}`,
+		`{"type":"$delete","anonymousId":"victim","properties":{"x":"` + strings.Repeat("y", 40_000) + `"}}`,
+		`{"type":"$erased","anonymousId":"victim"}`,
+		`{"type":"$anything","anonymousId":"victim"}`,
+	}
+	s.ok(s.post("/v1/batch", `{"batch":[`+strings.Join(events, ",")+`]}`, auth))
+	s.ok(s.post("/v1/track", events[0], auth)) // the route's type counts: a track call without a name
+	for _, r := range s.records(len(events) + 1) {
+		if e, _, err := decoded(t, event.Config{}, r); err == nil {
+			t.Errorf("%.80s is taken as %v of %q", r.Value, e.Kind, e.Device)
+		}
+	}
+}

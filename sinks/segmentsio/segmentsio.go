@@ -35,6 +35,10 @@ func Topic(events string) string {
 	return events + "-segments"
 }
 
+// compactWithin is the time (ms) within which the log drops the records that
+// newer ones, or deletions, replace: by default it may keep them for ever.
+var compactWithin = "86400000"
+
 // CreateTopic makes the compacted topic. One that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
@@ -43,7 +47,7 @@ func CreateTopic(ctx context.Context, brokers []string, topic string, partitions
 	}
 	defer cl.Close()
 	compact := "compact"
-	_, err = kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, map[string]*string{"cleanup.policy": &compact}, topic)
+	_, err = kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, map[string]*string{"cleanup.policy": &compact, "max.compaction.lag.ms": &compactWithin}, topic)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
 	}

@@ -38,7 +38,7 @@ function watchSpans() {
 function declared(element) {
   const { event, properties } = parse(element.dataset.msTrack, {});
   if (event) track(event, properties);
-  else warn("bad data-ms-track:", element);
+  else warn("data-ms-track:", element);
 }
 
 function onClick(e) {

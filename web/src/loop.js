@@ -10,7 +10,7 @@ let token, latest, stream, retry, tries = 0, asked = 0;
 async function ask(path, options) {
   const sent = now();
   const r = await fetch(endpoint + path, { credentials: "omit", cache: "no-store", ...options });
-  if (!r.ok) throw new Error(`microseg: ${path.split("?")[0]} answered ${r.status}`);
+  if (!r.ok) throw new Error(r.status);
   const answer = await r.json();
   learnClock(r, answer, sent);
   return answer;
@@ -18,8 +18,14 @@ async function ask(path, options) {
 
 const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
 
+// remember puts the token where an edge in front of the site sees it.
+function remember(value = "", age = 0) {
+  token = value;
+  doc.cookie = `ms_token=${value};path=/;samesite=lax;max-age=${age}` + (isSecureContext ? ";secure" : "");
+}
+
 function learn(answer) {
-  if (answer.token) token = answer.token;
+  if (answer.token) remember(answer.token, Math.floor(answer.expires - answer.now_ms / 1000));
   latest = answer.served;
   return answer;
 }
@@ -80,7 +86,8 @@ function quiet() {
 export function stop() {
   quiet();
   asked++;
-  token = latest = undefined;
+  remember();
+  latest = undefined;
   apply([]);
 }
 

@@ -105,7 +105,7 @@ export function apply(actions) {
       if (action && action.html) fill(slot, action);
       else restore(slot);
     } catch (e) {
-      warn("slot left as it is:", slot.dataset.msSlot, e);
+      warn("slot:", slot.dataset.msSlot, e);
     }
   }
   tick();

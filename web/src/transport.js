@@ -19,7 +19,7 @@ const bytes = (s) => new Blob([s]).size;
 // enqueue takes an event; soon sends it within SOON ms instead of LATER.
 export function enqueue(event, soon) {
   const text = JSON.stringify(event);
-  if (bytes(text) > MAX_EVENT) return warn("event over 32 KB dropped:", event.event || event.type);
+  if (bytes(text) > MAX_EVENT) return warn("over 32 KB:", event.event || event.type);
   queue.push(text);
   if (queue.length > MAX_QUEUE) queue = queue.slice(-MAX_QUEUE);
   save();
@@ -78,7 +78,7 @@ async function post(batch) {
     r = await fetch(endpoint + "/v1/batch", { method: "POST", body: envelope(batch), keepalive: true, credentials: "omit" });
   } catch {}
   if (r && r.status !== 429 && r.status < 500) {
-    if (!r.ok) warn("batch refused:", r.status);
+    if (!r.ok) warn("refused:", r.status);
     done(batch);
     failures = 0;
     return;

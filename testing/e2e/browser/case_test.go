@@ -49,6 +49,8 @@ func leave(t *testing.T, p *chromium.Page) float64 {
 	}
 	p.Front()
 	p.Click("header .brand")
+	arrive(p, "/")
+	waitServed(t, p, abandoner)
 	p.Wait(`window.__seen > 0`)
 	var ms float64
 	p.Eval(`__seen - __told`, &ms)
@@ -112,10 +114,21 @@ func TestTwoDevices(t *testing.T) {
 	site.fillCart(phone)
 	site.stay(95*time.Second, phone, desk, tab)
 	phone.Click("header .brand")
+	arrive(phone, "/")
 	for name, p := range map[string]*chromium.Page{"phone": phone, "desk": desk, "second tab": tab} {
 		p.Front()
 		waitServed(t, p, abandoner)
 		p.Wait(`document.querySelector("[data-ms-slot=banner]").dataset.msRule === "cart_banner"`)
 		t.Log(name, "sees the banner")
 	}
+}
+
+// TestTokenCookie: the page keeps its token where an edge in front of the site
+// sees it, and drops it when the visitor logs out.
+func TestTokenCookie(t *testing.T) {
+	p := site.visit(t)
+	site.open1(p, "/")
+	p.Wait(`document.cookie.includes("ms_token=v1.")`)
+	p.Eval(`microseg.consent({analytics: false})`, nil)
+	p.Wait(`!document.cookie.includes("ms_token=v1.")`)
 }

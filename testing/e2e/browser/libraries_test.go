@@ -13,13 +13,18 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/testing/harness/cache"
 	"github.com/microseg/microseg/testing/harness/clients"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // library serves Segment's browser library as npm has it.
 func library(mux *http.ServeMux) error {
-	modules, err := clients.Install(context.Background(), filepath.Join("..", "..", "..", ".cache"), os.Stderr)
+	dir, err := cache.Dir()
+	if err != nil {
+		return err
+	}
+	modules, err := clients.Install(context.Background(), dir, os.Stderr)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,10 @@ const pageClock = `(() => {
     return send(url, o);
   };
   const seen = () => {
-    if (!window.__seen && document.querySelector("[data-ms-slot=banner].ms-filled [data-ms-deadline]")) requestAnimationFrame(() => { window.__seen = window.__seen || Date.now(); });
+    if (window.__seen || !document.querySelector("[data-ms-slot=banner].ms-filled [data-ms-deadline]")) return;
+    const note = () => { window.__seen = window.__seen || Date.now(); };
+    requestAnimationFrame(note);
+    wait(note, 250); // a tab that is behind another is painted by nobody
   };
   document.addEventListener("DOMContentLoaded", () => new MutationObserver(seen).observe(document, { subtree: true, childList: true, attributes: true }));
 })();`
@@ -73,10 +76,14 @@ func (s *shop) fillCart(p *chromium.Page) {
 	p.Wait(`document.querySelectorAll("tr[data-ms-element=features]").length > 0`)
 }
 
+// arrive waits until a page that was gone to is there with its script.
+func arrive(p *chromium.Page, path string) {
+	p.Wait(fmt.Sprintf(`location.pathname === %q && document.readyState === "complete" && Boolean(window.getUserSegment)`, path))
+}
+
 // served is what the node says of the page's visitor.
 func served(p *chromium.Page) (path string) {
-	p.Wait(`window.getUserSegment && document.readyState === "complete"`)
-	p.Eval(`getUserSegment().then((a) => a && a.served)`, &path)
+	p.Eval(`getUserSegment().then((a) => (a ? a.served : ""))`, &path)
 	return path
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
+	"github.com/microseg/microseg/testing/harness/cache"
 )
 
 const (
@@ -37,7 +38,7 @@ type Browser struct {
 // as "name" or "name=value". It ends with Close or with this process. The
 // error is a *MissingError when no Chromium can be had.
 func Launch(ctx context.Context, flags ...string) (*Browser, error) {
-	cache, err := cacheDir()
+	cache, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}

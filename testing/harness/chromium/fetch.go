@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/microseg/microseg/testing/harness/cache"
 )
 
 // MissingError says what a machine lacks for Chromium, and what to do.
@@ -61,7 +63,7 @@ func unpacked(ctx context.Context, dir string, log io.Writer) (program, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return program{}, err
 	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := cache.Lock(dir)
 	if err != nil {
 		return program{}, err
 	}
@@ -192,23 +194,6 @@ func libraryDirs(root string) (dirs []string, err error) {
 		return err
 	})
 	return dirs, err
-}
-
-// cacheDir is the folder for downloads of the clone that holds the working
-// directory: <clone>/.cache.
-func cacheDir() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the clone: %w", err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, ".cache"), nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("finding the clone: no go.mod in the working directory or above it")
-		}
-	}
 }
 
 func run(ctx context.Context, dir string, log io.Writer, name string, args ...string) error {

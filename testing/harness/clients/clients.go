@@ -7,10 +7,10 @@ import (
 	"embed"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
+	"io/fs"
 	"path/filepath"
-	"syscall"
+
+	"github.com/microseg/microseg/testing/harness/npm"
 )
 
 // The lock file pins versions and integrity (SHA-512); it names no registry,
@@ -34,80 +34,12 @@ var Pages embed.FS
 // Install returns: index.js and standalone.js with their bundles.
 const Browser = "@segment/analytics-next/dist/umd"
 
-// MissingError says what a machine lacks, and what to do.
-type MissingError struct{ What, Do string }
-
-func (e *MissingError) Error() string {
-	return fmt.Sprintf("preparing the tracking libraries: %s; %s", e.What, e.Do)
-}
-
-// Install puts the pinned packages into <cacheDir>/clients (about 35 MB) with
-// `npm ci`, which fails on any difference from the lock file's integrity, and
-// returns the folder node_modules. npm's words go to log. It does nothing
-// where the pinned versions are installed already. The error is a
-// *MissingError when npm or node is not on the PATH.
+// Install puts the pinned packages into <cacheDir>/clients (about 35 MB) and
+// returns the folder node_modules; see npm.Install.
 func Install(ctx context.Context, cacheDir string, log io.Writer) (modules string, err error) {
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return "", &MissingError{tool + " is not on the PATH", "install Node.js 18 or later with npm"}
-		}
-	}
-	dir := filepath.Join(cacheDir, "clients")
-	modules = filepath.Join(dir, "node_modules")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("preparing the tracking libraries: %w", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	pins, err := fs.Sub(pinned, "npm")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("reading the pinned tracking libraries: %w", err)
 	}
-	defer unlock()
-	want, err := pinned.ReadFile("npm/package-lock.json")
-	if err != nil {
-		return "", fmt.Errorf("reading the pinned lock file: %w", err)
-	}
-	mark := filepath.Join(dir, "installed.json")
-	if got, err := os.ReadFile(mark); err == nil && string(got) == string(want) {
-		return modules, nil
-	}
-	// What is half installed must not look installed: the mark comes last.
-	if err := os.RemoveAll(mark); err != nil {
-		return "", fmt.Errorf("preparing the tracking libraries: %w", err)
-	}
-	if err := npmCI(ctx, dir, log); err != nil {
-		return "", err
-	}
-	return modules, os.WriteFile(mark, want, 0o644)
-}
-
-func npmCI(ctx context.Context, dir string, log io.Writer) error {
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		b, err := pinned.ReadFile("npm/" + name)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("preparing the tracking libraries: %w", err)
-		}
-	}
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	// Given by --prefix, the folder was taken for a package to install.
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("preparing the tracking libraries: npm ci in %s: %w (npm's words are above)", dir, err)
-	}
-	return nil
-}
-
-// lock takes the file's lock, which ends with the process at the latest: tests
-// of several packages may want the same download at once.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err == nil {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
+	return npm.Install(ctx, filepath.Join(cacheDir, "clients"), pins, log)
 }

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/microseg/microseg/testing/harness/cache"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -40,14 +41,14 @@ type Broker struct {
 // The broker ends with Stop, Kill or this process. Topics are not created by
 // being used.
 func Start(ctx context.Context, dir string) (*Broker, error) {
-	cache, err := CacheDir()
+	downloads, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}
-	if err := Fetch(ctx, cache, os.Stderr); err != nil {
+	if err := Fetch(ctx, downloads, os.Stderr); err != nil {
 		return nil, err
 	}
-	java, err := findJava(ctx, cache, os.Stderr)
+	java, err := findJava(ctx, downloads, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func Start(ctx context.Context, dir string) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the broker's folder: %w", err)
 	}
-	libs := filepath.Join(cache, "kafka", "libs")
+	libs := filepath.Join(downloads, "kafka", "libs")
 	for try := 1; ; try++ {
 		b, fresh, err := start(ctx, java, libs, dir)
 		if err == nil || !fresh || try == attempts || !errors.Is(err, errPortTaken) {

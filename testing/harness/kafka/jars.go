@@ -6,13 +6,14 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/microseg/microseg/testing/harness/cache"
 )
 
 //go:embed pom.xml
@@ -44,10 +45,7 @@ func Fetch(ctx context.Context, cacheDir string, log io.Writer) error {
 }
 
 func fetchJars(ctx context.Context, dir string, log io.Writer) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("preparing Apache Kafka: %w", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := cache.Lock(dir)
 	if err != nil {
 		return err
 	}
@@ -119,23 +117,6 @@ func sum(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// CacheDir is the folder for downloads of the clone that holds the working
-// directory: <clone>/.cache.
-func CacheDir() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the clone: %w", err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, ".cache"), nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("finding the clone: no go.mod in the working directory or above it")
-		}
-	}
 }
 
 // tail is the end of a program's output, for an error's text.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/microseg/microseg/testing/harness/debian"
 )
 
 const minJava = 17 // of Kafka 4's broker
@@ -28,7 +29,8 @@ func findJava(ctx context.Context, cacheDir string, log io.Writer) (string, erro
 			seen = append(seen, fmt.Sprintf("%s is Java %d", java, v))
 		}
 	}
-	err := unpackJRE(ctx, filepath.Join(cacheDir, "jre"), log)
+	fmt.Fprintln(log, "unpacking Debian's openjdk-17-jre-headless (about 45 MB, once)")
+	_, err := debian.Get(ctx, filepath.Join(cacheDir, "jre"), "openjdk-17-jre-headless")
 	if err == nil {
 		for _, java := range unpacked(cacheDir) {
 			if v, verr := javaVersion(ctx, java); verr == nil && v >= minJava {
@@ -51,9 +53,9 @@ func candidates(cacheDir string) (out []string) {
 	return append(out, unpacked(cacheDir)...)
 }
 
-// unpacked lists the javas that unpackJRE has left.
+// unpacked lists the javas of the package.
 func unpacked(cacheDir string) []string {
-	javas, err := filepath.Glob(filepath.Join(cacheDir, "jre", "usr", "lib", "jvm", "*", "bin", "java"))
+	javas, err := filepath.Glob(filepath.Join(cacheDir, "jre", "root", "usr", "lib", "jvm", "*", "bin", "java"))
 	if err != nil {
 		return nil // only a malformed pattern fails
 	}
@@ -80,68 +82,4 @@ func parseVersion(out string) (int, error) {
 		return strconv.Atoi(m[2])
 	}
 	return strconv.Atoi(m[1])
-}
-
-// unpackJRE fetches Debian's headless runtime and unpacks it into dir. The
-// package lists come from the system, or else are fetched into dir.
-func unpackJRE(ctx context.Context, dir string, log io.Writer) error {
-	for _, tool := range []string{"apt-get", "dpkg"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is missing", tool)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "apt", "lists", "partial"), 0o755); err != nil {
-		return err
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	fmt.Fprintln(log, "fetching Debian's openjdk-17-jre-headless (about 45 MB)")
-	lists := []string{"-o", "Dir::State::lists=" + filepath.Join(dir, "apt", "lists"), "-o", "Dir::Cache=" + filepath.Join(dir, "apt")}
-	download := []string{"download", "openjdk-17-jre-headless"}
-	if run(ctx, dir, log, "apt-get", download...) != nil {
-		if err := run(ctx, dir, log, "apt-get", append(lists, "update")...); err != nil {
-			return err
-		}
-		if err := run(ctx, dir, log, "apt-get", append(lists, download...)...); err != nil {
-			return err
-		}
-	}
-	debs, err := filepath.Glob(filepath.Join(dir, "openjdk-*.deb"))
-	if err != nil || len(debs) == 0 {
-		return fmt.Errorf("apt-get left no package in %s", dir)
-	}
-	if err := run(ctx, dir, log, "dpkg", "-x", debs[len(debs)-1], dir); err != nil {
-		return err
-	}
-	return relink(dir)
-}
-
-// relink makes the package's links to /etc, where its settings would be once
-// installed, point into dir.
-func relink(dir string) error {
-	return filepath.WalkDir(filepath.Join(dir, "usr"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Type()&fs.ModeSymlink == 0 {
-			return err
-		}
-		to, err := os.Readlink(path)
-		if err != nil || !strings.HasPrefix(to, "/etc/java") {
-			return err
-		}
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-		return os.Symlink(filepath.Join(dir, to), path)
-	})
-}
-
-func run(ctx context.Context, dir string, log io.Writer, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("running %s %s: %w", name, args[len(args)-1], err)
-	}
-	return nil
 }

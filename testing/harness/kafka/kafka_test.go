@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/testing/harness/cache"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -90,20 +91,20 @@ func consume(ctx context.Context, t *testing.T, b *Broker, n int) int {
 // noticed. With MICROSEG_KAFKA_UPDATE it pins what pom.xml now gives.
 func TestJars(t *testing.T) {
 	t.Parallel()
-	cache, err := CacheDir()
+	downloads, err := cache.Dir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if os.Getenv("MICROSEG_KAFKA_UPDATE") != "" {
-		update(t, filepath.Join(cache, "kafka"))
+		update(t, filepath.Join(downloads, "kafka"))
 		return
 	}
-	if err := Fetch(t.Context(), cache, os.Stderr); err != nil {
+	if err := Fetch(t.Context(), downloads, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	libs := t.TempDir()
 	for name := range pinned() {
-		if err := os.Symlink(filepath.Join(cache, "kafka", "libs", name), filepath.Join(libs, name)); err != nil {
+		if err := os.Symlink(filepath.Join(downloads, "kafka", "libs", name), filepath.Join(libs, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,33 +159,6 @@ func update(t *testing.T, dir string) {
 	}
 	if err := os.WriteFile("jars.sha256", []byte(list.String()), 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestRelink: Debian's package links its settings to /etc, where nothing is
-// when it was unpacked without root; Java then ends with "Error loading
-// java.security file".
-func TestRelink(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	conf, etc := filepath.Join(dir, "usr", "lib", "jvm", "java-17", "conf"), filepath.Join(dir, "etc", "java-17-openjdk")
-	for _, d := range []string{conf, etc} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(etc, "net.properties"), []byte("here"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(conf, "net.properties")
-	if err := os.Symlink("/etc/java-17-openjdk/net.properties", link); err != nil {
-		t.Fatal(err)
-	}
-	if err := relink(dir); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(link); err != nil || string(text) != "here" {
-		t.Errorf("the link gives %q, %v", text, err)
 	}
 }
 

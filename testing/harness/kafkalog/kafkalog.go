@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -67,17 +68,26 @@ func (l *Log) Brokers() []string { return l.cluster.ListenAddrs() }
 // Close stops the log and writes what is not yet in its folder.
 func (l *Log) Close() { l.cluster.Close() }
 
-// CreateTopic creates the topic on any brokers and asks for record timestamps
-// that are the times of the append (Apache Kafka obeys, kfake does not). A
-// topic that exists stays as it is.
+// Retention is for how long topics that CreateTopic makes keep their records:
+// raw events are personal, and a deleted person's go with it. Records wait for up
+// to Roll for their segment to end, and only then does it count.
+const (
+	Retention = 7 * 24 * time.Hour
+	Roll      = 24 * time.Hour
+)
+
+// CreateTopic creates the topic on any brokers, with Retention, and asks for
+// record timestamps that are the times of the append (Apache Kafka obeys, kfake
+// does not). A topic that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
 	defer client.Close()
+	ms := func(d time.Duration) *string { s := strconv.FormatInt(d.Milliseconds(), 10); return &s }
 	appended := "LogAppendTime"
-	configs := map[string]*string{"message.timestamp.type": &appended}
+	configs := map[string]*string{"message.timestamp.type": &appended, "retention.ms": ms(Retention), "segment.ms": ms(Roll)}
 	_, err = kadm.NewClient(client).CreateTopic(ctx, partitions, -1, configs, topic)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/serving/privacy"
+	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
+	"github.com/microseg/microseg/sinks/redisio"
+)
+
+// persons exports and deletes persons.
+type persons struct {
+	*privacy.Server
+	record *erasure.Store  // nil: none
+	redis  *redisio.Writer // nil: none
+}
+
+// openPersons answers for persons beside a node; without a DSN not for their
+// rows, and without Redis not for what is there.
+func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *node.Node, dsn string, redis redisio.Config) (*persons, error) {
+	tree, err := cfg.SegmentTree()
+	if err != nil {
+		return nil, err
+	}
+	c := privacy.Config{Brokers: o.Brokers, Events: o.Events, Segments: o.Segments, Store: n.Store, Tree: tree, Schema: segment.NewSchema(cfg.Elements),
+		Params: cfg.SegmentParams(), AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys}
+	p := &persons{}
+	if dsn != "" {
+		if p.record, err = erasure.Open(ctx, dsn, o.Site); err != nil {
+			return nil, err
+		}
+		c.Record = p.record
+	}
+	if redis.Addr != "" {
+		if p.redis, err = redisio.Open(redis); err != nil {
+			return nil, errors.Join(err, p.closeStores())
+		}
+		c.Redis = p.redis
+	}
+	if p.Server, err = privacy.New(ctx, c); err != nil {
+		return nil, errors.Join(err, p.closeStores())
+	}
+	return p, nil
+}
+
+func (p *persons) close() error {
+	p.Server.Close()
+	return p.closeStores()
+}
+
+func (p *persons) closeStores() (err error) {
+	if p.record != nil {
+		err = p.record.Close()
+	}
+	if p.redis != nil {
+		end, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		err = errors.Join(err, p.redis.Close(end))
+	}
+	return err
+}

@@ -1,0 +1,45 @@
+package identity
+
+import "github.com/microseg/microseg/session"
+
+// Person is whom an export or a deletion is about: a user with the devices that
+// are or were linked to it, or one device with the users that it was linked to.
+type Person struct {
+	User    string   // empty: the person is the device
+	Devices []string // sorted
+	Users   []string // that a device is taken from; empty for a user
+}
+
+// Names are the person ids of the rows and records that are the person's alone.
+func (p *Person) Names() (names []string) {
+	if p.User != "" {
+		names = append(names, session.PersonID("", p.User))
+	}
+	for _, d := range p.Devices {
+		names = append(names, session.PersonID(d, ""))
+	}
+	return names
+}
+
+// ErasedPerson is what a store needs to know to delete the person's rows and not
+// those of who comes back.
+type ErasedPerson struct {
+	Person
+	Tombstones map[string]map[int32]int64 // device → partition → offset
+	Applied    int64                      // wall clock, ms: the job had applied the tombstones
+	Back       map[string]bool            // person ids that are there again
+}
+
+// Before reports whether a record is from before the person's tombstones, where
+// its partition has any.
+func (p *ErasedPerson) Before(partition int32, offset int64) bool {
+	has := false
+	for _, parts := range p.Tombstones {
+		if o, ok := parts[partition]; ok {
+			if has = true; offset < o {
+				return true
+			}
+		}
+	}
+	return !has
+}

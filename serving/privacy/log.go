@@ -1,0 +1,170 @@
+package privacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/identity"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// retention is for how long a topic keeps records, at most: a record waits until
+// its segment is full or segment.ms old, and then for retention.ms.
+type retention struct {
+	limited bool
+	within  time.Duration
+}
+
+func (r retention) says(topic string) string {
+	if !r.limited {
+		return fmt.Sprintf("topic %q has no retention limit: the raw events stay in it; set its retention.ms", topic)
+	}
+	return fmt.Sprintf("topic %q drops raw events at the latest %v after they were written", topic, r.within)
+}
+
+// retention asks the log how long raw events are kept.
+func (s *Server) retention(ctx context.Context) (r retention, err error) {
+	configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, s.Events)
+	if err != nil {
+		return r, fmt.Errorf("asking for the retention of topic %q: %w", s.Events, err)
+	}
+	of := map[string]string{}
+	for _, t := range configs {
+		if t.Err != nil {
+			return r, fmt.Errorf("asking for the retention of topic %q: %w", s.Events, t.Err)
+		}
+		for _, c := range t.Configs {
+			if c.Value != nil {
+				of[c.Key] = *c.Value
+			}
+		}
+	}
+	keep, err1 := strconv.ParseInt(of["retention.ms"], 10, 64)
+	roll, err2 := strconv.ParseInt(of["segment.ms"], 10, 64)
+	const forever = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+	if of["cleanup.policy"] == "compact" || err1 != nil || err2 != nil || keep < 0 || keep+roll > forever {
+		return r, nil
+	}
+	return retention{true, time.Duration(keep+roll) * time.Millisecond}, nil
+}
+
+// createTopic makes the topic of erasures. It keeps them for longer than the log
+// keeps what they are about.
+func (s *Server) createTopic(ctx context.Context) error {
+	r, err := s.retention(ctx)
+	if err != nil {
+		return err
+	}
+	policy := "compact"
+	configs := map[string]*string{"cleanup.policy": &policy}
+	if r.limited {
+		policy = "compact,delete"
+		keep := strconv.FormatInt((r.within + 24*time.Hour).Milliseconds(), 10)
+		configs["retention.ms"] = &keep
+	}
+	topic := identity.ErasedTopic(s.Events)
+	if _, err = kadm.NewClient(s.cl).CreateTopic(ctx, 1, -1, configs, topic); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("creating topic %q: %w", topic, err)
+	}
+	return nil
+}
+
+// bury writes the tombstones of a person's devices, keyed as their events are,
+// and returns where they are. A device has one for each user that it is taken
+// from, and one for each key that its events may have.
+func (s *Server) bury(ctx context.Context, p *identity.Person, receipt string) (map[string]map[int32]int64, []Tombstone, error) {
+	users := p.Users
+	if p.User != "" {
+		users = []string{p.User}
+	} else if len(users) == 0 {
+		users = []string{""}
+	}
+	at := map[string]map[int32]int64{}
+	list := []Tombstone{}
+	for _, device := range p.Devices {
+		at[device] = map[int32]int64{}
+		for _, user := range users {
+			t := event.Deleted{Device: device, User: user, Receipt: receipt}
+			value := t.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano))
+			for _, key := range t.Keys() {
+				r, err := s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.Events, Key: []byte(key), Value: value, Timestamp: clock.Now()}).First()
+				if err != nil {
+					return nil, nil, fmt.Errorf("writing a tombstone to topic %q: %w", s.Events, err)
+				}
+				at[device][r.Partition] = r.Offset
+				list = append(list, Tombstone{r.Partition, r.Offset})
+			}
+		}
+	}
+	return at, list, nil
+}
+
+// note adds to the topic of erasures.
+func (s *Server) note(ctx context.Context, list []identity.Erasure) error {
+	topic := identity.ErasedTopic(s.Events)
+	records := make([]*kgo.Record, len(list))
+	for i := range list {
+		key, value := list[i].Record()
+		records[i] = &kgo.Record{Topic: topic, Key: key, Value: value}
+	}
+	if err := s.cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return fmt.Errorf("noting a deletion in topic %q: %w", topic, err)
+	}
+	return nil
+}
+
+// watch is a reader of the topic of segments from where it ended when made.
+type watch struct {
+	cl   *kgo.Client
+	want map[string]bool
+	seen map[int32]int64 // partition → offset of the last of the null records
+}
+
+// watch waits for null records of keys. Make it before what causes them.
+func (s *Server) watch(ctx context.Context, keys []string) (*watch, error) {
+	ends, err := kadm.NewClient(s.cl).ListEndOffsets(ctx, s.Segments)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking where topic %q ends: %w", s.Segments, err)
+	}
+	at := map[int32]kgo.Offset{}
+	ends.Each(func(o kadm.ListedOffset) { at[o.Partition] = kgo.NewOffset().At(o.Offset) })
+	w := &watch{want: map[string]bool{}, seen: map[int32]int64{}}
+	for _, k := range keys {
+		w.want[k] = true
+	}
+	if w.cl, err = kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Segments: at})); err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", s.Brokers, err)
+	}
+	return w, nil
+}
+
+func (w *watch) close() { w.cl.Close() }
+
+// all waits until each key had its null record.
+func (w *watch) all(ctx context.Context) error {
+	for len(w.want) > 0 {
+		fs := w.cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("waiting for the job to publish the deletion (is it running?): %w", ctx.Err())
+		}
+		// What the client can retry it does; the context bounds it.
+		for it := fs.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if len(r.Value) == 0 && w.want[string(r.Key)] {
+				delete(w.want, string(r.Key))
+				w.seen[r.Partition] = r.Offset
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package privacy exports and deletes what is kept of a person, for the site's
+// own servers. docs/privacy.md has what a deletion does and what its receipt says.
+package privacy
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/store"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Record is ClickHouse (sinks/clickhouseio/erasure).
+type Record interface {
+	// Devices are those that a user was seen on, Users those that were seen on a
+	// device; Known reports whether there are rows of a person id.
+	Devices(ctx context.Context, user string) ([]string, error)
+	Users(ctx context.Context, device string) ([]string, error)
+	Known(ctx context.Context, person string) (bool, error)
+	// Export is every row of a person, by table.
+	Export(ctx context.Context, p *identity.Person) (map[string][]map[string]any, error)
+	// Recorded reports whether the job has recorded all offsets below ends, Settled
+	// whether every shard has recorded what it had made before t of Now's clock.
+	Recorded(ctx context.Context, ends map[int32]int64) (bool, error)
+	Now(ctx context.Context) (time.Time, error)
+	Settled(ctx context.Context, t time.Time) (bool, error)
+	// Letters are the dead letters that name the person, Erase deletes them and the
+	// rows of the other tables and tells how many of each.
+	Letters(ctx context.Context, p *identity.ErasedPerson) ([]identity.Erasure, error)
+	Erase(ctx context.Context, p *identity.ErasedPerson, letters []identity.Erasure) (map[string]uint64, error)
+	// Save and Load keep receipts; done is zero while a deletion is under way.
+	Save(ctx context.Context, receipt, subject string, asked, done time.Time, document []byte) error
+	Load(ctx context.Context, receipt, subject string) ([]byte, error)
+}
+
+// Cache is a copy of the segments elsewhere, such as Redis: keys are person ids.
+type Cache interface {
+	Forget(ctx context.Context, keys ...string) error
+}
+
+// Config is what a node deletes with.
+type Config struct {
+	Brokers          []string
+	Events, Segments string // topics
+	Store            *store.Store
+	Tree             *segment.Tree
+	Schema           *segment.Schema
+	Params           segment.Params
+	Record           Record // nil: ClickHouse cannot be reached from this node
+	Redis            Cache  // nil: there is none
+	AdminKey         string // empty: nobody may
+	WriteKeys        []string
+	Patience         time.Duration // for which a deletion waits for the job; 0: an hour
+}
+
+const (
+	defaultPatience = time.Hour
+	maxWait         = 30 * time.Second // of ?wait=1
+	maxID           = 512              // bytes
+	maxUnderWay     = 16               // deletions at a time; others wait
+)
+
+// Server answers. Close it after its HTTP server.
+type Server struct {
+	Config
+	cl   *kgo.Client
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+	room chan struct{}
+
+	mu      sync.Mutex
+	running map[string]*deletion // by receipt, those of this process
+}
+
+// New connects to the log and makes the topic of erasures if it is missing.
+func New(ctx context.Context, c Config) (*Server, error) {
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
+	}
+	s := &Server{Config: c, running: map[string]*deletion{}, room: make(chan struct{}, maxUnderWay)}
+	var err error
+	s.cl, err = kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))) // as the collector's
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", c.Brokers, err)
+	}
+	if err := s.createTopic(ctx); err != nil {
+		s.cl.Close()
+		return nil, err
+	}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return s, nil
+}
+
+// Close interrupts the deletions under way; their receipts say so.
+func (s *Server) Close() {
+	s.stop()
+	s.work.Wait()
+	s.cl.Close()
+}
+
+// Register adds the routes.
+func (s *Server) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/profiles/{id}", s.handle(s.export))
+	mux.HandleFunc("DELETE /v1/profiles/{id}", s.handle(s.erase))
+	mux.HandleFunc("GET /v1/profiles/{id}/deletion", s.handle(s.receipt))
+}
+
+// Error is an answer that says what is wrong with a request.
+type Error struct {
+	Status  int
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// handle lets the admin through and nobody else. There are no CORS headers: pages
+// have no business here.
+func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "private, no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		err := s.authorise(r)
+		if err == nil {
+			if n := len(r.PathValue("id")); n == 0 || n > maxID+len("u:") {
+				err = &Error{http.StatusBadRequest, "the id is longer than 512 bytes"}
+			} else {
+				err = h(w, r)
+			}
+		}
+		if err == nil {
+			return
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			slog.Error("answering for a person", "method", r.Method, "err", err)
+			e = &Error{http.StatusServiceUnavailable, err.Error()}
+		}
+		if e.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+		answer(w, e.Status, map[string]string{"error": e.Message})
+	}
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// authorise refuses everybody but the admin; write keys, which are in every
+// page, with a status of their own.
+func (s *Server) authorise(r *http.Request) error {
+	_, _, basic := r.BasicAuth()
+	if basic || r.URL.Query().Has("writeKey") {
+		return &Error{http.StatusForbidden, "write keys can only write; persons are exported and deleted with the admin key as a bearer"}
+	}
+	given := r.Header.Get("Authorization")
+	const bearer = "Bearer "
+	if len(given) <= len(bearer) || given[:len(bearer)] != bearer {
+		return &Error{http.StatusUnauthorized, "persons are exported and deleted with the admin key: Authorization: Bearer <key>"}
+	}
+	key := []byte(given[len(bearer):])
+	for _, k := range s.WriteKeys {
+		if subtle.ConstantTimeCompare(key, []byte(k)) == 1 {
+			return &Error{http.StatusForbidden, "write keys can only write; persons are exported and deleted with the admin key"}
+		}
+	}
+	if s.AdminKey == "" || subtle.ConstantTimeCompare(key, []byte(s.AdminKey)) != 1 {
+		return &Error{http.StatusUnauthorized, "the admin key is wrong, or this node has none"}
+	}
+	return nil
+}
