@@ -18,7 +18,7 @@ func Describe(features []*Feature, v *View, now int64, p *Params) map[string]any
 		case !ok || math.IsNaN(x) || math.IsInf(x, 0):
 		case f.Bool:
 			out[f.Name] = x != 0
-		case f.Enum != nil && int(x) < len(f.Enum):
+		case f.Enum != nil && x >= 0 && int(x) < len(f.Enum):
 			out[f.Name] = f.Enum[int(x)]
 		default:
 			out[f.Name] = x

@@ -114,15 +114,11 @@ type feature struct {
 	key string // its name in JSON, with the colon
 }
 
-// published are the features that a record tells of: the derived ones, and of
-// the stored ones those that something reads; by name.
+// published are the features that a record tells of, by name; the served
+// segment has a member of its own.
 func published(c *Config) (out []feature) {
-	stored := map[session.Slot]bool{}
-	for _, slot := range c.Tree.Slots(c.Rules.Stored()) {
-		stored[slot] = true
-	}
-	for _, f := range c.Schema.Features() {
-		if slot, ok := f.Slot(); f.Name != "segment" && (!ok || stored[slot]) {
+	for _, f := range c.Schema.Published(c.Tree.Slots(c.Rules.Stored())) {
+		if f.Name != "segment" {
 			out = append(out, feature{f, string(appendString(nil, f.Name)) + ":"})
 		}
 	}

@@ -136,9 +136,7 @@ func (s *Server) believe(v *visitor, a *asked) {
 func (s *Server) fill(v *visitor) {
 	n := len(s.Schema.Stored())
 	if v.proof == known {
-		for len(v.record.Values) < n {
-			v.record.Values = append(v.record.Values, 0)
-		}
+		v.record.Fit(n)
 		v.view = v.record.View()
 	} else {
 		if cap(v.record.Values) < n {

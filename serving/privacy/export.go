@@ -1,7 +1,6 @@
 package privacy
 
 import (
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -115,27 +114,8 @@ func (s *Server) profile(person string) (*Profile, string, error) {
 	if node, ok := s.Tree.Find(r.Path); ok {
 		p.Served = s.Tree.Path(s.Tree.Served(node, s.Store.Active()))
 	}
-	for len(r.Values) < len(s.Schema.Stored()) {
-		r.Values = append(r.Values, 0)
-	}
+	r.Fit(len(s.Schema.Stored()))
 	v := r.View()
-	p.Features = s.features(&v)
+	p.Features = segment.Describe(s.Schema.Features(), &v, clock.NowMS(), &s.Params)
 	return p, "", nil
-}
-
-func (s *Server) features(v *segment.View) map[string]any {
-	out := map[string]any{}
-	for _, f := range s.Schema.Features() {
-		x, ok := f.Value(v, clock.NowMS(), &s.Params)
-		switch {
-		case !ok || math.IsNaN(x) || math.IsInf(x, 0):
-		case f.Bool:
-			out[f.Name] = x != 0
-		case f.Enum != nil && x >= 0 && int(x) < len(f.Enum):
-			out[f.Name] = f.Enum[int(x)]
-		default:
-			out[f.Name] = x
-		}
-	}
-	return out
 }
