@@ -39,6 +39,7 @@ type Store struct {
 	active  atomic.Pointer[activation]
 	subs    subscribers
 	ready   chan struct{}
+	since   atomic.Int64 // when the node became ready, µs; 0: not yet
 	deliver Histogram
 
 	mu        sync.Mutex
@@ -121,7 +122,7 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		}
 	})
 	if s.missing == 0 {
-		close(s.ready)
+		s.becomeReady()
 	}
 	return nil
 }
@@ -168,25 +169,15 @@ func (s *Store) run(ctx context.Context) {
 			return
 		}
 		now := time.Now().UnixMicro()
-		live := s.bootstrapped()
 		fs.EachPartition(func(p kgo.FetchTopicPartition) {
 			if p.Err != nil {
 				slog.Warn("reading segments", "topic", p.Topic, "partition", p.Partition, "err", p.Err)
 			}
 			for _, r := range p.Records {
-				s.take(r, now, live)
+				s.take(r, now)
 			}
 			s.moved(&p)
 		})
-	}
-}
-
-func (s *Store) bootstrapped() bool {
-	select {
-	case <-s.ready:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -210,13 +201,18 @@ func (s *Store) moved(p *kgo.FetchTopicPartition) {
 	if !q.reached && q.next >= q.goal {
 		q.reached = true
 		if s.missing--; s.missing == 0 {
-			close(s.ready)
+			s.becomeReady()
 		}
 	}
 }
 
+func (s *Store) becomeReady() {
+	s.since.Store(time.Now().UnixMicro())
+	close(s.ready)
+}
+
 // take puts one record of the topic in.
-func (s *Store) take(r *kgo.Record, now int64, live bool) {
+func (s *Store) take(r *kgo.Record, now int64) {
 	key := string(r.Key)
 	switch {
 	case key == segment.ActiveKey:
@@ -236,7 +232,8 @@ func (s *Store) take(r *kgo.Record, now int64, live bool) {
 			return
 		}
 		s.records.Set(key, string(r.Value))
-		if live {
+		// What was decided before the node was ready waited for the node's start.
+		if since := s.since.Load(); since > 0 && decided >= since {
 			s.deliver.Observe(time.Duration(now-decided) * time.Microsecond)
 		}
 		s.subs.changed(key)

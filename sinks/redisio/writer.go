@@ -2,6 +2,8 @@ package redisio
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -199,6 +201,13 @@ func (w *Writer) run(ctx context.Context) {
 	}
 }
 
+// markOf names the mark of a deletion: a person who was deleted is not to be
+// read from it.
+func markOf(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
 // write sends a batch as one pipeline. Repeating it changes nothing.
 func (w *Writer) write(ctx context.Context, batch []entry) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
@@ -210,7 +219,7 @@ func (w *Writer) write(ctx context.Context, batch []entry) error {
 				if e.key == ActivationKey {
 					ttl = 0
 				}
-				keys := []string{w.cfg.Prefix + ":" + e.key, w.cfg.Prefix + ":deleted:" + e.key}
+				keys := []string{w.cfg.Prefix + ":" + e.key, w.cfg.Prefix + ":deleted:" + markOf(e.key)}
 				w.script.EvalSha(ctx, p, keys, e.version, e.value, ttl, w.cfg.Tombstone.Milliseconds())
 			}
 			return nil

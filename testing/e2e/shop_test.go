@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,8 +19,11 @@ import (
 	"github.com/microseg/microseg/serving/privacy"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/testing/harness/redis"
 	"github.com/microseg/microseg/transforms"
+	redisclient "github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -36,6 +40,8 @@ type shop struct {
 	job     *pipelines.Job
 	node    *node.Node
 	conn    driver.Conn
+	redis   *redisio.Writer
+	reader  *redisclient.Client // of the same Redis
 	url     string
 	start   time.Time
 	sent    int
@@ -54,8 +60,50 @@ func openShop(t *testing.T, site string) *shop {
 	check(t, err)
 	t.Cleanup(func() { s.conn.Close() })
 	s.run()
+	s.startRedis()
 	s.node, s.url = s.serve()
 	return s
+}
+
+// startRedis starts a Redis that follows the topic of segments.
+func (s *shop) startRedis() {
+	s.t.Helper()
+	server, err := redis.Start(s.t.Context(), s.t.TempDir())
+	check(s.t, err)
+	s.t.Cleanup(server.Kill)
+	s.redis, err = redisio.Open(redisio.Config{Addr: server.Addr()})
+	check(s.t, err)
+	cfg := config.Default()
+	tree, err := cfg.SegmentTree()
+	check(s.t, err)
+	schema := segment.NewSchema(cfg.Elements)
+	f := redisio.NewFollower(redisio.Source{Brokers: s.brokers, Topic: s.job.Segments.Topic, Stored: len(schema.Stored()),
+		Features: schema.Published(tree.Slots(nil)), Params: cfg.SegmentParams()}, s.redis)
+	run, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	done := make(chan error)
+	go func() { done <- f.Run(run) }()
+	s.t.Cleanup(func() {
+		stop()
+		check(s.t, <-done)
+		check(s.t, s.redis.Close(context.WithoutCancel(s.t.Context())))
+	})
+	s.reader = redisclient.NewClient(&redisclient.Options{Addr: server.Addr()})
+	s.t.Cleanup(func() { s.reader.Close() })
+}
+
+// inRedis are the keys of Redis that tell of the visitor, or whose values do.
+func (s *shop) inRedis() (found []string) {
+	s.t.Helper()
+	for it := s.reader.Scan(s.t.Context(), 0, "*", 0).Iterator(); it.Next(s.t.Context()); {
+		value, err := s.reader.Get(s.t.Context(), it.Val()).Result()
+		if err != nil && !errors.Is(err, redisclient.Nil) {
+			s.t.Fatal(err)
+		}
+		if strings.Contains(it.Val()+value, trace) {
+			found = append(found, it.Val())
+		}
+	}
+	return found
 }
 
 // run starts a job, a new one after another was stopped.
@@ -87,7 +135,7 @@ func (s *shop) serve() (*node.Node, string) {
 	check(s.t, err)
 	s.t.Cleanup(func() { record.Close() })
 	p, err := privacy.New(s.t.Context(), privacy.Config{Brokers: s.brokers, Events: s.site, Segments: s.job.Segments.Topic, Store: n.Store, Tree: tree,
-		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, AdminKey: adminKey, WriteKeys: cfg.Collector.WriteKeys})
+		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, Redis: s.redis, AdminKey: adminKey, WriteKeys: cfg.Collector.WriteKeys})
 	check(s.t, err)
 	s.t.Cleanup(p.Close)
 	mux := http.NewServeMux()
@@ -230,6 +278,9 @@ func (s *shop) nothing(when string) {
 	}
 	if keys, _ := s.published(nil); len(keys) > 0 {
 		s.t.Errorf("%s: topic of segments: %v", when, keys)
+	}
+	if keys := s.inRedis(); len(keys) > 0 {
+		s.t.Errorf("%s: Redis has %v", when, keys)
 	}
 	for _, id := range []string{"u:ann-" + trace, "d:phone-" + trace, "d:desk-" + trace, "d:user:ann-" + trace} {
 		if ok, err := s.node.Store.Get(id, &segment.Record{}); ok || err != nil {
