@@ -190,6 +190,9 @@ func (r *Result) sessions(e *epoch) {
 	}
 }
 
+// Gap is the time (ms) without an event that ends a session.
+func (r *Result) Gap() int64 { return r.cfg.Session.Gap.Milliseconds() }
+
 // Devices are the devices with accepted events, sorted.
 func (r *Result) Devices() []string { return slices.Sorted(maps.Keys(r.devices)) }
 
