@@ -30,6 +30,7 @@ func Audience(s beam.Scope, spec Spec, col beam.PCollection) (out, records beam.
 // and behind them the person shards.
 type shardCounts struct {
 	Reporter int
+	Seq      int64 // numbers what the reporter tells, from 1
 	UpTo     int64 // minutes since the epoch; 0 while unknown
 	Idle     bool
 	Minutes  []segment.MinuteCounts
@@ -60,6 +61,9 @@ func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out
 	var c shardCounts
 	if err := json.Unmarshal(counts, &c); err != nil {
 		return fmt.Errorf("decoding audience counts: %w", err)
+	}
+	if l := localOf(fn.Spec.Job); l != nil {
+		return l.counts(&c, out, records)
 	}
 	b, _, err := fn.State.Read(p)
 	if err != nil {
@@ -92,6 +96,7 @@ type AudienceState struct {
 
 // AudienceShard is the last that a reporter told.
 type AudienceShard struct {
+	Seq        int64
 	UpTo       int64
 	Idle       bool
 	Members    []int32
@@ -115,6 +120,10 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 		s = &AudienceShard{Members: make([]int32, b.Segment.Tree.Len())}
 		a.Shards[c.Reporter] = s
 	}
+	if c.Seq <= s.Seq {
+		return nil // told again
+	}
+	s.Seq = c.Seq
 	s.UpTo, s.Idle = max(s.UpTo, c.UpTo), c.Idle
 	s.Pending = append(s.Pending, c.Minutes...)
 	if len(a.Shards) < b.Spec.reporters() {

@@ -1,10 +1,12 @@
 package transforms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -119,7 +121,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 // missing is the header of the batch that a gap before h stands for. Like h it
 // names all partitions of the shard.
 func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
-	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted}
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again}
 	for _, r := range h.Ranges {
 		at := s.shard.Offset(r.Partition)
 		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
@@ -154,7 +156,11 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if h.Due > 0 {
 		s.persons.Flush(h.Due, &g.effects.Effects)
 	}
+	s.last = max(s.last, h.ID)
 	decided := time.Now().UnixMicro()
+	if err := out.sure(); err != nil {
+		return err
+	}
 	g.records.take(s.persons, g.version, decided)
 	g.records.emit(out.Records)
 	if err := g.send(s, h, out.Vectors); err != nil {
@@ -169,7 +175,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := g.payloads(); err != nil {
 		return err
 	}
-	g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
+	if !h.Again {
+		g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
+	}
 	g.board.device(h.Shard, s.stats(uint64(len(g.effects.Moves))))
 	return g.rows(s, h, decided/1000, out.Rows)
 }
@@ -246,7 +254,8 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 		if own {
 			s.passed, s.unsent = w, 0
 		}
-		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Ranges: s.cover(to)}
+		s.seqs[to]++
+		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Seq: s.seqs[to], Again: h.Again, Ranges: s.cover(to)}
 		b, err := vw.Finish(&o)
 		if err != nil {
 			return err
@@ -281,5 +290,6 @@ func (s *DeviceState) cover(to int) (ranges []identity.Range) {
 		ranges = append(ranges, identity.Range{Partition: id, Prev: last, First: last + 1, Last: max(last, p.Offset)})
 		s.sent[to][id] = max(last, p.Offset)
 	})
+	slices.SortFunc(ranges, func(a, b identity.Range) int { return cmp.Compare(a.Partition, b.Partition) })
 	return ranges
 }

@@ -76,14 +76,16 @@ func (f *effects) state(r *segment.StateRow, version uint64) {
 type told struct {
 	minute int64 // last event-time minute
 	idle   bool
+	seq    int64 // numbers the reports, from 1
 }
 
 func (t *told) appendTo(w *codec.Writer) {
 	w.Int(t.minute)
 	w.Bool(t.idle)
+	w.Int(t.seq)
 }
 
-func readTold(r *codec.Reader) told { return told{minute: r.Int(), idle: r.Bool()} }
+func readTold(r *codec.Reader) told { return told{minute: r.Int(), idle: r.Bool(), seq: r.Int()} }
 
 // report tells the audience of the minutes that are over.
 func (f *effects) report(t *told, reporter int, now int64, idle bool, out func(int, []byte)) error {
@@ -91,11 +93,11 @@ func (f *effects) report(t *told, reporter int, now int64, idle bool, out func(i
 	if minute == t.minute && idle == t.idle && len(f.Counts) == 0 {
 		return nil
 	}
-	*t = told{minute, idle}
+	*t = told{minute, idle, t.seq + 1}
 	if out == nil {
 		return nil
 	}
-	b, err := encodeCounts(&shardCounts{Reporter: reporter, UpTo: minute, Idle: idle, Minutes: f.Counts})
+	b, err := encodeCounts(&shardCounts{Reporter: reporter, Seq: t.seq, UpTo: minute, Idle: idle, Minutes: f.Counts})
 	if err != nil {
 		return err
 	}

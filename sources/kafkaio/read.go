@@ -1,9 +1,11 @@
 package kafkaio
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -199,6 +201,8 @@ func (fn *readFn) beat(rd *reader) time.Duration {
 
 func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 	chunks, err := rd.f.take(fn.Options.MaxBatch)
+	// Decisions depend on the order of partitions, and must not on that of fetches.
+	slices.SortStableFunc(chunks, func(a, b []identity.Record) int { return cmp.Compare(a[0].Partition, b[0].Partition) })
 	now := time.Now()
 	if err != nil {
 		slog.Warn("reading the log", "topic", fn.Options.Topic, "shard", rest.Shard, "err", err)
