@@ -176,14 +176,15 @@ type Serving struct {
 
 // Source tunes reading the log.
 type Source struct {
-	Shards        int           `yaml:"shards"`         // groups of partitions that are processed side by side; 0: one per core, at most 4 (Prism)
-	Linger        time.Duration `yaml:"linger"`         // wait for so long to fill a batch
-	MaxBatch      int           `yaml:"max_batch"`      // events in a batch, at the most
-	MaxInFlight   int           `yaml:"max_in_flight"`  // batches of a shard under way, at the most: the back-pressure
-	BufferBytes   int           `yaml:"buffer_bytes"`   // fetched records that wait, in bytes
-	Heartbeat     time.Duration `yaml:"heartbeat"`      // idle shards report time this often
-	IdleAfter     time.Duration `yaml:"idle_after"`     // wall time without events after which a partition counts as idle
-	StateInterval time.Duration `yaml:"state_interval"` // how often changed state leaves for ClickHouse
+	Shards           int           `yaml:"shards"`            // groups of partitions that are processed side by side; 0: one per core, at most 4 (Prism)
+	Linger           time.Duration `yaml:"linger"`            // wait for so long to fill a batch
+	MaxBatch         int           `yaml:"max_batch"`         // events in a batch, at the most
+	MaxInFlight      int           `yaml:"max_in_flight"`     // batches of a shard under way, at the most: the back-pressure
+	BufferBytes      int           `yaml:"buffer_bytes"`      // fetched records that wait, in bytes
+	Heartbeat        time.Duration `yaml:"heartbeat"`         // idle shards report time this often
+	IdleAfter        time.Duration `yaml:"idle_after"`        // wall time without events after which a partition counts as idle
+	StateInterval    time.Duration `yaml:"state_interval"`    // how often changed state leaves for ClickHouse
+	SnapshotInterval time.Duration `yaml:"snapshot_interval"` // how often the whole state goes to the changelog: a restart applies again what came since
 }
 
 // Sink tunes writing to ClickHouse.

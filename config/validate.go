@@ -75,6 +75,7 @@ func (c *Config) bounds() []bound {
 		span("source.heartbeat", src.Heartbeat, 10*time.Millisecond, time.Hour),
 		span("source.idle_after", src.IdleAfter, 10*time.Millisecond, time.Hour),
 		span("source.state_interval", src.StateInterval, 0, time.Hour),
+		span("source.snapshot_interval", src.SnapshotInterval, time.Second, time.Hour),
 		span("sink.linger", c.Sink.Linger, 0, 10*time.Minute),
 		count("sink.max_rows", c.Sink.MaxRows, 1, 1<<24),
 		{"sink.max_pending_bytes", c.Sink.MaxPending >= 1<<20 && c.Sink.MaxPending <= 1<<36, "choose from 1048576 (1 MiB) to 68719476736 (64 GiB)"},

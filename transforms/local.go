@@ -31,6 +31,7 @@ type Local struct {
 	persons  []*personMachine
 	audience *audienceMachine
 	pause    func(context.Context) error // while a snapshot waits
+	deleted  chan struct{}
 }
 
 // Recovered is what a process that is gone has left of a machine.
@@ -49,7 +50,7 @@ func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Loca
 	if len(from) != 2*n+1 {
 		return nil, fmt.Errorf("the journal is of %d machines, the job has %d", len(from), 2*n+1)
 	}
-	l := &Local{built: b, journal: journal, pause: pause}
+	l := &Local{built: b, journal: journal, pause: pause, deleted: make(chan struct{}, 1)}
 	for i := range n {
 		d, err := newDeviceMachine(b, log, &from[i])
 		if err != nil {
@@ -152,9 +153,18 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
 		}
 		_, _, err := m.stage.Apply(ctx, m.state, batch, out)
+		if m.stage.compact {
+			select {
+			case l.deleted <- struct{}{}:
+			default:
+			}
+		}
 		return err
 	})
 }
+
+// Deleted tells that somebody was deleted who is still in the last snapshots.
+func (l *Local) Deleted() <-chan struct{} { return l.deleted }
 
 // Resume says where a device shard's source goes on: the offset after the last
 // one applied of each partition, and the batches that it must cut as before. next
@@ -166,15 +176,12 @@ func (l *Local) Resume(shard int) (offsets map[int32]int64, next int64, script [
 	return offsets, m.state.last + 1, m.script
 }
 
-// Offsets are the last offsets that the device shards have applied.
-func (l *Local) Offsets() map[int32]int64 {
-	out := map[int32]int64{}
-	for _, m := range l.devices {
-		m.mu.Lock()
-		m.state.shard.Partitions(func(id int32, p *identity.Partition) { out[id] = p.Offset })
-		m.mu.Unlock()
+// Profiles is how many devices and users the states hold.
+func (l *Local) Profiles() (n int) {
+	for i := range l.devices {
+		n += l.devices[i].state.Devices() + l.persons[i].state.persons.Persons()
 	}
-	return out
+	return n
 }
 
 // order is a place in the order in which a person shard applies batches.
@@ -237,7 +244,10 @@ func (l *Local) person(shard int, batch []byte, out Outputs) (h wire.Header, err
 			return l.next(shard, o, batch, out)
 		}
 		m.held[o] = batch
-		return l.release(shard, out)
+		if err := l.release(shard, out); err != nil {
+			return err
+		}
+		return m.missing(o)
 	})
 }
 
@@ -267,6 +277,15 @@ func (l *Local) release(shard int, out Outputs) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// missing reports whether the script waits for a batch that can no longer come:
+// those of a device shard come in order.
+func (m *personMachine) missing(got order) error {
+	if len(m.script) > 0 && m.script[0].from == got.from && m.script[0].seq < got.seq {
+		return &LostBatchError{From: got.from, Want: m.script[0].seq, Got: got.seq}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/transforms/logstate"
 )
 
@@ -25,41 +26,44 @@ const lookAgain = 5 * time.Millisecond
 // Snapshot writes the state of all machines, so that together they are a place
 // from which the job can go on: whatever a device shard has sent before its
 // snapshot is in those of the shards and the audience that it was sent to.
-// It waits until a job that was recovered has caught up with its journal.
-func (l *Local) Snapshot(ctx context.Context, a Archive) error {
+// It waits until a job that was recovered has caught up with its journal. It
+// returns the last offsets of the topic of events that the snapshots have.
+func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error) {
 	if err := l.wait(ctx, l.caughtUp); err != nil {
-		return err
+		return nil, err
 	}
+	offsets := map[int32]int64{}
 	n := l.built.Spec.Shards
 	sent, told := make([][]int64, n), make([]int64, 2*n)
 	for i, m := range l.devices {
 		w, err := begin(&m.machine, a, i, func() logstate.State {
 			sent[i], told[i] = append([]int64(nil), m.state.seqs...), m.state.told.seq
+			m.state.shard.Partitions(func(id int32, p *identity.Partition) { offsets[id] = p.Offset })
 			return m.state
 		})
 		if err := finish(w, err); err != nil {
-			return fmt.Errorf("writing the snapshot of device shard %d: %w", i, err)
+			return nil, fmt.Errorf("writing the snapshot of device shard %d: %w", i, err)
 		}
 	}
 	for i, m := range l.persons {
 		if err := l.wait(ctx, func() (bool, error) { return m.covers(sent, i) }); err != nil {
-			return err
+			return nil, err
 		}
 		w, err := begin(&m.machine, a, n+i, func() logstate.State {
 			told[n+i] = m.state.told.seq
 			return m.state
 		})
 		if err := finish(w, err); err != nil {
-			return fmt.Errorf("writing the snapshot of person shard %d: %w", i, err)
+			return nil, fmt.Errorf("writing the snapshot of person shard %d: %w", i, err)
 		}
 	}
 	if err := l.wait(ctx, func() (bool, error) { return l.audience.covers(told) }); err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.audience.snapshot(a, 2*n); err != nil {
-		return fmt.Errorf("writing the snapshot of the audience: %w", err)
+		return nil, fmt.Errorf("writing the snapshot of the audience: %w", err)
 	}
-	return nil
+	return offsets, nil
 }
 
 // begin writes a machine's state, which nobody changes meanwhile.

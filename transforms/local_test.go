@@ -402,7 +402,7 @@ func (p *process) done() (bool, error) {
 }
 
 func (p *process) snapshot() error {
-	err := p.local.Snapshot(context.Background(), p)
+	_, err := p.local.Snapshot(context.Background(), p)
 	if errors.Is(err, io.EOF) {
 		return nil // it still waits for the source, after a restart
 	}

@@ -19,7 +19,8 @@ import (
 type Spec struct {
 	Site       string
 	Job        string // names the job in this process
-	Run        int64  // seconds since the epoch at submission: later runs' rows win
+	Run        int64  // seconds since the epoch at the first submission: later runs' rows win; a job that goes on keeps it
+	Life       uint64 // names the process: what it measures adds to what others measured
 	Shards     int
 	Partitions int32
 	Event      event.Config

@@ -57,9 +57,12 @@ type Config struct {
 	Params           segment.Params
 	Record           Record // nil: ClickHouse cannot be reached from this node
 	Redis            Cache  // nil: there is none
-	AdminKey         string // empty: nobody may
-	WriteKeys        []string
-	Patience         time.Duration // for which a deletion waits for the job; 0: an hour
+	// Covered are the last offsets of Events whose effects a restarted job does not
+	// make again; ok is false for one that keeps no changelog. It may be nil.
+	Covered   func(ctx context.Context) (offsets map[int32]int64, ok bool, err error)
+	AdminKey  string // empty: nobody may
+	WriteKeys []string
+	Patience  time.Duration // for which a deletion waits for the job; 0: an hour
 }
 
 const (
