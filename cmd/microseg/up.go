@@ -20,13 +20,13 @@ import (
 func upCommand(cfg *string) *cobra.Command {
 	var dir, topic string
 	var port, httpPort int
-	var clean bool
+	var clean, rebuild bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Keep log, ClickHouse, pipeline, serving node and demo shop running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean})
+			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean, rebuild})
 		},
 	}
 	f := c.Flags()
@@ -35,13 +35,14 @@ func upCommand(cfg *string) *cobra.Command {
 	f.IntVar(&port, "kafka-port", 0, "port of the embedded log; 0: a free one")
 	f.IntVar(&httpPort, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
 	f.BoolVar(&clean, "clean", false, "forget what the log holds")
+	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog")
 	return c
 }
 
 type upOptions struct {
 	dir, topic      string
 	kafka, httpPort int
-	clean           bool
+	clean, rebuild  bool
 }
 
 func runUp(ctx context.Context, cfgPath string, o upOptions) error {
@@ -61,7 +62,7 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.Start(ctx); err != nil {
+	if err := j.start(ctx, o.rebuild); err != nil {
 		return err
 	}
 	site, err := openSite(ctx, j, cfg, st, o)
