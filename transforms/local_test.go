@@ -315,9 +315,10 @@ func (p *process) drainOne() error {
 	if k[0] < 0 {
 		return p.take(k[1])
 	}
-	b := p.vectors[k][0]
+	i := p.r.IntN(min(2, len(p.vectors[k]))) // one may overtake another
+	b := p.vectors[k][i]
 	if p.r.IntN(10) > 0 { // else the runner gives it again
-		p.vectors[k] = p.vectors[k][1:]
+		p.vectors[k] = slices.Delete(p.vectors[k], i, i+1)
 	}
 	_, err := p.local.person(k[1], b, p.outputs(0, p.spec.userReporter(k[1])))
 	return err
@@ -325,8 +326,9 @@ func (p *process) drainOne() error {
 
 // take lets what a reporter told arrive.
 func (p *process) take(reporter int) error {
-	b := p.counts[reporter][0]
-	p.counts[reporter] = p.counts[reporter][1:]
+	i := p.r.IntN(min(2, len(p.counts[reporter])))
+	b := p.counts[reporter][i]
+	p.counts[reporter] = slices.Delete(p.counts[reporter], i, i+1)
 	var c shardCounts
 	check(p.t, json.Unmarshal(b, &c))
 	return p.local.counts(&c, p.outputs(0, 0).Rows, func(b []byte) {
