@@ -101,6 +101,7 @@ type Log struct {
 
 	mu       sync.Mutex
 	sent     []int64 // offset of the next record that is sent, by partition
+	foreign  []*foreign
 	parts    []Part  // the snapshots that were begun last
 	manifest int64   // offset of the last manifest
 	round    uint64
@@ -177,8 +178,62 @@ func (l *Log) Append(machine int, entry []byte) (sure func() error) {
 	return l.put(l.record(kindEntry, int32(machine), entry))
 }
 
-// put sends a record; sure waits for the log. An offset that is not the one
-// behind the last says that somebody else has written.
+// foreign is what others have written between this process's records.
+type foreign struct {
+	records int64         // so far
+	looked  chan struct{} // closed when it is known that they are no claim
+}
+
+// arrived reports that the log has this process's record at an offset, as the
+// want-th of the partition, and calls done when that counts: what others have
+// written before it must not be a claim. An earlier owner that was paused writes
+// once before it finds out; that is void, and no reason to stop.
+func (l *Log) arrived(partition int32, want, offset int64, done func(error)) {
+	l.mu.Lock()
+	f := l.foreign[partition]
+	known := int64(0)
+	if f != nil {
+		known = f.records
+	}
+	if offset != want+known {
+		f = &foreign{records: offset - want, looked: make(chan struct{})}
+		l.foreign[partition] = f
+		go func() {
+			defer close(f.looked)
+			if err := l.look(partition, want+known, offset); err != nil {
+				l.fail(err)
+			}
+		}()
+	}
+	l.mu.Unlock()
+	if f == nil {
+		done(nil)
+		return
+	}
+	go func() {
+		<-f.looked
+		done(l.Err())
+	}()
+}
+
+// look reads what others have written.
+func (l *Log) look(partition int32, from, to int64) error {
+	if from > to {
+		return fmt.Errorf("%w: topic %q, partition %d: the log gave offset %d twice; was the topic made anew?", ErrDamaged, l.cfg.Topic, partition, to)
+	}
+	err := each(context.Background(), &l.cfg, partition, from, to, func(r *kgo.Record) error {
+		if len(r.Value) > 0 && r.Value[0] == kindClaim {
+			return fmt.Errorf("%w (topic %q, partition %d, offset %d)", ErrFenced, l.cfg.Topic, partition, r.Offset)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrFenced) {
+		err = fmt.Errorf("finding out who else writes to the changelog: %w", err)
+	}
+	return err
+}
+
+// put sends a record; sure waits for the log.
 func (l *Log) put(r *kgo.Record) (sure func() error) {
 	done := make(chan error, 1)
 	l.mu.Lock()
@@ -190,13 +245,11 @@ func (l *Log) put(r *kgo.Record) (sure func() error) {
 	l.sent[r.Partition]++
 	// Under the lock: what is counted first must be sent first.
 	l.cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
-		switch {
-		case err != nil:
-			err = l.fail(fmt.Errorf("writing to topic %q: %w", l.cfg.Topic, err))
-		case r.Offset != want:
-			err = l.fail(fmt.Errorf("%w (topic %q, partition %d: offset %d, not %d)", ErrFenced, l.cfg.Topic, r.Partition, r.Offset, want))
+		if err != nil {
+			done <- l.fail(fmt.Errorf("writing to topic %q: %w", l.cfg.Topic, err))
+			return
 		}
-		done <- err
+		l.arrived(r.Partition, want, r.Offset, func(err error) { done <- err })
 	})
 	l.mu.Unlock()
 	return func() error {
@@ -259,7 +312,7 @@ func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
 		return nil, nil, err
 	}
 	n := cfg.Machines + 1
-	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
+	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), foreign: make([]*foreign, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
 	rec, err := l.open(ctx)
 	if err != nil {
 		cl.Close()
@@ -346,17 +399,17 @@ func (l *Log) commit(offsets map[int32]int64) error {
 	l.round++
 	m := Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Run: l.run, Nonce: l.nonce, Round: l.round, At: time.Now().UnixMilli(), Begun: l.begun, Offsets: offsets,
 		Machines: append([]Part(nil), l.parts...)}
-	at := l.sent[l.control()]
 	l.mu.Unlock()
 	b, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encoding a manifest: %w", err)
 	}
-	if err := l.put(l.record(kindManifest, l.control(), b))(); err != nil {
+	r := l.record(kindManifest, l.control(), b)
+	if err := l.put(r)(); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	l.manifest = at
+	l.manifest = r.Offset
 	l.mu.Unlock()
 	return nil
 }

@@ -118,44 +118,52 @@ func newestManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest
 	return last, err
 }
 
-// readMachine reads a machine's snapshot and its journal behind it.
-func readMachine(ctx context.Context, cfg *Config, machine int, m *Manifest, end int64) (out Machine, err error) {
-	part := m.Machines[machine]
-	o := owner{nonce: m.Nonce}
-	var more []byte
-	chunks := 0
-	if part.Chunks > 0 {
-		out.Snapshot = make([]byte, 0, part.Bytes)
+// reader takes a machine's records apart.
+type reader struct {
+	owner
+	part   Part
+	round  uint64
+	chunks int
+	more   []byte // of an entry whose end is still to come
+	out    Machine
+}
+
+// take reads one record; the machine keeps its bytes.
+func (x *reader) take(r *kgo.Record) {
+	kind, body, ok := x.read(r.Value)
+	switch {
+	case !ok, kind == kindClaim:
+		x.more = nil // the rest of the entry did not come
+	case kind == kindMore:
+		x.more = append(x.more, body...)
+	case kind == kindEntry:
+		x.out.Entries, x.more = append(x.out.Entries, append(x.more, body...)), nil
+	case kind == kindChunk:
+		b := codec.Reader{B: body}
+		if b.Fixed() == x.round && x.chunks < x.part.Chunks {
+			x.out.Snapshot, x.chunks = append(x.out.Snapshot, b.B...), x.chunks+1
+		}
 	}
-	err = each(ctx, cfg, int32(machine), part.Begin, end, func(r *kgo.Record) error {
-		kind, body, ok := o.read(r.Value)
-		if !ok {
-			more = nil
-			return nil
-		}
-		switch kind {
-		case kindMore:
-			more = append(more, body...)
-		case kindEntry:
-			out.Entries, more = append(out.Entries, append(more, body...)), nil
-		case kindChunk:
-			b := codec.Reader{B: body}
-			if b.Fixed() == m.Round && chunks < part.Chunks {
-				out.Snapshot, chunks = append(out.Snapshot, b.B...), chunks+1
-			}
-		case kindClaim:
-			more = nil // the rest of the entry did not come
-		}
+}
+
+// readMachine reads a machine's snapshot and its journal behind it.
+func readMachine(ctx context.Context, cfg *Config, machine int, m *Manifest, end int64) (Machine, error) {
+	x := reader{owner: owner{nonce: m.Nonce}, part: m.Machines[machine], round: m.Round}
+	if x.part.Chunks > 0 {
+		x.out.Snapshot = make([]byte, 0, x.part.Bytes)
+	}
+	err := each(ctx, cfg, int32(machine), x.part.Begin, end, func(r *kgo.Record) error {
+		x.take(r)
 		return nil
 	})
 	if err != nil {
-		return out, err
+		return x.out, err
 	}
-	if chunks != part.Chunks || int64(len(out.Snapshot)) != part.Bytes || crc32.Checksum(out.Snapshot, table) != part.CRC {
-		return out, fmt.Errorf("%w: the snapshot of machine %d in topic %q has %d of %d bytes and another checksum; rebuild the state from the log (--rebuild)",
-			ErrDamaged, machine, cfg.Topic, len(out.Snapshot), part.Bytes)
+	if x.chunks != x.part.Chunks || int64(len(x.out.Snapshot)) != x.part.Bytes || crc32.Checksum(x.out.Snapshot, table) != x.part.CRC {
+		return x.out, fmt.Errorf("%w: the snapshot of machine %d in topic %q has %d of %d bytes, or another checksum; rebuild the state from the log (--rebuild)",
+			ErrDamaged, machine, cfg.Topic, len(x.out.Snapshot), x.part.Bytes)
 	}
-	return out, nil
+	return x.out, nil
 }
 
 // each calls f for the records of a partition from an offset up to, and without, end.
@@ -225,4 +233,62 @@ func Covered(ctx context.Context, brokers []string, topic string) (offsets map[i
 		return nil, false, err
 	}
 	return m.Offsets, true, nil
+}
+
+// State is what a changelog holds, without taking it over.
+type State struct {
+	Manifest Manifest
+	Machines []MachineState
+}
+
+// MachineState is a machine's part of it.
+type MachineState struct {
+	Part
+	Records int64 // journal and snapshots that are not complete, since the snapshot began
+	Entries int   // of the journal since then; only when verified
+}
+
+// Inspect reads what the changelog holds. With verify it reads all of it and
+// recomputes the checksums: the error is then the first that is not as its
+// manifest says.
+func Inspect(ctx context.Context, brokers []string, topic string, verify bool) (*State, error) {
+	cl, err := connect(brokers)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	ends, err := adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking %v where topic %q ends (a job on Prism makes it): %w", brokers, topic, err)
+	}
+	at := ends.Offsets()[topic]
+	cfg := &Config{Brokers: brokers, Topic: topic, Machines: len(at) - 1}
+	m, err := newestManifest(ctx, cfg, at[int32(cfg.Machines)].At)
+	switch {
+	case err != nil:
+		return nil, err
+	case m == nil:
+		return nil, fmt.Errorf("topic %q has no manifest: no job has begun there", topic)
+	case m.Schema > Schema:
+		return nil, fmt.Errorf("topic %q has schema %d and this program knows %d: %w", topic, m.Schema, Schema, ErrSchema)
+	case len(m.Machines) != cfg.Machines:
+		return nil, fmt.Errorf("%w: topic %q has %d machines and its manifest names %d", ErrDamaged, topic, cfg.Machines, len(m.Machines))
+	}
+	s := &State{Manifest: *m}
+	for i, part := range m.Machines {
+		x := MachineState{Part: part, Records: at[int32(i)].At - part.Begin}
+		if verify {
+			read, err := readMachine(ctx, cfg, i, m, at[int32(i)].At)
+			if err != nil {
+				return nil, err
+			}
+			x.Entries = len(read.Entries)
+		}
+		s.Machines = append(s.Machines, x)
+	}
+	return s, nil
 }

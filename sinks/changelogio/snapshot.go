@@ -5,18 +5,18 @@ import (
 	"io"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Begin implements transforms.Archive.
 func (l *Log) Begin(machine int) io.WriteCloser {
 	l.mu.Lock()
 	round := l.round + 1
-	part := Part{Begin: l.sent[machine]}
 	l.mu.Unlock()
 	var w codec.Writer
 	w.Fixed(round)
-	s := &snapshot{log: l, machine: machine, round: round, part: part}
-	s.sure = l.put(l.record(kindBegin, int32(machine), w.B))
+	s := &snapshot{log: l, machine: machine, round: round, begin: l.record(kindBegin, int32(machine), w.B)}
+	s.sure = l.put(s.begin)
 	return s
 }
 
@@ -26,6 +26,7 @@ type snapshot struct {
 	machine int
 	round   uint64
 	part    Part
+	begin   *kgo.Record
 	sure    func() error // of the last record
 }
 
@@ -51,6 +52,7 @@ func (s *snapshot) Close() error {
 	if err := s.sure(); err != nil {
 		return err
 	}
+	s.part.Begin = s.begin.Offset // the log has said so before it was sure of the last one
 	s.log.mu.Lock()
 	s.log.parts[s.machine] = s.part
 	s.log.mu.Unlock()
