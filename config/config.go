@@ -190,7 +190,8 @@ type Source struct {
 type Sink struct {
 	Linger     time.Duration `yaml:"linger"`            // wait for so long to fill an insert; 0: one at the end of each bundle
 	MaxRows    int           `yaml:"max_rows"`          // rows of one insert, at the most
-	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait, in bytes; the reading side then waits too
+	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait in memory, in bytes; at half of it they are spilled
+	SpillAfter time.Duration `yaml:"spill_after"`       // an insert that fails for so long is spilled to the log
 }
 
 // Health holds the limits beyond which an alert is raised.

@@ -5,11 +5,15 @@
 // overwrites, and appends what remains as columns, one synchronous insert a
 // table. Write is its Beam composite.
 //
+// While the server is away rows wait in a topic of the log (Config.Spill, package
+// spillio) instead of in memory, and nothing else waits for them.
+//
 // Rows may be written more than once (a runner repeats a bundle, a job replays
 // its log): every row has a deterministic key and version, and the views of
 // package migrations say each once. Rows are never lost silently: an insert is
 // repeated with the same block and deduplication token while the server is away
-// (Config.RetryFor), and what cannot succeed is an error of every later call.
+// (Config.SpillAfter, RetryFor), and what cannot succeed is an error of every
+// later call.
 //
 // The table progress is the commit: its rows are inserted after everything that
 // was added before them is confirmed.
@@ -22,6 +26,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/microseg/microseg/sinks/spillio"
 )
 
 // Config says where and how to write. The zero values of all but DSN are the
@@ -43,8 +49,15 @@ type Config struct {
 	// MaxPendingBytes of Arrow data, waiting or on their way, after which Add
 	// blocks. Default 128 MiB.
 	MaxPendingBytes int
-	// RetryFor bounds how long one insert is repeated. Default 5 min.
+	// RetryFor bounds how long one insert is repeated without a spill. Default 5 min.
 	RetryFor time.Duration
+	// Spill is the topic to which rows go while the server is away; it needs a
+	// Linger. Without one Add blocks, and after RetryFor the writer fails.
+	Spill spillio.Config
+	// SpillAfter is for how long an insert is tried before its rows, and all after
+	// them, are spilled. They are spilled at once when half of MaxPendingBytes
+	// wait. Default 5 s.
+	SpillAfter time.Duration
 	// Job is the id of the run in the latency rows; 0: a random one.
 	Job uint64
 }
@@ -59,6 +72,9 @@ func (c Config) withDefaults() Config {
 	if c.RetryFor == 0 {
 		c.RetryFor = 5 * time.Minute
 	}
+	if c.SpillAfter == 0 {
+		c.SpillAfter = 5 * time.Second
+	}
 	return c
 }
 
@@ -68,8 +84,10 @@ func (c Config) validate() error {
 		return errors.New("the DSN is empty")
 	case c.Linger < 0:
 		return fmt.Errorf("linger %v is negative", c.Linger)
-	case c.MaxRows < 0 || c.MaxPendingBytes < 0 || c.RetryFor < 0:
+	case c.MaxRows < 0 || c.MaxPendingBytes < 0 || c.RetryFor < 0 || c.SpillAfter < 0:
 		return errors.New("a limit is negative")
+	case c.Spill.Enabled() && c.Linger == 0:
+		return errors.New("a spill needs a linger: a writer of a bundle's own has the runner to repeat the bundle")
 	}
 	return nil
 }

@@ -42,9 +42,14 @@ type Writer struct {
 	closing  chan struct{}
 	done     chan struct{} // closed when the flusher has ended
 	closed   sync.Once
+
+	spill    *spill             // nil: rows wait in memory
+	aborting context.CancelFunc // of the inserts under way, when too much waits; nil: none
+	stopping chan struct{}      // closed when nothing more comes into the spill
+	drained  chan struct{}      // closed when nothing more is inserted from there
 }
 
-type counters struct{ batches, rows, inserted, inserts, retries, flushes atomic.Uint64 }
+type counters struct{ batches, rows, inserted, inserts, retries, flushes, spills atomic.Uint64 }
 
 // Stats counts what a writer has done.
 type Stats struct {
@@ -54,8 +59,10 @@ type Stats struct {
 	Inserts      uint64 // confirmed
 	Retries      uint64
 	Flushes      uint64
+	Spills       uint64 // flushes that ended in the log
 	PendingRows  int
-	PendingBytes int // waiting or on their way
+	PendingBytes int // waiting or on their way, in memory
+	Spill        SpillStats
 }
 
 // Open makes a writer. It does not wait for the server; Close it.
@@ -68,15 +75,25 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	spill, err := openSpill(cfg.Spill)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("opening a ClickHouse writer: %w", err)
+	}
 	if cfg.Job == 0 {
 		cfg.Job = rand.Uint64()
 	}
 	w := &Writer{cfg: cfg, conn: conn, pending: map[string]*block{}, first: true, changed: make(chan struct{}),
 		record: recorder{site: cfg.Site, job: cfg.Job, rows: rows.NewLatencyBuilder()},
 		kick:   make(chan struct{}, 1), full: make(chan struct{}, 1), requests: make(chan chan error),
-		closing: make(chan struct{}), done: make(chan struct{})}
+		closing: make(chan struct{}), done: make(chan struct{}), spill: spill, stopping: make(chan struct{}), drained: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	go w.run()
+	if spill != nil {
+		go w.drain()
+	} else {
+		close(w.drained)
+	}
 	return w, nil
 }
 
@@ -138,6 +155,10 @@ func (w *Writer) tryPut(table string, p part) (changed chan struct{}, err error)
 		return w.changed, nil
 	}
 	w.append(table, p)
+	if w.aborting != nil && w.bytes >= w.cfg.MaxPendingBytes/2 {
+		w.aborting()
+		w.aborting = nil
+	}
 	switch {
 	case w.rows >= w.cfg.MaxRows:
 		signal(w.full)
@@ -174,6 +195,9 @@ func (w *Writer) Flush(ctx context.Context) error {
 	}
 	select {
 	case err := <-answer:
+		if err == nil && w.spill != nil {
+			err = w.spilled(ctx)
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -197,6 +221,8 @@ func (w *Writer) Err() error {
 }
 
 // Close inserts what is pending and ends the writer. The error is the writer's.
+// With a spill that takes closeFor at the most, and what waits there then is left
+// to the next writer.
 func (w *Writer) Close() error {
 	var err error
 	w.closed.Do(func() {
@@ -204,11 +230,19 @@ func (w *Writer) Close() error {
 		w.mu.Lock()
 		w.shut = true
 		w.mu.Unlock()
+		if w.spill != nil {
+			defer time.AfterFunc(closeFor, w.cancel).Stop()
+		}
 		close(w.closing)
 		<-w.done
+		close(w.stopping)
+		<-w.drained
 		err = w.Err()
 		w.fail(ErrClosed)
 		w.cancel()
+		if w.spill != nil {
+			w.spill.close()
+		}
 		if cerr := w.conn.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("closing the connections to ClickHouse: %w", cerr)
 		}
@@ -228,8 +262,8 @@ func (w *Writer) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return Stats{Batches: w.stats.batches.Load(), Rows: w.stats.rows.Load(), Inserted: w.stats.inserted.Load(),
-		Inserts: w.stats.inserts.Load(), Retries: w.stats.retries.Load(), Flushes: w.stats.flushes.Load(),
-		PendingRows: w.rows, PendingBytes: w.bytes}
+		Inserts: w.stats.inserts.Load(), Retries: w.stats.retries.Load(), Flushes: w.stats.flushes.Load(), Spills: w.stats.spills.Load(),
+		PendingRows: w.rows, PendingBytes: w.bytes, Spill: w.spill.stats()}
 }
 
 // fail sets the writer's error, once, and wakes who waits for room.
