@@ -107,8 +107,8 @@ func Dial(dsn string) (driver.Conn, error) {
 
 // connect opens the writer's pool. It does not talk to the server yet: a
 // server that is away is what the inserts' retries are for.
-func connect(dsn string) (driver.Conn, error) {
-	opts, err := clickhouse.ParseDSN(dsn)
+func connect(cfg Config) (driver.Conn, error) {
+	opts, err := clickhouse.ParseDSN(cfg.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
 	}
@@ -118,6 +118,11 @@ func connect(dsn string) (driver.Conn, error) {
 	opts.Settings["async_insert"] = 0 // an answer means: recorded
 	opts.Settings["insert_deduplicate"] = 1
 	opts.MaxOpenConns, opts.MaxIdleConns = 2, 2
+	if cfg.Spill.Enabled() {
+		// A server that stands still takes connections and never greets: a wait
+		// that contexts do not end, and 30 s by default.
+		opts.DialTimeout = cfg.SpillAfter
+	}
 	conn, err := clickhouse.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)

@@ -181,7 +181,7 @@ func (s *spill) forget(records []spillio.Record, next int64) {
 		s.waiting.Rows -= min(s.waiting.Rows, uint64(r.Batch.Rows))
 		s.waiting.Bytes -= min(s.waiting.Bytes, uint64(len(r.Batch.Data)))
 	}
-	s.from, s.oldest = next, records[len(records)-1].Appended
+	s.from, s.oldest, s.trouble = next, records[len(records)-1].Appended, nil
 	if s.from >= s.end {
 		s.from, s.waiting, s.oldest = s.end, spillio.Totals{}, time.Time{}
 	}

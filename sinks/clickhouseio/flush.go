@@ -115,7 +115,7 @@ func (w *Writer) take() ([]*block, error) {
 		}
 	}
 	clear(w.pending)
-	w.rows, w.first = 0, true
+	w.rows, w.first, w.flying = 0, true, w.bytes
 	return blocks, nil
 }
 
@@ -158,6 +158,12 @@ func (w *Writer) free(blocks []*block) {
 		w.bytes -= b.size
 		b.release()
 	}
+	w.flying = 0
+	w.wake()
+}
+
+// wake has who waits for room look again; the caller holds mu.
+func (w *Writer) wake() {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }

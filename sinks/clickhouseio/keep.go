@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// insertGrace is how long an insert may take however much waits behind it: a
+// server that is only busy should not see its rows take the way around.
+const insertGrace = time.Second
+
 // closeFor bounds how long Close works on with a spill.
 const closeFor = 30 * time.Second
 
@@ -23,6 +27,7 @@ func (w *Writer) keep(blocks []*block) error {
 		var err error
 		if !w.spill.holds() {
 			if blocks, err = w.insertSoon(blocks); err == nil || !w.passed(err) {
+				w.spill.block(nil)
 				return err
 			}
 		}
@@ -48,8 +53,10 @@ func (w *Writer) keep(blocks []*block) error {
 func (w *Writer) insertSoon(blocks []*block) ([]*block, error) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
+	start := time.Now()
 	w.mu.Lock()
-	w.aborting = cancel
+	w.aborting = func() { time.AfterFunc(insertGrace-time.Since(start), cancel) }
+	w.wake() // who waits already may be what is too much
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
@@ -73,6 +80,12 @@ func (w *Writer) passed(err error) bool {
 
 // spilled waits until what is in the spill by now is inserted.
 func (w *Writer) spilled(ctx context.Context) error {
+	select {
+	case <-w.spill.known:
+	case <-w.drained: // the loop below says why
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the log to say what waits in topic %q: %w", w.spill.topic, ctx.Err())
+	}
 	_, target := w.spill.bounds()
 	for {
 		from, changed := w.spill.position()

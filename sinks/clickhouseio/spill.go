@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/transforms/rows"
@@ -117,6 +118,9 @@ func (s *spill) send(ctx context.Context, group []rows.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	end, err := s.log.Append(ctx, group)
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
+		return fmt.Errorf("%w: %w; raise max.message.bytes of topic %q", errUnfit, err, s.topic)
+	}
 	if err != nil {
 		return err
 	}

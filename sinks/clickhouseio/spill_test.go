@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -54,7 +55,12 @@ func startAway(t *testing.T) *away {
 		t.Fatal(err)
 	}
 	a.dsn, _ = database(t, a.s)
-	t.Cleanup(func() { a.s.Kill() })
+	t.Cleanup(func() {
+		a.s.Kill()
+		if text, err := os.ReadFile(a.s.Log()); t.Failed() {
+			t.Logf("the server's log: %s %v", text, err)
+		}
+	})
 	return a
 }
 
@@ -72,6 +78,14 @@ func (a *away) signal(sig syscall.Signal) {
 	if err := syscall.Kill(a.s.PID(), sig); err != nil {
 		a.t.Fatal(err)
 	}
+}
+
+// resume lets a stopped server go on. The embedded one may abort then, since
+// clients have hung up; whoever runs it starts it again.
+func (a *away) resume() {
+	a.t.Helper()
+	a.signal(syscall.SIGCONT)
+	a.t.Cleanup(a.s.Keep(func(err error) { a.t.Log(err) }))
 }
 
 // exec runs a statement for every table that the feed writes.
@@ -171,7 +185,7 @@ func watch(t *testing.T, dsn string, stop <-chan struct{}) (looks int) {
 func TestOutage(t *testing.T) {
 	for name, fault := range map[string]struct{ begin, end func(*away) }{
 		"killed": {func(a *away) { a.s.Kill() }, func(a *away) { a.start() }},
-		"slow":   {func(a *away) { a.signal(syscall.SIGSTOP) }, func(a *away) { a.signal(syscall.SIGCONT) }},
+		"slow":   {func(a *away) { a.signal(syscall.SIGSTOP) }, func(a *away) { a.resume() }},
 		"too many parts": {
 			func(a *away) {
 				a.exec("SYSTEM STOP MERGES %s")
@@ -186,7 +200,7 @@ func TestOutage(t *testing.T) {
 			const bound = 1 << 20
 			_, topic := spillLog(t, kafkalog.Options{Dir: t.TempDir()})
 			a := startAway(t)
-			w := open(t, Config{DSN: a.dsn, Site: "", Linger: 20 * time.Millisecond, MaxPendingBytes: bound, Spill: topic, SpillAfter: 300 * time.Millisecond})
+			w := open(t, Config{DSN: a.dsn, Linger: 20 * time.Millisecond, MaxPendingBytes: bound, Spill: topic, SpillAfter: 300 * time.Millisecond, RetryFor: 500 * time.Millisecond})
 			stop := make(chan struct{})
 			var looks int
 			var watching sync.WaitGroup

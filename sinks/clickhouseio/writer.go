@@ -30,6 +30,7 @@ type Writer struct {
 	pending  map[string]*block
 	rows     int           // pending rows
 	bytes    int           // pending and on their way
+	flying   int           // of bytes: on their way
 	first    bool          // nothing was pending before the next Add
 	changed  chan struct{} // closed and replaced when bytes fall or err is set
 	err      error
@@ -44,7 +45,7 @@ type Writer struct {
 	closed   sync.Once
 
 	spill    *spill             // nil: rows wait in memory
-	aborting context.CancelFunc // of the inserts under way, when too much waits; nil: none
+	aborting func()             // ends the inserts under way, when too much waits behind them; nil: there are none
 	stopping chan struct{}      // closed when nothing more comes into the spill
 	drained  chan struct{}      // closed when nothing more is inserted from there
 }
@@ -71,7 +72,7 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 		return nil, fmt.Errorf("opening a ClickHouse writer: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	conn, err := connect(cfg.DSN)
+	conn, err := connect(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +147,10 @@ func (w *Writer) put(ctx context.Context, table string, p part) error {
 func (w *Writer) tryPut(table string, p part) (changed chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if limit := w.cfg.MaxPendingBytes; w.aborting != nil && (w.bytes-w.flying >= limit/2 || w.bytes >= limit) {
+		w.aborting()
+		w.aborting = nil
+	}
 	switch {
 	case w.err != nil:
 		return nil, w.err
@@ -155,12 +160,8 @@ func (w *Writer) tryPut(table string, p part) (changed chan struct{}, err error)
 		return w.changed, nil
 	}
 	w.append(table, p)
-	if w.aborting != nil && w.bytes >= w.cfg.MaxPendingBytes/2 {
-		w.aborting()
-		w.aborting = nil
-	}
 	switch {
-	case w.rows >= w.cfg.MaxRows:
+	case w.rows >= w.cfg.MaxRows || w.spill != nil && w.bytes-w.flying >= w.cfg.MaxPendingBytes/4:
 		signal(w.full)
 	case w.first:
 		signal(w.kick)
@@ -273,8 +274,7 @@ func (w *Writer) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
+	w.wake()
 }
 
 // signal says something to the flusher that it need not hear twice.

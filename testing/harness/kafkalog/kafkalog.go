@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,7 +26,10 @@ type Options struct {
 }
 
 // Log is a running log of one broker.
-type Log struct{ cluster *kfake.Cluster }
+type Log struct {
+	cluster  *kfake.Cluster
+	readOnly atomic.Bool
+}
 
 // Start starts a log. A topic that the folder already holds stays as it is.
 //
@@ -51,6 +55,7 @@ func Start(o Options) (*Log, error) {
 		return nil, fmt.Errorf("starting the embedded log (port %d, folder %q): %w", o.Port, o.Dir, err)
 	}
 	l := &Log{cluster: cluster}
+	l.guard()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for _, topic := range o.Topics {
