@@ -114,15 +114,21 @@ func TestBothAway(t *testing.T) {
 	log.Close()
 	a.s.Kill()
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		eventually(t, "a refusal of both", func() bool { s := w.Stats(); return s.Spill.Blocked != "" && s.PendingBytes >= bound })
-		cancel()
-	}()
+	defer cancel()
 	i := 10
-	for ; err == nil; i++ {
-		err = feed(ctx, w, i)
-	}
-	if !errors.Is(err, context.Canceled) || w.Err() != nil {
+	ended := make(chan error)
+	go func() {
+		for {
+			if err := feed(ctx, w, i); err != nil {
+				ended <- err
+				return
+			}
+			i++
+		}
+	}()
+	eventually(t, "a refusal of both", func() bool { s := w.Stats(); return s.Spill.Blocked != "" && s.PendingBytes >= bound })
+	cancel()
+	if err = <-ended; !errors.Is(err, context.Canceled) || w.Err() != nil {
 		t.Fatal(err, w.Err())
 	}
 	// The log comes back first, then the server.
@@ -136,7 +142,7 @@ func TestBothAway(t *testing.T) {
 	}
 	t.Cleanup(again.Close)
 	eventually(t, "a spill", func() bool { s := w.Stats(); return s.Spill.Records > 0 && s.Spill.Blocked == "" })
-	steps(t, w, i-1, i+20) // the refused step is added again
+	steps(t, w, i, i+20) // the refused step is added again
 	a.start()
 	flush(t, w)
 	conn, err := Dial(a.dsn)
