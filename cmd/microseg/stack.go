@@ -63,7 +63,7 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	}
 	s := &stack{dir: dir}
 	t := time.Now()
-	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: o.kafkaPort, SyncWrites: o.syncWrites}); err != nil {
+	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: o.kafkaPort, SyncWrites: o.syncWrites, MinFree: uint64(o.minFree)}); err != nil {
 		return nil, fmt.Errorf("starting the embedded log: %w", err)
 	}
 	if s.ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(dir, "clickhouse"), KeepFree: 2 * uint64(o.minFree)}); err != nil {
@@ -71,7 +71,7 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 		return nil, fmt.Errorf("starting ClickHouse: %w", err)
 	}
 	s.kept = s.ch.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
-	if s.space, err = space.Start(uint64(o.minFree), s.room, filepath.Join(dir, "log"), filepath.Join(dir, "clickhouse")); err != nil {
+	if s.space, err = space.Start(uint64(o.minFree), room, filepath.Join(dir, "log"), filepath.Join(dir, "clickhouse")); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := s.space.Err(); err != nil {
@@ -81,9 +81,8 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	return s, nil
 }
 
-// room stops the log's intake while a disk is nearly full.
-func (s *stack) room(err error) {
-	s.log.SetReadOnly(err != nil)
+// room tells that a disk is nearly full, or not any more.
+func room(err error) {
 	if err != nil {
 		slog.Error("storage", "err", err)
 	} else {

@@ -85,14 +85,15 @@ func (o Options) find() (Found, error) {
 	if o.Lib != "" {
 		return Found{Lib: o.Lib}, nil
 	}
+	var outside error // of a clone there is no cache, but there may be others
 	if o.CacheDir == "" {
-		dir, err := CacheDir(".")
-		if err != nil {
-			return Found{}, err
-		}
-		o.CacheDir = dir
+		o.CacheDir, outside = CacheDir(".")
 	}
-	return Find(o.CacheDir)
+	found, err := Find(o.CacheDir)
+	if err != nil {
+		err = errors.Join(err, outside)
+	}
+	return found, err
 }
 
 func (o Options) start(ctx context.Context, found Found) (*Server, error) {

@@ -2,8 +2,8 @@ package space
 
 import "syscall"
 
-// free is the number of bytes that an unprivileged user can still write.
-func free(dir string) (uint64, error) {
+// Free is the number of bytes that an unprivileged user can still write.
+func Free(dir string) (uint64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, err

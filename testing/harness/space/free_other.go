@@ -4,8 +4,8 @@ package space
 
 import "os"
 
-// free is not known on this system: only that the folder is there.
-func free(dir string) (uint64, error) {
+// Free is not known on this system: only that the folder is there.
+func Free(dir string) (uint64, error) {
 	_, err := os.Stat(dir)
 	return 1<<64 - 1, err
 }

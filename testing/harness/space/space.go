@@ -42,7 +42,7 @@ type Watch struct {
 func Start(minFree uint64, changed func(error), dirs ...string) (*Watch, error) {
 	w := &Watch{minFree: minFree, dirs: dirs, changed: changed, done: make(chan struct{})}
 	for _, dir := range dirs {
-		if _, err := free(dir); err != nil {
+		if _, err := Free(dir); err != nil {
 			return nil, fmt.Errorf("looking at the free space of %s: %w", dir, err)
 		}
 	}
@@ -86,7 +86,7 @@ func lowest(dirs []string, minFree uint64, low bool) error {
 		enough += minFree / 10
 	}
 	for _, dir := range dirs {
-		n, err := free(dir)
+		n, err := Free(dir)
 		if err != nil {
 			return fmt.Errorf("looking at the free space of %s: %w", dir, err)
 		}

@@ -1,19 +1,19 @@
 package kafkalog
 
 import (
+	"github.com/microseg/microseg/testing/harness/space"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// SetReadOnly has the log refuse records with KAFKA_STORAGE_ERROR, which clients
-// send again, or take them again. The log itself has no reserve: on a disk that
-// is full it answers with an error for which clients give up.
-func (l *Log) SetReadOnly(on bool) { l.readOnly.Store(on) }
-
-// guard answers requests to produce while the log is read-only.
-func (l *Log) guard() {
+// guard refuses records, with KAFKA_STORAGE_ERROR, which clients send again, while
+// the disk has less than minFree bytes. kfake itself tries to write, takes back
+// what it could not, and answers UNKNOWN_SERVER_ERROR, for which clients give up:
+// a job ended of it. A disk can fill up between two looks of a watch, so every
+// request looks; it takes about a microsecond.
+func (l *Log) guard(dir string, minFree uint64) {
 	l.cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if !l.readOnly.Load() {
+		if n, err := space.Free(dir); err == nil && n >= minFree {
 			return nil, nil, false
 		}
 		l.cluster.KeepControl()
