@@ -11,8 +11,10 @@
 // Rows may be written more than once (a runner repeats a bundle, a job replays
 // its log): every row has a deterministic key and version, and the views of
 // package migrations say each once. Rows are never lost silently: an insert is
-// repeated with the same block and deduplication token while the server is away
-// (Config.SpillAfter, RetryFor), and what cannot succeed is an error of every
+// repeated with the same block and deduplication token while the server is away.
+// After Config.SpillAfter rows wait in the log instead (Config.Spill, package
+// spillio), and nothing waits for them; without a spill Add blocks, and after
+// Config.RetryFor the writer fails. What cannot succeed is an error of every
 // later call.
 //
 // The table progress is the commit: its rows are inserted after everything that
@@ -55,8 +57,8 @@ type Config struct {
 	// Linger. Without one Add blocks, and after RetryFor the writer fails.
 	Spill spillio.Config
 	// SpillAfter is for how long an insert is tried before its rows, and all after
-	// them, are spilled. They are spilled at once when half of MaxPendingBytes
-	// wait. Default 5 s.
+	// them, are spilled; after insertGrace when half of MaxPendingBytes wait behind
+	// it, or an Add does. Default 5 s.
 	SpillAfter time.Duration
 	// Job is the id of the run in the latency rows; 0: a random one.
 	Job uint64

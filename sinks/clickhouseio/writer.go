@@ -44,10 +44,10 @@ type Writer struct {
 	done     chan struct{} // closed when the flusher has ended
 	closed   sync.Once
 
-	spill    *spill             // nil: rows wait in memory
-	aborting func()             // ends the inserts under way, when too much waits behind them; nil: there are none
-	stopping chan struct{}      // closed when nothing more comes into the spill
-	drained  chan struct{}      // closed when nothing more is inserted from there
+	spill    *spill        // nil: rows wait in memory
+	aborting func()        // ends the inserts under way, when too much waits behind them; nil: there are none
+	stopping chan struct{} // closed when nothing more comes into the spill
+	drained  chan struct{} // closed when nothing more is inserted from there
 }
 
 type counters struct{ batches, rows, inserted, inserts, retries, flushes, spills atomic.Uint64 }

@@ -53,7 +53,7 @@ func CreateTopic(ctx context.Context, brokers []string, topic string) error {
 	defer cl.Close()
 	text := func(s string) *string { return &s }
 	configs := map[string]*string{"cleanup.policy": text("delete"), "retention.ms": text("-1"), "retention.bytes": text("-1"),
-		"segment.bytes": text(fmt.Sprint(16 << 20)), "max.message.bytes": text(fmt.Sprint(maxMessage))}
+		"segment.bytes": text(fmt.Sprint(16 << 20)), "segment.ms": text(fmt.Sprint(time.Hour.Milliseconds())), "max.message.bytes": text(fmt.Sprint(maxMessage))}
 	_, err = kadm.NewClient(cl).CreateTopic(ctx, 1, -1, configs, topic)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
