@@ -5,9 +5,6 @@
 // overwrites, and appends what remains as columns, one synchronous insert a
 // table. Write is its Beam composite.
 //
-// While the server is away rows wait in a topic of the log (Config.Spill, package
-// spillio) instead of in memory, and nothing else waits for them.
-//
 // Rows may be written more than once (a runner repeats a bundle, a job replays
 // its log): every row has a deterministic key and version, and the views of
 // package migrations say each once. Rows are never lost silently: an insert is
