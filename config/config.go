@@ -29,6 +29,7 @@ type Config struct {
 	Serving    Serving           `yaml:"serving"`
 	Source     Source            `yaml:"source"`
 	Sink       Sink              `yaml:"sink"`
+	Storage    Storage           `yaml:"storage"`
 	Health     Health            `yaml:"health"`
 
 	marks map[string]mark // where values stand in their files, by path
@@ -191,7 +192,14 @@ type Source struct {
 type Sink struct {
 	Linger     time.Duration `yaml:"linger"`            // wait for so long to fill an insert; 0: one at the end of each bundle
 	MaxRows    int           `yaml:"max_rows"`          // rows of one insert, at the most
-	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait, in bytes; the reading side then waits too
+	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait in memory, in bytes; at half of it they are spilled
+	SpillAfter time.Duration `yaml:"spill_after"`       // an insert that fails for so long is spilled to the log
+}
+
+// Storage guards the data folders of "up" and "demo", which hold the embedded log
+// and ClickHouse; see docs/operations.md.
+type Storage struct {
+	MinFree int `yaml:"min_free_bytes"` // with less free, the log takes nothing; with less than twice that, ClickHouse takes nothing; 0: unguarded
 }
 
 // Health holds the limits beyond which an alert is raised.

@@ -79,6 +79,8 @@ func (c *Config) bounds() []bound {
 		span("sink.linger", c.Sink.Linger, 0, 10*time.Minute),
 		count("sink.max_rows", c.Sink.MaxRows, 1, 1<<24),
 		{"sink.max_pending_bytes", c.Sink.MaxPending >= 1<<20 && c.Sink.MaxPending <= 1<<36, "choose from 1048576 (1 MiB) to 68719476736 (64 GiB)"},
+		span("sink.spill_after", c.Sink.SpillAfter, 100*time.Millisecond, 10*time.Minute),
+		{"storage.min_free_bytes", c.Storage.MinFree >= 0 && c.Storage.MinFree <= 1<<40, "choose from 0 to 1099511627776 (1 TiB)"},
 		span("health.refresh_latency", h.RefreshLatency, time.Millisecond, time.Hour),
 		share("health.signal_weight", h.SignalWeight),
 		span("health.watermark_lag", h.WatermarkLag, time.Millisecond, 30*24*time.Hour),

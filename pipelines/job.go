@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sinks/segmentsio"
+	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
 )
@@ -63,6 +65,12 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, err
 	}
 	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life}
+	if err := spillio.CreateTopic(ctx, brokers, spillio.Topic(topic)); err != nil {
+		return nil, err
+	}
+	if cfg.Sink.Linger > 0 {
+		j.Sink.Spill, j.Sink.SpillAfter = spillio.Config{Brokers: strings.Join(brokers, ","), Topic: spillio.Topic(topic)}, cfg.Sink.SpillAfter
+	}
 	return j, nil
 }
 

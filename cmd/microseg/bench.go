@@ -120,7 +120,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/kafkaio"
@@ -45,6 +46,11 @@ var (
 	descBytes    = desc("sink_pending_bytes", "The same in bytes, rows on their way included.")
 	descInserted = desc("sink_inserted_rows_total", "Rows that ClickHouse has confirmed.")
 	descRetries  = desc("sink_retries_total", "Inserts that were tried again.")
+	descSpilled  = desc("sink_spilled_rows", "Rows that wait in the log for ClickHouse.")
+	descSpillB   = desc("sink_spilled_bytes", "The same in bytes, unpacked.")
+	descSpillAge = desc("sink_spill_age_seconds", "Since the oldest of them was spilled; 0: none waits.")
+	descSpills   = desc("sink_spills_total", "Flushes that went to the log.")
+	descBlocked  = desc("sink_blocked", "1 while neither ClickHouse nor the log takes rows; decisions then wait.")
 	descFailed   = desc("sink_failed", "1 when the sink has given up; the job then ends.")
 	descLatency  = desc("latency_ms", "Latency per stage: ingest, queue, compute, refresh (log to decided).", "stage")
 )
@@ -52,7 +58,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descHealed, descReloads, descLag, descBuffered, descFetch,
-		descPending, descBytes, descInserted, descRetries, descFailed, descLatency} {
+		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency} {
 		ch <- d
 	}
 }
@@ -82,6 +88,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 		put(descBytes, prometheus.GaugeValue, float64(w.PendingBytes))
 		put(descInserted, prometheus.CounterValue, float64(w.Inserted))
 		put(descRetries, prometheus.CounterValue, float64(w.Retries))
+		collectSpill(put, &w)
 		failed := 0.0
 		if err != nil {
 			failed = 1
@@ -94,4 +101,20 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 				map[float64]float64{0.5: h.Quantile(0.5), 0.95: h.Quantile(0.95), 0.99: h.Quantile(0.99)}, stage)
 		}
 	}
+}
+
+// collectSpill tells of the rows that wait in the log.
+func collectSpill(put func(*prometheus.Desc, prometheus.ValueType, float64, ...string), w *clickhouseio.Stats) {
+	age, blocked := 0.0, 0.0
+	if !w.Spill.Oldest.IsZero() {
+		age = time.Since(w.Spill.Oldest).Seconds()
+	}
+	if w.Spill.Blocked != "" {
+		blocked = 1
+	}
+	put(descSpilled, prometheus.GaugeValue, float64(w.Spill.Rows))
+	put(descSpillB, prometheus.GaugeValue, float64(w.Spill.Bytes))
+	put(descSpillAge, prometheus.GaugeValue, age)
+	put(descSpills, prometheus.CounterValue, float64(w.Spills))
+	put(descBlocked, prometheus.GaugeValue, blocked)
 }

@@ -50,7 +50,7 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,12 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN, redisio.Config{}); err != nil {
 		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 	}
-	s.mon.also = s.node.Ready
+	s.mon.also = func(ctx context.Context) error {
+		if err := st.space.Err(); err != nil {
+			return err
+		}
+		return s.node.Ready(ctx)
+	}
 	warn(cfg)
 	mux := http.NewServeMux()
 	s.node.Register(mux)

@@ -86,8 +86,8 @@ func Finish(cfg Config) error {
 	return l.w.Close()
 }
 
-// Confirm waits until everything that was added to the process's writer for cfg
-// is confirmed; there may be none.
+// Confirm waits until no crash can lose what was added to the process's writer for
+// cfg; there may be none.
 func Confirm(ctx context.Context, cfg Config) error {
 	shared.Lock()
 	l := shared.writers[cfg]
@@ -95,7 +95,7 @@ func Confirm(ctx context.Context, cfg Config) error {
 	if l == nil {
 		return nil
 	}
-	return l.w.Flush(ctx)
+	return l.w.Confirm(ctx)
 }
 
 // Drain flushes every shared writer of the process, including the record
