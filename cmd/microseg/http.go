@@ -133,6 +133,9 @@ func (m *monitor) ready(ctx context.Context) error {
 
 // degraded says what is not as it should be and harms nobody yet; empty: nothing.
 func (m *monitor) degraded() string {
+	if _, err := m.job.Changelog(); err != nil {
+		return fmt.Sprintf("degraded: no snapshot of the state could be written: %v", err)
+	}
 	s, _, _ := clickhouseio.StatsOf(m.job.Sink)
 	if s.Spill.Records == 0 {
 		return ""

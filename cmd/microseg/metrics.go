@@ -53,12 +53,17 @@ var (
 	descBlocked  = desc("sink_blocked", "1 while neither ClickHouse nor the log takes rows; decisions then wait.")
 	descFailed   = desc("sink_failed", "1 when the sink has given up; the job then ends.")
 	descLatency  = desc("latency_ms", "Latency per stage: ingest, queue, compute, refresh (log to decided).", "stage")
+	descEntries  = desc("changelog_entries_total", "Batches that were written to the changelog before anybody saw what comes of them.")
+	descRounds   = desc("changelog_snapshots_total", "Complete sets of snapshots.")
+	descSnapshot = desc("changelog_snapshot_bytes", "Size of the last one.")
+	descSnapAge  = desc("changelog_snapshot_age_seconds", "Since the last one: a restart applies again what came since.")
 )
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descHealed, descReloads, descLag, descBuffered, descFetch,
-		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency} {
+		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
+		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
 	}
 }
@@ -94,6 +99,13 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 			failed = 1
 		}
 		put(descFailed, prometheus.GaugeValue, failed)
+	}
+	log, _ := c.job.Changelog()
+	put(descEntries, prometheus.CounterValue, float64(log.Entries))
+	put(descRounds, prometheus.CounterValue, float64(log.Rounds))
+	put(descSnapshot, prometheus.GaugeValue, float64(log.SnapshotBytes))
+	if !log.Last.IsZero() {
+		put(descSnapAge, prometheus.GaugeValue, time.Since(log.Last).Seconds())
 	}
 	for stage, h := range transforms.Latencies(c.job.Spec.Job) {
 		if h.Count() > 0 {

@@ -102,8 +102,8 @@ type Log struct {
 	mu       sync.Mutex
 	sent     []int64 // offset of the next record that is sent, by partition
 	foreign  []*foreign
-	parts    []Part  // the snapshots that were begun last
-	manifest int64   // offset of the last manifest
+	parts    []Part // the snapshots that were begun last
+	manifest int64  // offset of the last manifest
 	round    uint64
 	err      error
 	failed   chan struct{} // closed with err
