@@ -216,6 +216,9 @@ func (j *Job) Snapshot(ctx context.Context) error {
 	return nil
 }
 
+// CaughtUp waits until the job has applied again what another had applied.
+func (j *Job) CaughtUp(ctx context.Context) error { return j.local.CaughtUp(ctx) }
+
 // Changelog is what the job's changelog has done, and why the last snapshot
 // could not be written, nil if it could.
 func (j *Job) Changelog() (changelogio.Stats, error) {

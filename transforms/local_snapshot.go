@@ -108,6 +108,9 @@ func pause(ctx context.Context) error {
 	}
 }
 
+// CaughtUp waits until everything that the journal had is applied again.
+func (l *Local) CaughtUp(ctx context.Context) error { return l.wait(ctx, l.caughtUp) }
+
 // caughtUp reports whether everything that the journal had is applied again.
 func (l *Local) caughtUp() (bool, error) {
 	left := 0
