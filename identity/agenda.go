@@ -37,7 +37,7 @@ const refoldPause = 60_000
 // due is when the device needs a look, in the event time of its partition.
 func (s *Shard) due(q *Partition, d *device) int64 {
 	p := &s.p.Session
-	t := d.Last + s.p.Retention
+	t := d.seen() + s.p.Retention
 	if t <= q.Time { // the shard's other partitions hold it back
 		t = q.Time + refoldPause
 	}
@@ -126,7 +126,7 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		s.leave(d)
 		return true
 	}
-	gone := d.Last + s.p.Retention
+	gone := d.seen() + s.p.Retention
 	if q.Clock < gone {
 		return false
 	}
