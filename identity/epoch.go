@@ -136,7 +136,8 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 }
 
 // unlink takes the device from a user, in all of its epochs, as of the
-// partition's data clock. The present one is a person of its own again.
+// partition's data clock. The present one is a person of its own again. Sessions
+// that are over keep the name that they had.
 func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
@@ -148,16 +149,12 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	s.remember(d.id, e.User) // its person keeps that the device left
-	for _, p := range s.past[d.id] {
-		if p.userID() == e.User {
-			p.user = nil
-		}
-	}
 	if d.userID() != e.User {
 		return
 	}
+	s.close(d, q.Clock, out)
 	d.user, d.offset = nil, e.Offset
-	if f := d.State().Fold; f != nil && !d.closed {
+	if d.State().Fold != nil && !d.closed {
 		s.wait(d) // its row names another person now
 	}
 	s.vectorOf(d, t)
