@@ -120,7 +120,11 @@ func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 }
 
 // anonymous reports whether the device is an anonymousId, not an event's userId.
-func (e *Event) anonymous() bool { return !strings.HasPrefix(e.Device, userDevice) }
+func (e *Event) anonymous() bool { return !IsUserDevice(e.Device) }
+
+// IsUserDevice reports whether a device is that of a user's events that state no
+// anonymousId. It cannot be linked or unlinked: its name says whose it is.
+func IsUserDevice(device string) bool { return strings.HasPrefix(device, userDevice) }
 
 // alias makes the event one of the device that is linked: previousId.
 func (d *Decoder) alias(r *record, e *Event) error {
