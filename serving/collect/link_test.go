@@ -63,7 +63,9 @@ func TestLink(t *testing.T) {
 		"a broken context":   {body(good, "a1", `,"context":7`), "malformed", 400, nil},
 	} {
 		got := s.post("/v1/identity/link", c.body, c.opts...)
-		var out struct{ Error struct{ Message, Code string } }
+		var out struct {
+			Error struct{ Message, Code string }
+		}
 		if err := json.Unmarshal([]byte(got.body), &out); err != nil || got.code != c.status || out.Error.Code != c.code || out.Error.Message == "" || got.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: %d %s, not %d %s", name, got.code, got.body, c.status, c.code)
 		}
