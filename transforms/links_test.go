@@ -255,3 +255,58 @@ func (o memberships) compare(t *testing.T, seed uint64, got tables) {
 		}
 	}
 }
+
+// TestMembershipsThroughLinks tells a whole story. A link adds a device to a user
+// whose path it does not change: the user enters nothing again, and the person
+// that was the device leaves, because of the link. Unlinked, it enters as a new
+// person, because of that; linked again it leaves again. A repeated alias and an
+// unlink from somebody else say nothing.
+func TestMembershipsThroughLinks(t *testing.T) {
+	t.Parallel()
+	spec := testSpec(t, "memberships", 2, 4)
+	l := &testLog{}
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	event := func(partition int32, typ, device, more string) {
+		at = at.Add(time.Second)
+		key := "anonymousId"
+		if typ == "alias" {
+			key = "previousId"
+		}
+		l.add(partition, fmt.Sprintf(`{"type":"%s","%s":"%s","messageId":"%d","timestamp":"%s"%s}`, typ, key, device, len(l.arrival), at.Format(time.RFC3339Nano), more))
+	}
+	// Nothing here has a weight, so that no link changes a path.
+	const ann = `,"userId":"ann"`
+	event(0, "identify", "desk", ann)
+	event(1, "identify", "phone", "")
+	event(1, "alias", "phone", ann) // the link
+	event(1, "alias", "phone", ann)
+	event(1, "$unlink", "phone", `,"userId":"bob"`)
+	event(1, "$unlink", "phone", ann)
+	event(1, "$unlink", "phone", ann)
+	event(1, "identify", "phone", ann) // linked again
+	event(1, "reset", "phone", "")
+	event(1, "reset", "phone", "")
+	event(1, "identify", "phone", "")
+	event(0, "$unlink", "desk", ann)
+	event(1, "$unlink", "phone", ann) // of an earlier epoch: ann has no device left
+	// The order within a person is its own; the stages have one for each partition.
+	var got []string
+	runPlainWith(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 7))), func(b rows.Batch) {
+		if b.Table == rows.TableSegmentEvents {
+			eachRow(t, b, func(r map[string]string) {
+				got = append(got, fmt.Sprintf("%s %s %s %s %s", r["person"], r["transition"], r["action"], r["node"], r["cause"]))
+			})
+		}
+	})
+	slices.SortStableFunc(got, func(a, b string) int { return strings.Compare(strings.Fields(a)[0], strings.Fields(b)[0]) })
+	want := []string{
+		"d:desk 1 entered everyone unlink",
+		"d:phone 1 entered everyone event", "d:phone 2 left everyone link",
+		"d:phone 1 entered everyone unlink", "d:phone 2 left everyone link",
+		"d:phone 1 entered everyone event",
+		"u:ann 1 entered everyone event", "u:ann 2 left everyone unlink",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("membership events\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

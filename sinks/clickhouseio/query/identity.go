@@ -60,7 +60,7 @@ func LimitsText(site string, limits []Limit) string {
 	table(&b, rows, "llllrr")
 	for _, kind := range []string{"person_devices", "device_persons"} {
 		if kinds[kind] {
-			fmt.Fprintf(&b, "\n  %s: %s\n", kind, advice[kind])
+			fmt.Fprintf(&b, "  %s: %s\n", kind, advice[kind])
 		}
 	}
 	return b.String()

@@ -44,7 +44,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%+v, not %+v", got[i], want[i])
 		}
 	}
-	if text := LimitsText("a", got); !strings.Contains(text, "d:kiosk") || strings.Count(text, "\n") < 6 {
+	if text := LimitsText("a", got); !strings.Contains(text, "d:kiosk") || strings.Count(text, "\n") < 5 {
 		t.Errorf("%s", text)
 	}
 	if text := LimitsText("c", nil); !strings.Contains(text, "nobody") {
