@@ -16,6 +16,7 @@ type Config struct {
 	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
 	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
 	Retention  time.Duration     `yaml:"retention"`        // a visitor without events for so long is forgotten
+	Identity   Identity          `yaml:"identity"`
 	Audience   Audience          `yaml:"audience"`
 	Pages      []Page            `yaml:"pages"`
 	HighTicket HighTicket        `yaml:"high_ticket"`
@@ -51,6 +52,12 @@ type Intent struct {
 type Session struct {
 	Gap      time.Duration `yaml:"gap"`       // so long without an event ends a session
 	DwellCap time.Duration `yaml:"dwell_cap"` // time that counts between two events of a page, at the most
+}
+
+// Identity bounds how devices and persons are linked; see docs/identity.md.
+type Identity struct {
+	MaxDevices int `yaml:"max_devices"`         // devices that are merged into one person, the first ones
+	MaxPersons int `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
 }
 
 // Audience says which segments are served: those with enough active visitors.

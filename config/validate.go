@@ -51,6 +51,8 @@ func (c *Config) bounds() []bound {
 		span("retention", c.Retention, time.Minute, 10*year),
 		{"retention", c.Retention > c.Session.Gap+c.Lateness, "a visitor would be forgotten with a session open; make it longer than session.gap + allowed_lateness"},
 		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
+		count("identity.max_devices", c.Identity.MaxDevices, 1, 1000),
+		count("identity.max_persons_per_day", c.Identity.MaxPersons, 1, 1000),
 		share("audience.activate", a.Activate),
 		share("audience.hysteresis", a.Hysteresis),
 		{"audience.hysteresis", a.Hysteresis <= a.Activate, "no share is below 0; make hysteresis at most audience.activate"},

@@ -100,8 +100,11 @@ func (d *BatchDecoder) record(r *identity.Record) {
 		return
 	}
 	e.Partition, e.Offset = r.Partition, r.Offset
-	if e.Kind >= event.KindDelete && e.Kind < event.FirstCustom {
+	if e.Kind.Control() {
 		return
+	}
+	if e.Kind == event.KindAlias {
+		e.Raw = d.events.Payload(r.Value) // the device stage may refuse it
 	}
 	if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
 		e.Raw = d.events.Payload(r.Value)

@@ -60,6 +60,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
+	g.out.Opened = g.forget
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
 	for range b.Spec.Shards {
@@ -178,7 +179,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if !h.Again {
 		g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
 	}
-	g.board.device(h.Shard, s.stats(uint64(len(g.effects.Moves))))
+	now := s.stats(uint64(len(g.effects.Moves)))
+	now.Excess = uint64(len(g.out.Excess))
+	g.board.device(h.Shard, now)
 	return g.rows(s, h, decided/1000, out.Rows)
 }
 
@@ -192,11 +195,11 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		}
 		return
 	}
-	if v.Erased {
+	if v.Retract {
 		g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
 		return
 	}
-	g.point(v)
+	g.point(v, e.Partition)
 	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
 	v.Values = g.values
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
@@ -207,10 +210,13 @@ type pointed struct{}
 
 // point publishes that a device is linked to a user, once: serving then finds
 // the user by the device. Another worker may do it again, which does no harm.
-func (g *DeviceStage) point(v *session.Vector) {
+// The event that links may be a late one; the pointer has the time up to which
+// the device was a person, or readers would keep the newer record.
+func (g *DeviceStage) point(v *session.Vector, partition int32) {
 	if _, done := v.Profile.Seat.(pointed); !done && g.built.Segment.Publish {
 		v.Profile.Seat = pointed{}
-		g.records.pointer(v, g.version, time.Now().UnixMicro())
+		t := max(v.At, g.state.shard.Partition(partition).Clock, g.state.persons.Now)
+		g.records.pointer(v, g.version, t, time.Now().UnixMicro())
 	}
 }
 
@@ -231,7 +237,7 @@ func (g *DeviceStage) erased(device string, p *session.Profile, t int64) {
 }
 
 // forget publishes that nothing is known of a device, neither as a person nor as
-// a user's. It is said here and not with the batch's other records, because the
+// a user's: also where it has logged out. It is said here and not with the batch's other records, because the
 // device may come back, linked, in the same batch.
 func (g *DeviceStage) forget(device string) {
 	if g.built.Segment.Publish {

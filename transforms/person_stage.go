@@ -168,7 +168,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if out.Rows == nil {
 		return &h, nil
 	}
-	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves))})
+	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves)), Excess: uint64(len(g.effects.Excess))})
 	if !h.Again {
 		g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
 	}

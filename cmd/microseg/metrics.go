@@ -37,6 +37,7 @@ var (
 	descDevices  = desc("devices", "Devices in state.")
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
+	descExcess   = desc("identity_limit_alerts_total", "Persons with one device more, and devices with one person more, than are merged; once a day each.")
 	descHealed   = desc("log_gaps_healed_total", "Gaps in the log that were read again.")
 	descReloads  = desc("state_loads_total", "Loads of a shard's state, the first of each included.")
 	descLag      = desc("source_lag_records", "Records in the log behind the last one taken.", "shard")
@@ -61,7 +62,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -80,6 +81,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put(descDevices, prometheus.GaugeValue, float64(s.Devices))
 	put(descPersons, prometheus.GaugeValue, float64(s.Persons))
 	put(descMoves, prometheus.CounterValue, float64(s.Moves))
+	put(descExcess, prometheus.CounterValue, float64(s.Excess))
 	put(descHealed, prometheus.CounterValue, float64(s.Healed))
 	put(descReloads, prometheus.CounterValue, float64(s.Reloads))
 	for _, r := range kafkaio.StatsOf(c.job.Spec.Job) {

@@ -146,7 +146,7 @@ func (s *shop) deletes(id string) (receipt string) {
 			s.t.Errorf("the receipt says of %s: %+v", e.Store, e)
 		}
 	}
-	for _, name := range []string{"tombstone", "erased_list", "cache", "segments", "redis", "changelog", "state", "raw_events", "dead_letters", "clickhouse.sessions", "clickhouse.segment_state", "clickhouse.segment_events"} {
+	for _, name := range []string{"tombstone", "erased_list", "cache", "segments", "redis", "changelog", "state", "raw_events", "dead_letters", "clickhouse.sessions", "clickhouse.segment_state", "clickhouse.alerts", "clickhouse.segment_events"} {
 		if !done[name] {
 			s.t.Errorf("the receipt does not tell of %s: %s", name, body)
 		}
