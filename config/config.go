@@ -16,6 +16,7 @@ type Config struct {
 	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
 	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
 	Retention  time.Duration     `yaml:"retention"`        // a visitor without events for so long is forgotten
+	Identity   Identity          `yaml:"identity"`
 	Audience   Audience          `yaml:"audience"`
 	Pages      []Page            `yaml:"pages"`
 	HighTicket HighTicket        `yaml:"high_ticket"`
@@ -29,6 +30,7 @@ type Config struct {
 	Serving    Serving           `yaml:"serving"`
 	Source     Source            `yaml:"source"`
 	Sink       Sink              `yaml:"sink"`
+	Storage    Storage           `yaml:"storage"`
 	Health     Health            `yaml:"health"`
 
 	marks map[string]mark // where values stand in their files, by path
@@ -50,6 +52,12 @@ type Intent struct {
 type Session struct {
 	Gap      time.Duration `yaml:"gap"`       // so long without an event ends a session
 	DwellCap time.Duration `yaml:"dwell_cap"` // time that counts between two events of a page, at the most
+}
+
+// Identity bounds how devices and persons are linked; see docs/identity.md.
+type Identity struct {
+	MaxDevices int `yaml:"max_devices"`         // devices that are merged into one person, the first ones
+	MaxPersons int `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
 }
 
 // Audience says which segments are served: those with enough active visitors.
@@ -176,21 +184,29 @@ type Serving struct {
 
 // Source tunes reading the log.
 type Source struct {
-	Shards        int           `yaml:"shards"`         // groups of partitions that are processed side by side; 0: one per core, at most 4 (Prism)
-	Linger        time.Duration `yaml:"linger"`         // wait for so long to fill a batch
-	MaxBatch      int           `yaml:"max_batch"`      // events in a batch, at the most
-	MaxInFlight   int           `yaml:"max_in_flight"`  // batches of a shard under way, at the most: the back-pressure
-	BufferBytes   int           `yaml:"buffer_bytes"`   // fetched records that wait, in bytes
-	Heartbeat     time.Duration `yaml:"heartbeat"`      // idle shards report time this often
-	IdleAfter     time.Duration `yaml:"idle_after"`     // wall time without events after which a partition counts as idle
-	StateInterval time.Duration `yaml:"state_interval"` // how often changed state leaves for ClickHouse
+	Shards           int           `yaml:"shards"`            // groups of partitions that are processed side by side; 0: one per core, at most 4 (Prism)
+	Linger           time.Duration `yaml:"linger"`            // wait for so long to fill a batch
+	MaxBatch         int           `yaml:"max_batch"`         // events in a batch, at the most
+	MaxInFlight      int           `yaml:"max_in_flight"`     // batches of a shard under way, at the most: the back-pressure
+	BufferBytes      int           `yaml:"buffer_bytes"`      // fetched records that wait, in bytes
+	Heartbeat        time.Duration `yaml:"heartbeat"`         // idle shards report time this often
+	IdleAfter        time.Duration `yaml:"idle_after"`        // wall time without events after which a partition counts as idle
+	StateInterval    time.Duration `yaml:"state_interval"`    // how often changed state leaves for ClickHouse
+	SnapshotInterval time.Duration `yaml:"snapshot_interval"` // how often the whole state goes to the changelog: a restart applies again what came since
 }
 
 // Sink tunes writing to ClickHouse.
 type Sink struct {
 	Linger     time.Duration `yaml:"linger"`            // wait for so long to fill an insert; 0: one at the end of each bundle
 	MaxRows    int           `yaml:"max_rows"`          // rows of one insert, at the most
-	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait, in bytes; the reading side then waits too
+	MaxPending int           `yaml:"max_pending_bytes"` // rows that wait in memory, in bytes; at half of it they are spilled
+	SpillAfter time.Duration `yaml:"spill_after"`       // an insert that fails for so long is spilled to the log
+}
+
+// Storage guards the data folders of "up" and "demo", which hold the embedded log
+// and ClickHouse; see docs/operations.md.
+type Storage struct {
+	MinFree int `yaml:"min_free_bytes"` // with less free, the log takes nothing; with less than twice that, ClickHouse takes nothing; 0: unguarded
 }
 
 // Health holds the limits beyond which an alert is raised.

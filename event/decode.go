@@ -128,8 +128,8 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 		return malformed("reading JSON: " + err.Error())
 	}
 	r := &d.parser.rec
-	if string(r.text(fType)) == TypeDelete {
-		return d.deleted(r, raw, e)
+	if control, err := d.control(r, raw, e); control {
+		return err
 	}
 	if !d.cfg.Consent.given(r) {
 		return &Error{Reason: NoConsent, Detail: "context.consent.categoryPreferences does not allow it", Payload: new(string)}
@@ -139,6 +139,11 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	}
 	if err := d.identify(r, raw, e); err != nil {
 		return err
+	}
+	if string(r.text(fType)) == typeAlias {
+		if err := d.alias(r, e); err != nil {
+			return err
+		}
 	}
 	receipt, err := r.stamp(e)
 	if err != nil {
@@ -229,8 +234,10 @@ func (d *Decoder) meaning(r *record) (meaning, error) {
 		return meaning{kind: KindPage}, nil
 	case "identify":
 		return meaning{kind: KindIdentify}, nil
-	case "group", "alias":
+	case "group":
 		return meaning{}, nil
+	case typeAlias:
+		return meaning{kind: KindAlias}, nil
 	case "track":
 		name := r.text(fEvent)
 		if len(name) == 0 {
@@ -238,7 +245,7 @@ func (d *Decoder) meaning(r *record) (meaning, error) {
 		}
 		return d.names[string(name)], nil
 	}
-	return meaning{}, malformed("type is not page, screen, track, identify, group or alias")
+	return meaning{}, malformed("type is not page, screen, track, identify, group, alias or reset")
 }
 
 // hash is FNV-1a 64, the same in every process and language; never 0, which

@@ -162,12 +162,13 @@ func (g gen) record() string {
 	if g.IntN(4) == 0 {
 		around += 300_000 // about the future limit
 	}
-	typ := g.pick("page", "screen", "track", "track", "track", "track", "track", "identify", "group", "alias")
+	typ := g.pick("page", "screen", "track", "track", "track", "track", "track", "identify", "group", "alias", g.pick("track", "reset", "$unlink"))
 	event := g.name()
 	return g.object(
 		g.maybe(1, "type", g.str(typ)),
 		g.maybe(0.95, "anonymousId", g.str(g.id())),
 		g.maybe(0.3, "userId", g.str(g.id())),
+		g.maybe(0.9, "previousId", g.pick(g.str(g.id()), `"null"`, `null`, "7")),
 		g.maybe(0.9, "messageId", g.str(g.id())),
 		g.maybe(0.97, "timestamp", g.time(around)),
 		g.maybe(0.2, "originalTimestamp", g.time(around)),

@@ -78,8 +78,24 @@ const (
 	// KindErased stands for a record of a device that was deleted later in the log.
 	// It has Time, Append and where it is, and says nothing of whom it was.
 	KindErased
+	// KindUnlink takes the device from a user (Unlinked). It has Device, User, ID
+	// and Append.
+	KindUnlink
+	// KindReset is a log-out: what the device does from here on is nobody's yet.
+	// It has Device, ID and Append.
+	KindReset
+	// KindAlias says that the anonymous visitor Device is User.
+	KindAlias
 	numKinds
 )
+
+// Control reports whether the record is no behaviour: it has no event time and
+// is in no profile.
+func (k Kind) Control() bool { return k >= KindDelete && k <= KindReset }
+
+// Reserved reports whether only the endpoints of the site's own servers write
+// such records.
+func (k Kind) Reserved() bool { return k == KindDelete || k == KindUnlink }
 
 // FirstCustom is the kind of Config.Custom[0].
 const FirstCustom Kind = 64
@@ -186,4 +202,5 @@ const (
 	Malformed Reason = "malformed"
 	Future    Reason = "future"
 	Late      Reason = "late"
+	Identity  Reason = "identity" // an alias that would merge two users
 )

@@ -40,6 +40,8 @@ func topField(key []byte) field {
 		return fAnonymousID
 	case "userId":
 		return fUserID
+	case "previousId":
+		return fPreviousID
 	case "messageId":
 		return fMessageID
 	case "timestamp":

@@ -25,10 +25,16 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	if !ok {
 		return e, Malformed
 	}
-	if top["type"] == TypeDelete {
-		e.Kind = KindDelete
-		if !modelIDs(top, raw, &e) {
+	switch top["type"] {
+	case TypeDelete, TypeUnlink, TypeReset:
+		e.Kind = map[any]Kind{TypeDelete: KindDelete, TypeUnlink: KindUnlink, TypeReset: KindReset}[top["type"]]
+		ok := modelIDs(top, raw, &e)
+		of := strings.HasPrefix(e.Device, "user:")
+		if !ok || e.Kind != KindDelete && of || e.Kind == KindUnlink && e.User == "" {
 			return e, Malformed
+		}
+		if e.Kind == KindReset {
+			e.User = ""
 		}
 		return e, ""
 	}
@@ -59,7 +65,14 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 		e.Kind = KindPage
 	case "identify":
 		e.Kind = KindIdentify
-	case "group", "alias":
+	case "group":
+	case "alias":
+		e.Kind = KindAlias
+		previous, ok := modelID(top["previousId"])
+		if !ok || Nobody(previous) || e.User == "" {
+			return e, Malformed
+		}
+		e.Device = previous
 	case "track":
 		name, _ := top["event"].(string)
 		if name == "" {

@@ -15,6 +15,7 @@ const (
 	fType field = iota
 	fAnonymousID
 	fUserID
+	fPreviousID
 	fMessageID
 	fTimestamp
 	fOriginal

@@ -37,7 +37,7 @@ const refoldPause = 60_000
 // due is when the device needs a look, in the event time of its partition.
 func (s *Shard) due(q *Partition, d *device) int64 {
 	p := &s.p.Session
-	t := d.Last + s.p.Retention
+	t := d.seen() + s.p.Retention
 	if t <= q.Time { // the shard's other partitions hold it back
 		t = q.Time + refoldPause
 	}
@@ -112,12 +112,17 @@ func (s *Shard) tick(q *Partition, out *Output) {
 	}
 }
 
-// visit does what is due for one device; true means that it is gone.
-func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
-	if f := d.State().Fold; f != nil && !d.closed && q.Time >= f.End+s.p.Session.Gap {
+// close says that the device's session is over, if it is at t and that was not said.
+func (s *Shard) close(d *device, t int64, out *Output) {
+	if f := d.State().Fold; f != nil && !d.closed && t >= f.End+s.p.Session.Gap {
 		out.Sessions = append(out.Sessions, s.row(d, cloneFold(f), false))
 		d.closed, d.dirty = true, false
 	}
+}
+
+// visit does what is due for one device; true means that it is gone.
+func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
+	s.close(d, q.Time, out)
 	d.FoldAway(q.Clock-s.p.Session.Lateness, s.settled, &s.p.Session)
 	if d.State().Fold != nil || d.Pending() > 0 {
 		return false
@@ -126,7 +131,7 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		s.leave(d)
 		return true
 	}
-	gone := d.Last + s.p.Retention
+	gone := d.seen() + s.p.Retention
 	if q.Clock < gone {
 		return false
 	}

@@ -11,16 +11,19 @@ import (
 // device is one (device, epoch).
 type device struct {
 	session.Profile
-	id     string
-	user   *string // nil while unlinked
-	epoch  int64
-	offset int64 // of the last event: with the shard's generation, the version of the vector
-	queued int64 // when the agenda looks at it next
-	place  int32 // in the agenda
-	dirty  bool  // its open session changed since its row was last made
-	closed bool  // the row that says "closed" was made
-	past   bool  // a newer epoch has begun
-	held   bool  // silent for the retention, and the shard's time is not so far yet
+	id      string
+	user    *string // nil while unlinked
+	epoch   int64
+	offset  int64    // of the last event: with the shard's generation, the version of the vector
+	queued  int64    // when the agenda looks at it next
+	place   int32    // in the agenda
+	dirty   bool     // its open session changed since its row was last made
+	closed  bool     // the row that says "closed" was made
+	past    bool     // a newer epoch has begun
+	held    bool     // silent for the retention, and the shard's time is not so far yet
+	shared  bool     // of a device that too many share: it is linked to nobody, ever
+	opened  int64    // data clock at which a reset opened the epoch, else 0
+	history *history // of the device, shared by its epochs; nil without one
 }
 
 // userID is the user that the device is linked to; empty while it is not.
@@ -51,36 +54,6 @@ func (s *Shard) Profile(id string) *session.Profile {
 	return nil
 }
 
-// link finds the epoch that the event belongs to: a userId links an unlinked
-// device, and another user's opens a new epoch, so that the first person keeps
-// what was theirs.
-func (s *Shard) link(d *device, e *event.Event, out *Output) *device {
-	if d == nil {
-		d = &device{id: strings.Clone(e.Device)}
-		d.linkTo(e.User)
-		s.devices[d.id] = d
-		return d
-	}
-	if e.User == "" || e.User == d.userID() {
-		return d
-	}
-	if d.user == nil {
-		d.offset = e.Offset
-		s.emit(d, e, true, out)
-		d.linkTo(e.User)
-		return d
-	}
-	d.past = true
-	s.past[d.id] = append(s.past[d.id], d)
-	if !slices.Contains(s.former[d.id], d.userID()) {
-		s.former[d.id] = append(s.former[d.id], d.userID())
-	}
-	n := &device{id: d.id, epoch: e.Offset}
-	n.linkTo(e.User)
-	s.devices[n.id] = n
-	return n
-}
-
 // duplicate reports whether the device, in this epoch or an earlier one, has
 // the event.
 func (s *Shard) duplicate(d *device, id uint64) bool {
@@ -104,7 +77,7 @@ func (s *Shard) leave(d *device) {
 // forget drops a device that has been silent for the retention time. The agenda
 // may get to it later or earlier; what an event finds must not depend on that.
 func (s *Shard) forget(d *device, out *Output) *device {
-	out.Gone(d.id, &d.Profile, d.Last+s.p.Retention)
+	out.Gone(d.id, &d.Profile, d.seen()+s.p.Retention)
 	delete(s.devices, d.id)
 	delete(s.former, d.id)
 	d.past = true
@@ -114,9 +87,15 @@ func (s *Shard) forget(d *device, out *Output) *device {
 
 // emit hands out the device's vector after event e.
 func (s *Shard) emit(d *device, e *event.Event, retract bool, out *Output) {
-	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.userID(), Version: s.version(d), Retract: retract, At: e.Time, Last: d.Last,
-		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Profile: &d.Profile}
+	s.vectorOf(d, e.Time)
+	s.vector.Retract = retract
 	out.Vector(&s.vector, e)
+}
+
+// vectorOf makes the device's vector as of t.
+func (s *Shard) vectorOf(d *device, t int64) {
+	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.userID(), Version: s.version(d), At: t, Last: d.Last,
+		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Profile: &d.Profile}
 }
 
 func (s *Shard) version(d *device) session.Version {

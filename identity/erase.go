@@ -19,10 +19,7 @@ import (
 func (s *Shard) erase(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
-	d := s.devices[e.Device]
-	if d != nil && q.Clock >= d.Last+s.p.Retention {
-		d = s.forget(d, out) // as it would be had the agenda got there
-	}
+	d := s.present(q, e.Device, out)
 	users := s.usersOf(e)
 	var profile *session.Profile
 	if d != nil {

@@ -23,6 +23,7 @@ type RawBatch struct {
 	Chunks  [][]Record
 	Due     int64 // as in Batch
 	Emitted int64 // wall clock, µs
+	Again   bool  // cut as a process that is gone had cut it
 }
 
 // Len is the number of records.
@@ -40,6 +41,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(b.ID)
 	w.Int(b.Due)
 	w.Int(b.Emitted)
+	w.Bool(b.Again)
 	w.Uint(uint64(len(b.Ranges)))
 	for _, r := range b.Ranges {
 		w.Int(int64(r.Partition))
@@ -64,7 +66,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 // ReadRawBatch decodes what AppendTo wrote; records alias data.
 func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
-	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
+	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int(), Again: r.Bool()}
 	b.Ranges = make([]Range, r.Len())
 	for i := range b.Ranges {
 		b.Ranges[i] = Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}

@@ -35,6 +35,11 @@ func (s *Shard) rows(d *device, c session.Change, before string, t int64, out *O
 		out.Sessions = append(out.Sessions, r)
 	}
 	d.closed = false
+	s.wait(d)
+}
+
+// wait lets the row of the device's open session wait until it is due.
+func (s *Shard) wait(d *device) {
 	if !d.dirty {
 		d.dirty = true
 		s.dirty = append(s.dirty, dirty{d, s.emitted})

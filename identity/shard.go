@@ -19,6 +19,7 @@ type Params struct {
 	Retention  int64  // ms of event time without events after which a device is dropped
 	Slots      int    // length of the feature vectors
 	Generation uint32 // of the topic's layout
+	MaxUsers   int    // that a device may be linked to in a day of event time; 0: any number
 }
 
 // Partition is what the shard knows of one partition of the log.
@@ -86,6 +87,9 @@ type Output struct {
 	// epoch, nil where there is none, and the event time (ms) as of which it goes.
 	// Vectors that take the device from its users follow.
 	Erased func(device string, p *session.Profile, t int64)
+	// Opened is called when a device that belonged to a user has an epoch of its own
+	// again: nothing is known of who uses it now.
+	Opened func(device string)
 	// Vector is called for each vector as it is made, in the order of the
 	// events; the vector is valid during the call.
 	Vector func(*session.Vector, *event.Event)
@@ -95,10 +99,11 @@ type Output struct {
 	Passed   func(w int64)
 	Sessions []SessionRow
 	Dead     []DeadLetter
+	Excess   []session.Excess // devices that too many share, once for each further user of a day
 }
 
 // Reset empties the output and keeps its memory.
-func (o *Output) Reset() { o.Sessions, o.Dead = o.Sessions[:0], o.Dead[:0] }
+func (o *Output) Reset() { o.Sessions, o.Dead, o.Excess = o.Sessions[:0], o.Dead[:0], o.Excess[:0] }
 
 // Shard is the device stage's state for a fixed group of partitions.
 type Shard struct {
@@ -260,6 +265,12 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	case event.KindDelete:
 		s.erase(q, e, out)
 		return
+	case event.KindUnlink:
+		s.unlink(q, e, out)
+		return
+	case event.KindReset:
+		s.reset(q, e, out)
+		return
 	case event.KindErased:
 		// Time has passed as when the event was accepted: what is late of others
 		// must not depend on who was deleted later.
@@ -274,24 +285,41 @@ func (s *Shard) event(e *event.Event, out *Output) {
 			Reason: event.Late, Detail: fmt.Sprintf("%d ms beyond the allowed lateness", horizon-e.Time), Raw: e.Raw}, out)
 		return
 	}
-	q.Counts.Read++
 	d := s.devices[e.Device]
 	if d != nil && s.duplicate(d, e.ID) {
+		q.Counts.Read++
 		q.Counts.Duplicate++
 		return
 	}
-	q.Counts.Good++
-	switch {
-	case d == nil:
-	case max(q.Clock, e.Time) >= d.Last+s.p.Retention:
-		d = s.forget(d, out)
-	default:
-		out.Before(&d.Profile, e.Time)
-	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)
+	gone := d != nil && q.Clock >= d.seen()+s.p.Retention
+	if e.Kind == event.KindAlias {
+		known := d
+		if gone {
+			known = nil
+		}
+		if why := s.merges(q, known, e); why != "" { // its time has passed all the same, as for KindErased
+			s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device, Reason: event.Identity, Detail: why, Raw: e.Raw}, out)
+			return
+		}
+	}
+	s.accept(q, d, gone, e, out)
+}
+
+// accept folds a good event into its device's epoch; gone says that the
+// retention has forgotten the device.
+func (s *Shard) accept(q *Partition, d *device, gone bool, e *event.Event, out *Output) {
+	q.Counts.Read++
+	q.Counts.Good++
+	switch {
+	case gone:
+		d = s.forget(d, out)
+	case d != nil:
+		out.Before(&d.Profile, e.Time)
+	}
 	before := d.userID()
-	d = s.link(d, e, out)
+	d = s.link(q, d, e, out)
 	d.offset = e.Offset
 	s.rows(d, d.Add(e, &s.p.Session), before, e.Time, out)
 	s.emit(d, e, false, out)

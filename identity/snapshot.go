@@ -7,8 +7,12 @@ import (
 	"github.com/microseg/microseg/event/codec"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused.
-const schemaVersion = 2
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version
+// 2 knew no epochs without events and counted no users.
+const (
+	schemaVersion = 3
+	oldestVersion = 2
+)
 
 // AppendTo writes the whole shard.
 func (s *Shard) AppendTo(w *codec.Writer) {
@@ -87,6 +91,13 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Bool(d.closed)
 	w.Bool(d.past)
 	w.Bool(d.held)
+	w.Bool(d.shared)
+	w.Int(d.opened)
+	// Epochs share the history; the present one brings it.
+	own := d.history != nil && !d.past
+	if w.Bool(own); own {
+		d.history.appendTo(w)
+	}
 	d.Profile.AppendTo(w)
 }
 
@@ -94,7 +105,8 @@ func (d *device) appendTo(w *codec.Writer) {
 func ReadShard(b []byte, p *Params) (*Shard, error) {
 	r := codec.Reader{B: b}
 	s := NewShard(p)
-	if v := r.Byte(); v != schemaVersion {
+	v := r.Byte()
+	if v < oldestVersion || v > schemaVersion {
 		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: schemaVersion}
 	}
 	s.Dropped, s.settled = r.Uint(), r.Int()
@@ -106,7 +118,7 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 		n := r.Len()
 		q.agenda = slices.Grow(q.agenda, n)
 		for range n {
-			d := readDevice(&r, p)
+			d := readDevice(&r, p, v)
 			if r.Err() != nil {
 				return nil, r.Err()
 			}
@@ -132,10 +144,15 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 	return s, r.Err()
 }
 
-func readDevice(r *codec.Reader, p *Params) *device {
+func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	d := &device{id: r.String()}
 	d.linkTo(r.String())
 	d.epoch, d.offset, d.queued, d.closed, d.past, d.held = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
+	if version > oldestVersion {
+		if d.shared, d.opened = r.Bool(), r.Int(); r.Bool() {
+			d.history = readHistory(r)
+		}
+	}
 	d.Profile.Read(r, &p.Session)
 	return d
 }

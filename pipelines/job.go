@@ -4,15 +4,19 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/signal"
+	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sinks/segmentsio"
+	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
 )
@@ -25,7 +29,15 @@ type Job struct {
 	Source   kafkaio.Options
 	Sink     clickhouseio.Config
 	Segments segmentsio.Config // the topic that serving reads
-	done     chan error
+	Rebuild  bool              // do not go on from the changelog: make the state anew from the log
+	Recovery Recovery          // where the job went on; set by Start
+
+	done        chan error
+	local       *transforms.Local
+	changelog   *changelogio.Log
+	stopKeep    context.CancelFunc
+	kept        chan struct{} // closed when no snapshot is written any more
+	snapshotErr atomic.Pointer[error]
 }
 
 // NewJob wires a configuration to a log, a topic of events and a ClickHouse,
@@ -52,7 +64,13 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
 		return nil, err
 	}
-	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: uint64(j.Spec.Run)}
+	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life}
+	if err := spillio.CreateTopic(ctx, brokers, spillio.Topic(topic)); err != nil {
+		return nil, err
+	}
+	if cfg.Sink.Linger > 0 {
+		j.Sink.Spill, j.Sink.SpillAfter = spillio.Config{Brokers: strings.Join(brokers, ","), Topic: spillio.Topic(topic)}, cfg.Sink.SpillAfter
+	}
 	return j, nil
 }
 
@@ -71,13 +89,13 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	if shards == 0 {
 		shards = min(runtime.NumCPU(), maxLocalShards)
 	}
-	run := time.Now().Unix()
+	now := time.Now()
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, run), Run: run, Shards: min(shards, int(parts)), Partitions: parts,
+	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, now.UnixNano()), Run: now.Unix(), Life: uint64(now.UnixNano()), Shards: min(shards, int(parts)), Partitions: parts,
 		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
 		Kappa: cfg.Intent.Kappa, GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
-		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs(), Slots: cfg.RuleSlots(), Rules: cfg.RuleSpecs()}, nil
+		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs(), Slots: cfg.RuleSlots(), Rules: cfg.RuleSpecs()}, nil
 }
 
 // Start runs the pipeline in the background; Done tells how it ended. It does
@@ -85,6 +103,9 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; n > maxLocalShards+2 {
 		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
+	}
+	if err := j.recover(ctx); err != nil {
+		return err
 	}
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
@@ -97,6 +118,9 @@ func (j *Job) Start(ctx context.Context) error {
 	for _, records := range out.Records {
 		segmentsio.Write(s, j.Segments, records)
 	}
+	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	j.stopKeep, j.kept = stop, make(chan struct{})
+	go j.keep(keep, j.Config.Source.SnapshotInterval)
 	go func() { j.done <- RunPrism(context.WithoutCancel(ctx), p) }()
 	return nil
 }
@@ -109,6 +133,11 @@ func (j *Job) Stop() error {
 	kafkaio.Stop(j.Spec.Job)
 	err := <-j.done
 	j.done <- err
+	if j.stopKeep != nil {
+		j.stopKeep()
+		<-j.kept
+		defer j.changelog.Close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	for _, ferr := range []error{clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job)} {

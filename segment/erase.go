@@ -6,22 +6,28 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// erase takes a deleted device out of a user, in all of its epochs. Whoever has
-// none left goes, too. What is published of the user begins anew: the record
-// that is out may be of a later time than all that remains.
-func (s *Shard) erase(v *session.Vector, partition int32, out *Effects) {
+// leave takes a device out of a user, in all of its epochs. Whoever has none left
+// goes, too. What is published of who loses a deleted device begins anew: the
+// record that is out may be of a later time than all that remains.
+func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 	q := s.users[v.User]
-	if s.p.Publish {
+	if v.Erased && s.p.Publish {
 		s.erased = append(s.erased, session.PersonID("", v.User))
 	}
 	if q == nil || !s.wakeUntil(q, max(q.evaluated, v.At), out) {
 		return
 	}
 	at := max(q.evaluated, v.At)
-	q.user.erase(v.Device)
+	cause := CauseUnlink
+	if v.Erased {
+		q.user.erase(v.Device)
+		cause = CauseErased
+	} else if !q.user.lose(v) {
+		return
+	}
 	switch {
 	case q.user.linked() == 0:
-		s.drop(q, at, CauseErased, out)
+		s.drop(q, at, cause, out)
 	case at >= q.user.last+s.p.Retention:
 		s.drop(q, at, CauseRetention, out)
 	default:
@@ -30,13 +36,10 @@ func (s *Shard) erase(v *session.Vector, partition int32, out *Effects) {
 	}
 }
 
-// erase drops a device's vectors; the user's last event is that of another one.
+// erase drops a device's vectors without a trace.
 func (u *user) erase(device string) {
 	u.devices = slices.DeleteFunc(u.devices, func(d deviceVector) bool { return d.device == device })
-	u.last = 0
-	for i := range u.devices {
-		u.last = max(u.last, u.devices[i].last)
-	}
+	u.settle()
 }
 
 // erasedRow is the row of a person that was deleted: that it is gone, and nothing else.

@@ -41,9 +41,10 @@ type ShardParams struct {
 	// order; nil: those that the tree reads. Publish: records are made. Truths
 	// sums up what rules make of the stored features: where it changes, a record
 	// is due at once. It may be nil.
-	Slots   []session.Slot
-	Publish bool
-	Truths  func(v *View, now int64) uint64
+	Slots      []session.Slot
+	MaxDevices int // whose vectors a user is the sum of; 0: any number
+	Publish    bool
+	Truths     func(v *View, now int64) uint64
 }
 
 // Move is one change of a person's path.
@@ -79,11 +80,12 @@ type Effects struct {
 	Moves  []Move
 	States []StateRow
 	Counts []MinuteCounts
+	Excess []session.Excess // users with too many devices, once for each further one of a day
 }
 
 // Reset empties the effects and keeps their memory.
 func (e *Effects) Reset() {
-	e.Moves, e.States, e.Counts = e.Moves[:0], e.States[:0], e.Counts[:0]
+	e.Moves, e.States, e.Counts, e.Excess = e.Moves[:0], e.States[:0], e.Counts[:0], e.Excess[:0]
 }
 
 // Shard decides where persons stand: those that are one device of the same
@@ -131,8 +133,8 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		s.applyLocal(v, partition, out)
 		return
 	}
-	if v.Erased {
-		s.erase(v, partition, out)
+	if v.Retract {
+		s.leave(v, partition, out)
 		return
 	}
 	q := s.users[v.User]
@@ -146,13 +148,17 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 	}
 	at := max(q.evaluated, v.At)
 	cause := CauseEvent
-	switch stale, fresh := q.user.put(v); {
+	switch q.user.put(v, s.p.MaxDevices) {
 	case stale:
-		return // a replay or a late retraction
-	case v.Retract:
-		cause = CauseUnlink
-	case fresh && v.Epoch == 0 && len(q.user.devices) > 1:
-		cause = CauseLink
+		return // a replay, or from before the device left
+	case beyond:
+		s.exceed(q, v, at, out)
+		return
+	case joined:
+		// What a device did before it was linked comes at once.
+		if (v.Epoch == 0 || v.Epoch != v.Version.Offset) && q.user.linked() > 1 {
+			cause = CauseLink
+		}
 	}
 	s.evaluate(q, at, cause, v.Version.Offset, partition, out)
 }
@@ -166,7 +172,21 @@ func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
 		s.drop(q, at, CauseLink, out)
 		return
 	}
-	s.evaluate(q, at, CauseEvent, v.Version.Offset, partition, out)
+	cause := CauseEvent
+	if v.Freed {
+		cause = CauseUnlink
+	}
+	s.evaluate(q, at, cause, v.Version.Offset, partition, out)
+}
+
+// exceed notes that a device was left out of a user, who has as many as may be.
+func (s *Shard) exceed(q *person, v *session.Vector, t int64, out *Effects) {
+	if q.user.beyond == nil {
+		q.user.beyond = &session.Day{}
+	}
+	if before, fresh := q.user.beyond.Add(t, v.Device); fresh {
+		out.Excess = append(out.Excess, session.Excess{Subject: q.name(), Start: q.user.beyond.Start(), Count: s.p.MaxDevices + before + 1, Limit: s.p.MaxDevices})
+	}
 }
 
 // evaluate decides the person's path at time t, which never runs backwards.
@@ -264,7 +284,7 @@ func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
 	s.count(q, nowhere, false, t)
 	s.move(q, nowhere, t, cause, -1, -1, out)
 	row := erasedRow(q, t)
-	if cause != CauseErased {
+	if cause != CauseErased && q.devices() > 0 {
 		row = s.row(q)
 	}
 	out.States = append(out.States, row) // nothing will touch it again

@@ -10,8 +10,12 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
-// shardVersion is the first byte of a snapshot; a newer one is refused.
-const shardVersion = 1
+// shardVersion is the first byte of a snapshot; a newer one is refused. Version 1
+// knew no limit of devices, and of a user's last vector alone whether it was a bot's.
+const (
+	shardVersion  = 2
+	oldestVersion = 1
+)
 
 // AppendTo writes the whole shard. Profiles of local persons are their owner's
 // to write.
@@ -78,7 +82,10 @@ func (q *person) appendTo(w *codec.Writer) {
 		return
 	}
 	w.Int(q.user.last)
-	w.Bool(q.user.bot)
+	w.Bool(q.user.beyond != nil)
+	if q.user.beyond != nil {
+		q.user.beyond.AppendTo(w)
+	}
 	w.Uint(uint64(len(q.user.devices)))
 	for i := range q.user.devices {
 		q.user.devices[i].appendTo(w)
@@ -92,6 +99,7 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Int(d.version.Offset)
 	w.Uint(uint64(d.version.Revision))
 	w.Bool(d.left)
+	w.Bool(d.bot)
 	w.Int(d.last)
 	w.Float(d.live.Sum)
 	w.Int(d.live.Ref)
@@ -100,14 +108,17 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Sparse(d.values)
 }
 
-func readVector(r *codec.Reader) deviceVector {
-	return deviceVector{device: r.String(), epoch: r.Int(),
-		version: session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())},
-		left:    r.Bool(), last: r.Int(), live: signal.Decayed{Sum: r.Float(), Ref: r.Int()}, long: signal.Decayed{Sum: r.Float(), Ref: r.Int()},
-		values: r.Sparse(nil)}
+func readVector(r *codec.Reader, version byte, bot bool) deviceVector {
+	d := deviceVector{device: r.String(), epoch: r.Int(), version: session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())}, left: r.Bool(), bot: bot}
+	if version > oldestVersion {
+		d.bot = r.Bool()
+	}
+	d.last, d.live, d.long = r.Int(), signal.Decayed{Sum: r.Float(), Ref: r.Int()}, signal.Decayed{Sum: r.Float(), Ref: r.Int()}
+	d.values = r.Sparse(nil)
+	return d
 }
 
-func readPerson(r *codec.Reader) *person {
+func readPerson(r *codec.Reader, version byte) *person {
 	q := &person{id: r.String()}
 	linked := r.Bool()
 	q.counted, q.transitions, q.node = r.Bool(), uint32(r.Uint()), int32(r.Int())
@@ -115,10 +126,16 @@ func readPerson(r *codec.Reader) *person {
 	if !linked {
 		return q
 	}
-	q.user = &user{last: r.Int(), bot: r.Bool()}
-	for range r.Len() {
-		q.user.devices = append(q.user.devices, readVector(r))
+	q.user = &user{last: r.Int()}
+	bot := r.Bool() // of version 1; then: whether devices were left out
+	if version > oldestVersion && bot {
+		day := session.ReadDay(r)
+		q.user.beyond = &day
 	}
+	for range r.Len() {
+		q.user.devices = append(q.user.devices, readVector(r, version, bot))
+	}
+	q.user.settle()
 	return q
 }
 
@@ -127,8 +144,9 @@ func readPerson(r *codec.Reader) *person {
 func ReadShard(b []byte, p *ShardParams, profile func(device string) *session.Profile) (*Shard, error) {
 	r := codec.Reader{B: b}
 	s := NewShard(p)
-	if v := r.Byte(); v != shardVersion {
-		return nil, &codec.VersionError{What: "person shard", Got: int(v), Want: shardVersion}
+	version := r.Byte()
+	if version < oldestVersion || version > shardVersion {
+		return nil, &codec.VersionError{What: "person shard", Got: int(version), Want: shardVersion}
 	}
 	s.Now, s.Dropped = r.Int(), r.Uint()
 	s.audience.read(&r)
@@ -136,7 +154,7 @@ func ReadShard(b []byte, p *ShardParams, profile func(device string) *session.Pr
 		return nil, err
 	}
 	for range r.Len() {
-		q := readPerson(&r)
+		q := readPerson(&r, version)
 		switch {
 		case r.Err() != nil:
 			return nil, r.Err()

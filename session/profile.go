@@ -1,6 +1,8 @@
 package session
 
 import (
+	"reflect"
+	"slices"
 	"sort"
 
 	"github.com/microseg/microseg/event"
@@ -95,10 +97,10 @@ func (q *Profile) insert(it *item, p *Params) Change {
 	items = append(items, item{})
 	copy(items[i+1:], items[i:])
 	items[i] = *it
-	before := q.starts()
+	before, folds := q.starts(), append([]*Fold{q.tail.base.Fold}, q.tail.closed...)
 	q.tail.list.replace(items)
 	q.refold(p)
-	c := Change{Closed: append([]*Fold(nil), q.tail.closed...)}
+	c := Change{Closed: changed(folds, q.tail.closed)}
 	now := map[int64]bool{}
 	for _, s := range q.starts() {
 		now[s] = true
@@ -109,6 +111,18 @@ func (q *Profile) insert(it *item, p *Params) Change {
 		}
 	}
 	return c
+}
+
+// changed are the sessions of now that were not so before. What a late event
+// leaves as it was keeps its row, which says whose the session was then: the
+// device may have been linked since.
+func changed(before, now []*Fold) (out []*Fold) {
+	for _, f := range now {
+		if !slices.ContainsFunc(before, func(g *Fold) bool { return g != nil && g.Start == f.Start && reflect.DeepEqual(f, g) }) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func (q *Profile) starts() []int64 {

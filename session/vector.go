@@ -28,8 +28,12 @@ type Vector struct {
 	Epoch   int64  // offset of the record that opened the epoch; 0 for the first
 	User    string // the userId that the device is linked to; empty: the person is the device
 	Version Version
-	Retract bool  // the vector leaves its person (it was linked elsewhere)
+	// Retract: the device leaves its person. A person that is the device ends, since
+	// the device was linked; a user loses all epochs of the device that are of lower
+	// versions, and then has its vector back if it sends another one.
+	Retract bool
 	Erased  bool  // and was deleted, in all of its epochs: nothing of it may stay
+	Freed   bool  // the device left its user and is a person again, with all its history
 	Bot     bool  // a crawler: kept out of audiences
 	At      int64 // event time of the event that made this vector, ms
 	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)

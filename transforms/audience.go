@@ -30,6 +30,7 @@ func Audience(s beam.Scope, spec Spec, col beam.PCollection) (out, records beam.
 // and behind them the person shards.
 type shardCounts struct {
 	Reporter int
+	Seq      int64 // numbers what the reporter tells, from 1
 	UpTo     int64 // minutes since the epoch; 0 while unknown
 	Idle     bool
 	Minutes  []segment.MinuteCounts
@@ -60,6 +61,9 @@ func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out
 	var c shardCounts
 	if err := json.Unmarshal(counts, &c); err != nil {
 		return fmt.Errorf("decoding audience counts: %w", err)
+	}
+	if l := localOf(fn.Spec.Job); l != nil {
+		return l.counts(&c, out, records)
 	}
 	b, _, err := fn.State.Read(p)
 	if err != nil {
@@ -92,6 +96,8 @@ type AudienceState struct {
 
 // AudienceShard is the last that a reporter told.
 type AudienceShard struct {
+	Seq        int64
+	Ahead      map[int64]*shardCounts `json:",omitempty"` // came before what they follow
 	UpTo       int64
 	Idle       bool
 	Members    []int32
@@ -115,8 +121,9 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 		s = &AudienceShard{Members: make([]int32, b.Segment.Tree.Len())}
 		a.Shards[c.Reporter] = s
 	}
-	s.UpTo, s.Idle = max(s.UpTo, c.UpTo), c.Idle
-	s.Pending = append(s.Pending, c.Minutes...)
+	if !s.hear(c) {
+		return nil
+	}
 	if len(a.Shards) < b.Spec.reporters() {
 		return nil // a shard that has told nothing yet may have persons
 	}
@@ -137,6 +144,25 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 		return err
 	}
 	return emitRows(w.alerts, 0, out)
+}
+
+// hear takes what a reporter tells, in the order in which it was told: twice told
+// counts once, and what has overtaken something waits for it.
+func (s *AudienceShard) hear(c *shardCounts) (news bool) {
+	if c.Seq > s.Seq+1 {
+		if s.Ahead == nil {
+			s.Ahead = map[int64]*shardCounts{}
+		}
+		s.Ahead[c.Seq] = c
+		return false
+	}
+	for ; c != nil && c.Seq == s.Seq+1; c = s.Ahead[s.Seq+1] {
+		delete(s.Ahead, c.Seq)
+		s.Seq, news = c.Seq, true
+		s.UpTo, s.Idle = max(s.UpTo, c.UpTo), c.Idle
+		s.Pending = append(s.Pending, c.Minutes...)
+	}
+	return news
 }
 
 // publish tells serving which nodes are active since the minute.

@@ -32,8 +32,9 @@ func Sessions(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
 	return beam.ParDo(s, &sessionRowFn{Spec: spec}, folded)
 }
 
-// lineFn decodes records; what cannot be decoded is the live job's to report. A
-// tombstone ends nothing here: rows of a batch are the caller's to erase.
+// lineFn decodes records; what cannot be decoded is the live job's to report, and
+// so are aliases that it refuses. A tombstone ends nothing here: rows of a batch
+// are the caller's to erase. Links do not change sessions.
 type lineFn struct {
 	Spec Spec
 	d    *event.Decoder
@@ -48,7 +49,7 @@ func (fn *lineFn) Setup() (err error) {
 // ProcessElement emits the event as an accumulator of its own.
 func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(beam.EventTime, string, []byte)) {
 	var e event.Event
-	if fn.d.Decode(record, nil, 0, &e) != nil || e.Kind == event.KindDelete {
+	if fn.d.Decode(record, nil, 0, &e) != nil || e.Kind.Control() {
 		return
 	}
 	e.Offset = offset

@@ -1,9 +1,11 @@
 package transforms
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -72,7 +74,13 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 			d.record(&chunk[i])
 		}
 	}
-	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted}, &d.batch
+	// The order of partitions is not that of fetches: who reads the batch again
+	// from the log must see the same one.
+	byPartition := func(a, b event.Event) int { return cmp.Compare(a.Partition, b.Partition) }
+	if !slices.IsSortedFunc(d.batch.Events, byPartition) {
+		slices.SortStableFunc(d.batch.Events, byPartition)
+	}
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again}, &d.batch
 }
 
 func (d *BatchDecoder) record(r *identity.Record) {
@@ -92,8 +100,11 @@ func (d *BatchDecoder) record(r *identity.Record) {
 		return
 	}
 	e.Partition, e.Offset = r.Partition, r.Offset
-	if e.Kind >= event.KindDelete && e.Kind < event.FirstCustom {
+	if e.Kind.Control() {
 		return
+	}
+	if e.Kind == event.KindAlias {
+		e.Raw = d.events.Payload(r.Value) // the device stage may refuse it
 	}
 	if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
 		e.Raw = d.events.Payload(r.Value)

@@ -12,6 +12,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[deviceFn]()) }
@@ -52,10 +53,14 @@ type deviceFn struct {
 
 	stage *DeviceStage
 	cache *logstate.Cache[*DeviceState]
+	local *Local // nil: the runner keeps the state
 }
 
 // Setup compiles the spec and finds the process's cache of decoded shards.
 func (fn *deviceFn) Setup() error {
+	if fn.local = localOf(fn.Spec.Job); fn.local != nil {
+		return nil
+	}
 	b, err := fn.Spec.Build()
 	if err != nil {
 		return err
@@ -76,30 +81,45 @@ func (fn *deviceFn) Setup() error {
 
 // ProcessElement applies one batch of one shard.
 func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, vectors, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
-	head, _, err := fn.Head.Read(p)
-	if err != nil {
-		return fmt.Errorf("reading the head of device shard %d: %w", shard, err)
-	}
-	key := strconv.Itoa(shard)
-	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
-	if err != nil {
-		return err
-	}
 	parts := 0
-	done, h, err := fn.stage.Apply(ctx, e.State, batch, Outputs{Counts: counts, Rows: of(shard, out), Records: records,
-		Vectors: func(to int, b []byte) { parts++; vectors(to, b) }})
-	for i := 0; err == nil && i < len(done); i++ {
-		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))
+	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records, Vectors: func(to int, b []byte) { parts++; vectors(to, b) }}
+	var h wire.Header
+	var err error
+	if fn.local != nil {
+		h, err = fn.local.device(ctx, shard, batch, to)
+	} else {
+		h, err = fn.apply(ctx, p, shard, batch, to)
 	}
 	if err != nil {
-		// The decoded state may hold half of the batch.
-		fn.cache.Forget(key)
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
 	w := inflight.Of(fn.Spec.Job, shard)
 	w.Split(h.ID, parts)
 	w.Leave(h.ID)
 	return nil
+}
+
+// apply applies a batch to the state that the runner keeps.
+func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
+	head, _, err := fn.Head.Read(p)
+	if err != nil {
+		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
+	}
+	key := strconv.Itoa(shard)
+	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
+	if err != nil {
+		return wire.Header{}, err
+	}
+	done, h, err := fn.stage.Apply(ctx, e.State, batch, out)
+	for i := 0; err == nil && i < len(done); i++ {
+		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))
+	}
+	if err != nil {
+		// The decoded state may hold half of the batch.
+		fn.cache.Forget(key)
+		return wire.Header{}, err
+	}
+	return *h, nil
 }
 
 // of marks rows with the shard that made them.

@@ -23,6 +23,9 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 		g.dead.Append(&rows.DeadLetter{Site: site, Partition: d.Partition, Offset: d.Offset, Reason: string(d.Reason), Detail: d.Detail,
 			EventTime: d.Time, Appended: d.Append, Device: d.Device, Payload: strings.ToValidUTF8(string(d.Raw), "\uFFFD"), Version: uint64(d.Offset)})
 	}
+	for i := range g.out.Excess {
+		g.effects.exceeded(rows.AlertDevicePersons, &g.out.Excess[i], "persons on one device that day: further ones are not linked")
+	}
 	if h.Due > 0 {
 		s.marks.add(h.Emitted, progressOf(s, h, site, version))
 		for _, p := range s.marks.reached(h.Due) {

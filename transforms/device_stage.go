@@ -1,10 +1,12 @@
 package transforms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -58,6 +60,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
+	g.out.Opened = g.forget
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
 	for range b.Spec.Shards {
@@ -119,7 +122,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 // missing is the header of the batch that a gap before h stands for. Like h it
 // names all partitions of the shard.
 func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
-	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted}
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again}
 	for _, r := range h.Ranges {
 		at := s.shard.Offset(r.Partition)
 		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
@@ -154,7 +157,11 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if h.Due > 0 {
 		s.persons.Flush(h.Due, &g.effects.Effects)
 	}
+	s.last = max(s.last, h.ID)
 	decided := time.Now().UnixMicro()
+	if err := out.sure(); err != nil {
+		return err
+	}
 	g.records.take(s.persons, g.version, decided)
 	g.records.emit(out.Records)
 	if err := g.send(s, h, out.Vectors); err != nil {
@@ -169,8 +176,12 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := g.payloads(); err != nil {
 		return err
 	}
-	g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
-	g.board.device(h.Shard, s.stats(uint64(len(g.effects.Moves))))
+	if !h.Again {
+		g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
+	}
+	now := s.stats(uint64(len(g.effects.Moves)))
+	now.Excess = uint64(len(g.out.Excess))
+	g.board.device(h.Shard, now)
 	return g.rows(s, h, decided/1000, out.Rows)
 }
 
@@ -184,11 +195,11 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		}
 		return
 	}
-	if v.Erased {
+	if v.Retract {
 		g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
 		return
 	}
-	g.point(v)
+	g.point(v, e.Partition)
 	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
 	v.Values = g.values
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
@@ -199,10 +210,13 @@ type pointed struct{}
 
 // point publishes that a device is linked to a user, once: serving then finds
 // the user by the device. Another worker may do it again, which does no harm.
-func (g *DeviceStage) point(v *session.Vector) {
+// The event that links may be a late one; the pointer has the time up to which
+// the device was a person, or readers would keep the newer record.
+func (g *DeviceStage) point(v *session.Vector, partition int32) {
 	if _, done := v.Profile.Seat.(pointed); !done && g.built.Segment.Publish {
 		v.Profile.Seat = pointed{}
-		g.records.pointer(v, g.version, time.Now().UnixMicro())
+		t := max(v.At, g.state.shard.Partition(partition).Clock, g.state.persons.Now)
+		g.records.pointer(v, g.version, t, time.Now().UnixMicro())
 	}
 }
 
@@ -223,7 +237,7 @@ func (g *DeviceStage) erased(device string, p *session.Profile, t int64) {
 }
 
 // forget publishes that nothing is known of a device, neither as a person nor as
-// a user's. It is said here and not with the batch's other records, because the
+// a user's: also where it has logged out. It is said here and not with the batch's other records, because the
 // device may come back, linked, in the same batch.
 func (g *DeviceStage) forget(device string) {
 	if g.built.Segment.Publish {
@@ -246,7 +260,8 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 		if own {
 			s.passed, s.unsent = w, 0
 		}
-		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Ranges: s.cover(to)}
+		s.seqs[to]++
+		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Seq: s.seqs[to], Again: h.Again, Ranges: s.cover(to)}
 		b, err := vw.Finish(&o)
 		if err != nil {
 			return err
@@ -281,5 +296,6 @@ func (s *DeviceState) cover(to int) (ranges []identity.Range) {
 		ranges = append(ranges, identity.Range{Partition: id, Prev: last, First: last + 1, Last: max(last, p.Offset)})
 		s.sent[to][id] = max(last, p.Offset)
 	})
+	slices.SortFunc(ranges, func(a, b identity.Range) int { return cmp.Compare(a.Partition, b.Partition) })
 	return ranges
 }

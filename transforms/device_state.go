@@ -26,7 +26,9 @@ type DeviceState struct {
 	shard   *identity.Shard
 	persons *segment.Shard
 	sent    []map[int32]int64
-	passed  int64 // event time that the own person shard was told
+	seqs    []int64 // of the last batch to each person shard
+	last    int64   // id of the last batch applied, -1 before the first
+	passed  int64   // event time that the own person shard was told
 	told    told
 	unsent  int   // batches since the own person shard was told
 	marks   marks // not in the snapshot: the next ones say more
@@ -38,7 +40,7 @@ type DeviceState struct {
 // again to replay them.
 func NewDeviceState(b *Built, log LogReader) *DeviceState {
 	s := &DeviceState{shard: identity.NewShard(&b.Identity), persons: segment.NewShard(&b.Segment), built: b, log: log,
-		sent: make([]map[int32]int64, b.Spec.Shards)}
+		sent: make([]map[int32]int64, b.Spec.Shards), seqs: make([]int64, b.Spec.Shards), last: -1}
 	for i := range s.sent {
 		s.sent[i] = map[int32]int64{}
 	}
@@ -48,10 +50,16 @@ func NewDeviceState(b *Built, log LogReader) *DeviceState {
 // Devices is the number of devices in state.
 func (s *DeviceState) Devices() int { return s.shard.Devices() }
 
+// deviceVersion is the first byte of a device shard's snapshot; a newer one is refused.
+const deviceVersion = 1
+
 // AppendTo implements logstate.State.
 func (s *DeviceState) AppendTo(w *codec.Writer) {
+	w.Byte(deviceVersion)
 	w.Uint(uint64(len(s.sent)))
-	for _, m := range s.sent {
+	w.Int(s.last)
+	for to, m := range s.sent {
+		w.Int(s.seqs[to])
 		w.Uint(uint64(len(m)))
 		for _, p := range slices.Sorted(maps.Keys(m)) {
 			w.Int(int64(p))
@@ -96,10 +104,15 @@ func (s *DeviceState) SnapshotSize() int {
 func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error) {
 	r := codec.Reader{B: b}
 	s := NewDeviceState(built, log)
+	if v := r.Byte(); v != deviceVersion {
+		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: deviceVersion}
+	}
 	if n := r.Len(); n != len(s.sent) {
 		return nil, fmt.Errorf("reading a device shard: it was written with %d shards, the job has %d", n, len(s.sent))
 	}
+	s.last = r.Int()
 	for i := range s.sent {
+		s.seqs[i] = r.Int()
 		for range r.Len() {
 			p := int32(r.Int())
 			s.sent[i][p] = r.Int()

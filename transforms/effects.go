@@ -1,10 +1,12 @@
 package transforms
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -15,10 +17,11 @@ type effects struct {
 	built  *Built
 	moves  *rows.Builder[rows.SegmentEvent]
 	states *rows.Builder[rows.SegmentState]
+	alerts *rows.Builder[rows.Alert]
 }
 
 func newEffects(b *Built) *effects {
-	return &effects{built: b, moves: rows.NewSegmentEventBuilder(), states: rows.NewSegmentStateBuilder()}
+	return &effects{built: b, moves: rows.NewSegmentEventBuilder(), states: rows.NewSegmentStateBuilder(), alerts: rows.NewAlertBuilder()}
 }
 
 // rows lets the rows go; decided is wall clock, ms.
@@ -29,10 +32,23 @@ func (f *effects) rows(decided int64, version uint64, out func(rows.Batch)) erro
 	for i := range f.States {
 		f.state(&f.States[i], version)
 	}
+	for i := range f.Excess {
+		f.exceeded(rows.AlertPersonDevices, &f.Excess[i], "devices together in one person: further ones are not merged")
+	}
+	if err := emitRows(f.alerts, 0, out); err != nil {
+		return err
+	}
 	if err := emitRows(f.moves, decided, out); err != nil {
 		return err
 	}
 	return emitRows(f.states, decided, out)
+}
+
+// exceeded makes the alert of a limit of identity: one a day and person, or a
+// day and device. Its version is the count, so that it rises by itself.
+func (f *effects) exceeded(kind string, x *session.Excess, what string) {
+	f.alerts.Append(&rows.Alert{Site: f.built.Spec.Site, Kind: kind, Subject: x.Subject, At: x.Start, State: rows.Raised, Value: float64(x.Count), Threshold: float64(x.Limit),
+		Message: fmt.Sprintf("%d %s", x.Count, what), Version: uint64(x.Count)})
 }
 
 // move makes a row for each node left and entered.
@@ -76,14 +92,16 @@ func (f *effects) state(r *segment.StateRow, version uint64) {
 type told struct {
 	minute int64 // last event-time minute
 	idle   bool
+	seq    int64 // numbers the reports, from 1
 }
 
 func (t *told) appendTo(w *codec.Writer) {
 	w.Int(t.minute)
 	w.Bool(t.idle)
+	w.Int(t.seq)
 }
 
-func readTold(r *codec.Reader) told { return told{minute: r.Int(), idle: r.Bool()} }
+func readTold(r *codec.Reader) told { return told{minute: r.Int(), idle: r.Bool(), seq: r.Int()} }
 
 // report tells the audience of the minutes that are over.
 func (f *effects) report(t *told, reporter int, now int64, idle bool, out func(int, []byte)) error {
@@ -91,11 +109,11 @@ func (f *effects) report(t *told, reporter int, now int64, idle bool, out func(i
 	if minute == t.minute && idle == t.idle && len(f.Counts) == 0 {
 		return nil
 	}
-	*t = told{minute, idle}
+	*t = told{minute, idle, t.seq + 1}
 	if out == nil {
 		return nil
 	}
-	b, err := encodeCounts(&shardCounts{Reporter: reporter, UpTo: minute, Idle: idle, Minutes: f.Counts})
+	b, err := encodeCounts(&shardCounts{Reporter: reporter, Seq: t.seq, UpTo: minute, Idle: idle, Minutes: f.Counts})
 	if err != nil {
 		return err
 	}

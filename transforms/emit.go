@@ -11,6 +11,14 @@ type Outputs struct {
 	Counts  func(key int, counts []byte)
 	Rows    func(rows.Batch)
 	Records func(batch []byte) // for the topic `segments`
+	Sure    func() error       // waits until the batch is where a restart finds it, before anything of it leaves; nil: at once
+}
+
+func (o *Outputs) sure() error {
+	if o.Sure == nil {
+		return nil
+	}
+	return o.Sure()
 }
 
 // emitRows lets a builder's rows go, if there are any.

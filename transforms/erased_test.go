@@ -35,7 +35,7 @@ func TestReplayWithErasures(t *testing.T) {
 			tried += noTraceBefore(t, seed, got, d, x)
 		}
 		same(t, seed, "sessions", want.list(rows.TableSessions, nil, "version"), got.list(rows.TableSessions, nil, "version"))
-		same(t, seed, "published records", want.list(tablePublished, nil, "since"), got.list(tablePublished, nil, "since"))
+		same(t, seed, "published records", want.list(tablePublished, nil, "since", "at"), got.list(tablePublished, nil, "since", "at"))
 		living := func(row map[string]string) bool { return row["deleted"] == "0" }
 		without := []string{"version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight", "transitions", "since"}
 		same(t, seed, "persons", want.list(rows.TableSegmentState, living, without...), got.list(rows.TableSegmentState, living, without...))

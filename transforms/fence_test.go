@@ -167,7 +167,7 @@ func TestFence(t *testing.T) {
 		same(t, seed, "users", want.list(rows.TableSegmentState, isUser, "version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight", "transitions", "since"),
 			c.out.list(rows.TableSegmentState, isUser, "version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight", "transitions", "since"))
 		same(t, seed, "dead letters", want.list(rows.TableDeadLetters, nil, "version"), c.out.list(rows.TableDeadLetters, nil, "version"))
-		same(t, seed, "published records", want.list(tablePublished, nil, "since"), c.out.list(tablePublished, nil, "since"))
+		same(t, seed, "published records", want.list(tablePublished, nil, "since", "at"), c.out.list(tablePublished, nil, "since", "at"))
 		same(t, seed, "progress", want.list(rows.TableProgress, nil, "version"), c.out.list(rows.TableProgress, nil, "version"))
 	}
 	for _, f := range []string{"bundle failed", "element repeated", "element lost"} {

@@ -113,7 +113,7 @@ func (l *ledger) rows(spec *Spec, shard int, version uint64, last bool, out *row
 	for _, m := range s.minutes {
 		for stage := range m.h {
 			m.h[stage].Each(func(bucket uint16, count uint64, sum float64) {
-				out.Append(&rows.Latency{Site: spec.Site, Job: uint64(spec.Run), Shard: uint16(shard), Minute: m.minute * 60_000,
+				out.Append(&rows.Latency{Site: spec.Site, Job: spec.Life, Shard: uint16(shard), Minute: m.minute * 60_000,
 					Stage: stageNames[stage], Bucket: bucket, Count: count, SumMS: sum, Version: version})
 			})
 		}

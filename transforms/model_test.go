@@ -38,6 +38,10 @@ type model struct {
 	past             map[string][]*epoch // and what it did before
 	history          map[string][]place
 	order            []string
+	day              map[string]int64           // of the device: the last in which a user was linked to it, or was to be
+	today            map[string][]string        // which users these were
+	resets           map[string]map[uint64]bool // ids of a device's log-outs
+	excess           map[string]map[string]bool // alert → who was seen that day
 }
 
 // place is where a person stands from a time on.
@@ -47,14 +51,21 @@ type place struct {
 }
 
 type epoch struct {
-	later  bool // another user's, and not just after the retention
+	number int64 // offset of the record that opened it, 0 unless another epoch was there
+	reset  bool  // a log-out opened it
+	opened int64 // at this data clock
 	user   string
+	shared bool // on a device that too many share: nobody's for good
+	shown  bool // it is part of its user, who has not too many devices
 	events []event.Event
 }
 
+// blank says that nothing is known of the device.
+func (e *epoch) blank() bool { return len(e.events) == 0 && !e.reset }
+
 func newModel(b *Built) *model {
 	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
-		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}, lives: map[string]int{}, past: map[string][]*epoch{}, history: map[string][]place{}}
+		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}, lives: map[string]int{}, day: map[string]int64{}, today: map[string][]string{}, resets: map[string]map[uint64]bool{}, excess: map[string]map[string]bool{}, past: map[string][]*epoch{}, history: map[string][]place{}}
 }
 
 // take is one record of the log, in the order of the appends.
@@ -66,9 +77,17 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
 	clock := m.clocks[r.Partition]
-	if e.Kind == event.KindDelete {
+	switch e.Kind {
+	case event.KindDelete:
 		m.good++
 		m.erase(e.Device, clock)
+		return
+	case event.KindUnlink:
+		m.good++
+		m.unlink(&e, clock)
+		return
+	case event.KindReset:
+		m.reset(&e, clock)
 		return
 	}
 	id := fmt.Sprint(e.Device, m.lives[e.Device], e.ID)
@@ -80,40 +99,166 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		m.duplicate++
 		return
 	}
+	m.clocks[r.Partition] = max(clock, e.Time)
+	if e.Kind == event.KindAlias && m.refuses(&e, m.clocks[r.Partition]) {
+		m.dead[event.Identity]++
+		return
+	}
 	m.good++
 	m.seen[id] = true
-	m.clocks[r.Partition] = max(clock, e.Time)
 	m.partition[e.Device] = r.Partition
-	es := m.devices[e.Device]
+	m.accept(&e, m.clocks[r.Partition])
+}
+
+// present is the present epoch of a device, as of a data clock.
+func (m *model) present(device string, clock int64) *epoch {
+	es := m.devices[device]
 	if es == nil {
 		es = []*epoch{{}}
-		m.order = append(m.order, e.Device)
-		m.node[e.Device] = -1
+		m.order = append(m.order, device)
+		m.node[device] = -1
 	}
-	if d := m.last(es); len(es[len(es)-1].events) > 0 && max(clock, e.Time) >= d+m.b.Spec.Retention {
-		m.forget(e.Device, d+m.b.Spec.Retention)
+	if d := m.last(es); !es[len(es)-1].blank() && clock >= d+m.b.Spec.Retention {
+		m.forget(device, d+m.b.Spec.Retention)
 		es = append(es, &epoch{})
-		m.devices[e.Device] = es
+		m.today[device], m.day[device], m.resets[device] = nil, 0, nil
 	}
-	last := es[len(es)-1]
-	m.until(e.Device, max(m.evaluated[e.Device], e.Time))
+	m.devices[device] = es
+	return es[len(es)-1]
+}
+
+func (m *model) open(device string, e *epoch) *epoch {
+	m.devices[device] = append(m.devices[device], e)
+	return e
+}
+
+func (m *model) accept(e *event.Event, clock int64) {
+	last := m.present(e.Device, clock)
+	at := max(m.evaluated[e.Device], e.Time)
+	m.until(e.Device, at)
+	end := func() { // of the person that is the device
+		if last.user == "" && len(last.events) > 0 {
+			m.move(e.Device, -1, at, "link")
+			m.evaluated[e.Device] = 0
+		}
+	}
 	switch {
 	case e.User == "" || e.User == last.user:
-	case last.user == "":
-		if len(last.events) > 0 {
-			m.move(e.Device, -1, max(m.evaluated[e.Device], e.Time), "link")
+	case !m.admits(e, clock):
+		if last.user != "" {
+			last = m.open(e.Device, &epoch{number: e.Offset})
 		}
+		last.shared = true
+	case last.user == "" && !last.shared:
+		end()
 		last.user = e.User
 	default:
-		last = &epoch{user: e.User, later: true}
-		es = append(es, last)
+		end()
+		last = m.open(e.Device, &epoch{user: e.User, number: e.Offset})
 	}
-	last.events = append(last.events, e)
-	m.devices[e.Device] = es
+	last.events = append(last.events, *e)
 	if last.user == "" {
 		at := max(m.evaluated[e.Device], e.Time)
 		m.evaluated[e.Device] = at
 		m.move(e.Device, m.path(e.Device, at), at, "event")
+		return
+	}
+	if with := m.devicesOf(last.user); with[e.Device] || m.b.Spec.MaxDevices == 0 || len(with) < m.b.Spec.MaxDevices {
+		last.shown = true
+	} else {
+		m.exceeds("u:"+last.user, e.Device, clock)
+	}
+}
+
+// devicesOf are the devices that are part of a user.
+func (m *model) devicesOf(user string) map[string]bool {
+	out := map[string]bool{}
+	for d, es := range m.devices {
+		for _, e := range es {
+			if e.user == user && e.shown {
+				out[d] = true
+			}
+		}
+	}
+	return out
+}
+
+func (m *model) exceeds(who, what string, t int64) {
+	key := fmt.Sprintf("%s %d", who, t/session.DayMS*session.DayMS)
+	if m.excess[key] == nil {
+		m.excess[key] = map[string]bool{}
+	}
+	m.excess[key][what] = true
+}
+
+// full reports whether the device had as many users on the day as it may,
+// without this one.
+func (m *model) full(e *event.Event, clock int64) bool {
+	if day := clock / session.DayMS; day > m.day[e.Device] {
+		m.day[e.Device], m.today[e.Device] = day, nil
+	}
+	i := slices.Index(m.today[e.Device], e.User)
+	if i < 0 {
+		i = len(m.today[e.Device])
+	}
+	return m.b.Spec.MaxUsers > 0 && i >= m.b.Spec.MaxUsers
+}
+
+func (m *model) admits(e *event.Event, clock int64) bool {
+	full := m.full(e, clock)
+	if !slices.Contains(m.today[e.Device], e.User) {
+		m.today[e.Device] = append(m.today[e.Device], e.User)
+	}
+	if full {
+		m.exceeds("d:"+e.Device, e.User, clock)
+	}
+	return !full
+}
+
+// refuses reports whether an alias would merge two users.
+func (m *model) refuses(e *event.Event, clock int64) bool {
+	if m.devices[e.Device] == nil {
+		return true
+	}
+	last := m.present(e.Device, clock)
+	return last.blank() || last.user != "" && last.user != e.User || last.shared || last.user == "" && m.full(e, clock)
+}
+
+// reset begins an epoch that is nobody's, if somebody was logged in.
+func (m *model) reset(e *event.Event, clock int64) {
+	last := m.present(e.Device, clock)
+	m.partition[e.Device] = e.Partition
+	if m.resets[e.Device][e.ID] {
+		m.duplicate++
+		return
+	}
+	if m.good++; m.resets[e.Device] == nil {
+		m.resets[e.Device] = map[uint64]bool{}
+	}
+	m.resets[e.Device][e.ID] = true
+	switch {
+	case last.blank():
+		last.number, last.reset, last.opened = e.Offset, true, clock
+	case last.user != "":
+		m.open(e.Device, &epoch{number: e.Offset, reset: true, opened: clock})
+	}
+}
+
+// unlink takes all epochs of a device from a user.
+func (m *model) unlink(e *event.Event, clock int64) {
+	if m.devices[e.Device] == nil {
+		return
+	}
+	last := m.present(e.Device, clock)
+	for _, p := range m.devices[e.Device] {
+		if p.user != e.User {
+			continue
+		}
+		p.user, p.shown = "", false
+		if p == last {
+			m.evaluated[e.Device] = clock
+			m.move(e.Device, m.path(e.Device, clock), clock, "unlink")
+		}
 	}
 }
 
@@ -124,10 +269,11 @@ func (m *model) erase(device string, clock int64) {
 	if es == nil {
 		return
 	}
-	if last := es[len(es)-1]; len(last.events) > 0 {
+	m.today[device], m.day[device], m.resets[device] = nil, 0, nil
+	if last := es[len(es)-1]; !last.blank() {
 		if gone := m.last(es) + m.b.Spec.Retention; clock >= gone {
 			m.forget(device, gone)
-		} else if last.user == "" {
+		} else if last.user == "" && len(last.events) > 0 {
 			m.until(device, clock)
 			m.move(device, -1, max(m.evaluated[device], clock), "erased")
 		}
@@ -139,6 +285,7 @@ func (m *model) erase(device string, clock int64) {
 
 // last is the newest event time of a device's present epoch.
 func (m *model) last(es []*epoch) (t int64) {
+	t = es[len(es)-1].opened
 	for _, e := range es[len(es)-1].events {
 		t = max(t, e.Time)
 	}
@@ -147,7 +294,7 @@ func (m *model) last(es []*epoch) (t int64) {
 
 // forget drops the person of an unlinked device at the end of its retention.
 func (m *model) forget(device string, t int64) {
-	if es := m.devices[device]; es[len(es)-1].user == "" {
+	if es := m.devices[device]; es[len(es)-1].user == "" && len(es[len(es)-1].events) > 0 {
 		m.until(device, t)
 		m.move(device, -1, t, "retention")
 		m.evaluated[device] = 0
@@ -232,25 +379,39 @@ func (m *model) end(shard int) (t int64) {
 	return t
 }
 
-// users are the paths of the users in the end: a fold over all devices that are
-// linked to each, by the rules of the catalogue.
-func (m *model) users() map[string]string {
-	linked := map[string][]*session.Profile{}
+// linked are the profiles of a user's devices, in the order of the devices.
+func (m *model) linked(user string) (out []*session.Profile) {
 	for _, d := range slices.Sorted(slices.Values(m.order)) {
 		for _, e := range m.devices[d] {
-			if e.user != "" {
-				linked[e.user] = append(linked[e.user], m.fold(e.events))
+			if e.user == user && e.shown {
+				out = append(out, m.fold(e.events))
 			}
 		}
 	}
+	return out
+}
+
+// users are the paths of the users in the end: a fold over all devices that are
+// linked to each, by the rules of the catalogue. A device of another shard may
+// have taken a user to a later time than its own shard has.
+func (m *model) users(t *testing.T, got tables) map[string]string {
+	t.Helper()
 	out := map[string]string{}
-	for u, qs := range linked {
-		t := m.end(m.b.Spec.PersonShard(u))
-		for _, q := range qs {
-			t = max(t, q.Last)
+	for _, es := range m.devices {
+		for _, e := range es {
+			if e.user == "" || !e.shown || out["u:"+e.user] != "" {
+				continue
+			}
+			qs := m.linked(e.user)
+			end := m.end(m.b.Spec.PersonShard(e.user))
+			if row := got[rows.TableSegmentState]["test|u:"+e.user]; row != nil {
+				at, err := strconv.ParseInt(row["evaluated_at"], 10, 64)
+				check(t, err)
+				end = max(end, at)
+			}
+			node, _ := m.b.Segment.Tree.Decide(m.merge(qs, end), end)
+			out["u:"+e.user] = m.b.Segment.Tree.Path(node)
 		}
-		node, _ := m.b.Segment.Tree.Decide(m.merge(qs, t), t)
-		out["u:"+u] = m.b.Segment.Tree.Path(node)
 	}
 	return out
 }
@@ -300,6 +461,12 @@ func (m *model) merge(qs []*session.Profile, t int64) *segment.View {
 // runPlain runs both stages over the log without any fault.
 func runPlain(t *testing.T, spec *Spec, l *testLog, elements []element) tables {
 	t.Helper()
+	return runPlainWith(t, spec, l, elements, func(rows.Batch) {})
+}
+
+// runPlainWith lets see every batch of rows as it comes.
+func runPlainWith(t *testing.T, spec *Spec, l *testLog, elements []element, see func(rows.Batch)) tables {
+	t.Helper()
 	b, err := spec.Build()
 	check(t, err)
 	devices, err := NewDeviceStage(b, l)
@@ -310,7 +477,7 @@ func runPlain(t *testing.T, spec *Spec, l *testLog, elements []element) tables {
 		ds[i], ps[i] = NewDeviceState(b, l), NewPersonState(b)
 	}
 	out := tables{}
-	add := func(r rows.Batch) { out.add(t, r) }
+	add := func(r rows.Batch) { see(r); out.add(t, r) }
 	publish := func(b []byte) { out.publish(t, b) }
 	audience := NewAudienceState(b)
 	counts := func(_ int, c []byte) {
@@ -393,7 +560,7 @@ func comparePublished(t *testing.T, seed uint64, got tables) {
 	t.Helper()
 	want := got.list(rows.TableSegmentState, func(r map[string]string) bool { return r["deleted"] == "0" },
 		"site", "evaluated_at", "next_evaluation", "intent", "signal_weight", "live", "long", "cart_value", "devices", "transitions", "deleted", "version", "decided_at")
-	same(t, seed, "published records", want, got.list(tablePublished, func(r map[string]string) bool { return r["user"] == "" }, "user"))
+	same(t, seed, "published records", want, got.list(tablePublished, func(r map[string]string) bool { return r["user"] == "" }, "user", "at"))
 	for _, r := range got[tablePublished] {
 		if u := r["user"]; u != "" && got[tablePublished]["u:"+u] == nil && got[rows.TableSegmentState]["u:"+u] != nil {
 			t.Errorf("seed %d: %s points to user %s, of whom nothing is published", seed, r["person"], u)
@@ -470,7 +637,7 @@ func compareVerdicts(t *testing.T, seed uint64, got tables, m *model) {
 			*c.sum += n
 		}
 	}
-	if want := m.dead[event.Malformed] + m.dead[event.Late]; good != m.good || duplicate != m.duplicate || dead != want || read != good+duplicate+dead {
+	if want := m.dead[event.Malformed] + m.dead[event.Late] + m.dead[event.Identity]; good != m.good || duplicate != m.duplicate || dead != want || read != good+duplicate+dead {
 		t.Fatalf("seed %d: read %d, good %d, duplicate %d, dead %d; the model has good %d, duplicate %d, dead %d", seed, read, good, duplicate, dead, m.good, m.duplicate, want)
 	}
 	if n := len(got[rows.TableDeadLetters]); n != dead {
@@ -483,10 +650,6 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 	var want []string
 	for d, es := range m.devices {
 		for _, e := range es {
-			number := 0
-			if e.later {
-				number = 1
-			}
 			slices.SortFunc(e.events, func(a, b event.Event) int {
 				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 			})
@@ -494,7 +657,7 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 			for k, ev := range e.events {
 				n++
 				if k+1 == len(e.events) || e.events[k+1].Time-ev.Time >= m.b.Spec.GapMS {
-					want = append(want, fmt.Sprintf("%s/%d ends %d with %d events", d, number, ev.Time, n))
+					want = append(want, fmt.Sprintf("%s/%d ends %d with %d events", d, e.number, ev.Time, n))
 					n = 0
 				}
 			}
@@ -503,11 +666,7 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 	var have []string
 	for _, r := range got[rows.TableSessions] {
 		if r["deleted"] == "0" {
-			epoch := 0
-			if r["epoch"] != "0" {
-				epoch = 1
-			}
-			have = append(have, fmt.Sprintf("%s/%d ends %s with %s events", r["device"], epoch, r["end"], r["events"]))
+			have = append(have, fmt.Sprintf("%s/%s ends %s with %s events", r["device"], r["epoch"], r["end"], r["events"]))
 		}
 	}
 	slices.Sort(want)
@@ -519,7 +678,7 @@ func compareSessions(t *testing.T, seed uint64, got tables, m *model) {
 
 func comparePersons(t *testing.T, seed uint64, got tables, m *model, late bool) {
 	t.Helper()
-	want := m.users()
+	want := m.users(t, got)
 	for _, r := range got[rows.TableSegmentState] {
 		if isUser(r) && r["path"] != want[r["person"]] {
 			t.Fatalf("seed %d: %s stands in %s, the model says %s", seed, r["person"], r["path"], want[r["person"]])

@@ -10,6 +10,7 @@ import (
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[personFn]()) }
@@ -32,10 +33,14 @@ type personFn struct {
 
 	stage *PersonStage
 	cache *logstate.Cache[*PersonState]
+	local *Local // nil: the runner keeps the state
 }
 
 // Setup compiles the spec and finds the process's cache of decoded shards.
 func (fn *personFn) Setup() error {
+	if fn.local = localOf(fn.Spec.Job); fn.local != nil {
+		return nil
+	}
 	b, err := fn.Spec.Build()
 	if err != nil {
 		return err
@@ -50,16 +55,33 @@ func (fn *personFn) Setup() error {
 
 // ProcessElement applies one batch of one shard.
 func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
+	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
+	var h wire.Header
+	var err error
+	if fn.local != nil {
+		h, err = fn.local.person(shard, batch, to)
+	} else {
+		h, err = fn.apply(p, shard, batch, to)
+	}
+	if err != nil {
+		return fmt.Errorf("person shard %d: %w", shard, err)
+	}
+	inflight.Of(fn.Spec.Job, h.Shard).Leave(h.ID)
+	return nil
+}
+
+// apply applies a batch to the state that the runner keeps.
+func (fn *personFn) apply(p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
 	head, _, err := fn.Head.Read(p)
 	if err != nil {
-		return fmt.Errorf("reading the head of person shard %d: %w", shard, err)
+		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
 	}
 	key := strconv.Itoa(shard)
 	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
 	if err != nil {
-		return err
+		return wire.Header{}, err
 	}
-	h, err := fn.stage.Apply(e.State, shard, batch, Outputs{Counts: counts, Rows: of(shard, out), Records: records})
+	h, err := fn.stage.Apply(e.State, shard, batch, out)
 	if err == nil {
 		weight := len(batch)
 		if fn.stage.compact {
@@ -70,8 +92,7 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 	if err != nil {
 		// The decoded state may hold half of the batch.
 		fn.cache.Forget(key)
-		return fmt.Errorf("person shard %d: %w", shard, err)
+		return wire.Header{}, err
 	}
-	inflight.Of(fn.Spec.Job, h.Shard).Leave(h.ID)
-	return nil
+	return *h, nil
 }

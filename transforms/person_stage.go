@@ -20,6 +20,8 @@ var _ logstate.State = (*PersonState)(nil)
 type PersonState struct {
 	persons *segment.Shard
 	applied map[[2]int32]int64 // (device shard, partition) → offset
+	seqs    []int64            // number of the last batch from each device shard
+	batches int64              // applied: versions rise with it, whichever device shard a batch is from
 	told    told
 	marks   marks // not in the snapshot: the next ones say more
 	built   *Built
@@ -27,11 +29,19 @@ type PersonState struct {
 
 // NewPersonState returns an empty state.
 func NewPersonState(b *Built) *PersonState {
-	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, built: b}
+	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, seqs: make([]int64, b.Spec.Shards), built: b}
 }
+
+// personVersion is the first byte of a person shard's snapshot; a newer one is refused.
+const personVersion = 1
 
 // AppendTo implements logstate.State.
 func (s *PersonState) AppendTo(w *codec.Writer) {
+	w.Byte(personVersion)
+	w.Int(s.batches)
+	for _, seq := range s.seqs {
+		w.Int(seq)
+	}
 	w.Uint(uint64(len(s.applied)))
 	for k, v := range s.applied {
 		w.Int(int64(k[0]))
@@ -46,6 +56,13 @@ func (s *PersonState) AppendTo(w *codec.Writer) {
 func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 	r := codec.Reader{B: b}
 	s := NewPersonState(built)
+	if v := r.Byte(); v != personVersion {
+		return nil, &codec.VersionError{What: "person shard", Got: int(v), Want: personVersion}
+	}
+	s.batches = r.Int()
+	for i := range s.seqs {
+		s.seqs[i] = r.Int()
+	}
 	for range r.Len() {
 		k := [2]int32{int32(r.Int()), int32(r.Int())}
 		s.applied[k] = r.Int()
@@ -108,6 +125,8 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if err := s.admit(&h, g.before); err != nil {
 		return nil, err
 	}
+	s.batches++
+	s.seqs[h.Shard] = max(s.seqs[h.Shard], h.Seq)
 	g.compact = false
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
@@ -129,6 +148,9 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		return nil, err
 	}
 	decided := time.Now().UnixMicro()
+	if err := out.sure(); err != nil {
+		return nil, err
+	}
 	if h.Own {
 		if h.Watermark > 0 {
 			s.persons.Advance(h.Watermark, &g.effects.Effects)
@@ -141,13 +163,15 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		}
 	}
 	g.records.reset()
-	g.records.take(s.persons, g.built.Spec.version(h.ID+1), decided)
+	g.records.take(s.persons, g.built.Spec.version(s.batches), decided)
 	g.records.emit(out.Records)
 	if out.Rows == nil {
 		return &h, nil
 	}
-	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves))})
-	g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
+	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves)), Excess: uint64(len(g.effects.Excess))})
+	if !h.Again {
+		g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
+	}
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
 }
 
@@ -171,7 +195,7 @@ func (s *PersonState) admit(h *wire.Header, before map[int32]int64) error {
 }
 
 func (g *PersonStage) rows(s *PersonState, shard int, h *wire.Header, decided int64, out func(rows.Batch)) error {
-	version := g.built.Spec.version(h.ID + 1)
+	version := g.built.Spec.version(s.batches)
 	if h.Due > 0 && h.Own {
 		s.marks.add(h.Emitted, s.progress(g.built.Spec.Site, h.Shard, shard, version))
 		for _, p := range s.marks.reached(h.Due) {

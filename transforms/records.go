@@ -15,9 +15,9 @@ type records struct {
 // reset drops what a batch that failed has left.
 func (p *records) reset() { p.batch.B = p.batch.B[:0] }
 
-// pointer adds the record of a device that is linked to a user.
-func (p *records) pointer(v *session.Vector, version uint64, decided int64) {
-	r := segment.Record{Version: version, User: v.User, Decided: decided, Evaluated: v.At}
+// pointer adds the record of a device that is linked to a user, as of t (ms).
+func (p *records) pointer(v *session.Vector, version uint64, t, decided int64) {
+	r := segment.Record{Version: version, User: v.User, Decided: decided, Evaluated: t}
 	p.add(session.PersonID(v.Device, ""), &r)
 }
 

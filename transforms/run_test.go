@@ -35,7 +35,7 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 		HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))}, Kappa: cfg.Intent.Kappa,
 		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
-		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
+		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
 }
 
 // testLog is a log in memory. Records are numbered in the order of their appends.
@@ -146,30 +146,39 @@ func (ts tables) add(t testing.TB, b rows.Batch) {
 	if !ok {
 		t.Fatalf("no table %q", b.Table)
 	}
-	rd, err := ipc.NewReader(bytes.NewReader(b.Data))
-	if err != nil || !rd.Next() {
-		t.Fatalf("reading rows of %s: %v", b.Table, err)
-	}
-	rec := rd.Record()
 	if ts[b.Table] == nil {
 		ts[b.Table] = map[string]map[string]string{}
 	}
-	for i := range int(rec.NumRows()) {
-		row := map[string]string{}
+	eachRow(t, b, func(row map[string]string) {
 		var key []string
-		for c, col := range table.Columns {
-			row[col.Name] = rec.Column(c).ValueStr(i)
-			if ts, ok := rec.Column(c).(*array.Timestamp); ok {
-				row[col.Name] = strconv.FormatInt(int64(ts.Value(i)), 10) // ms
-			}
-			if col.Key {
-				key = append(key, row[col.Name])
-			}
+		for _, c := range table.Keys() {
+			key = append(key, row[table.Columns[c].Name])
 		}
 		k := strings.Join(key, "|")
 		if old := ts[b.Table][k]; old == nil || !older(row["version"], old["version"]) {
 			ts[b.Table][k] = row
 		}
+	})
+}
+
+// eachRow reads the rows of a batch as text; times are ms.
+func eachRow(t testing.TB, b rows.Batch, f func(row map[string]string)) {
+	t.Helper()
+	table, _ := rows.ByName(b.Table)
+	rd, err := ipc.NewReader(bytes.NewReader(b.Data))
+	if err != nil || !rd.Next() {
+		t.Fatalf("reading rows of %s: %v", b.Table, err)
+	}
+	rec := rd.Record()
+	for i := range int(rec.NumRows()) {
+		row := map[string]string{}
+		for c, col := range table.Columns {
+			row[col.Name] = rec.Column(c).ValueStr(i)
+			if ts, ok := rec.Column(c).(*array.Timestamp); ok {
+				row[col.Name] = strconv.FormatInt(int64(ts.Value(i)), 10)
+			}
+		}
+		f(row)
 	}
 }
 
@@ -190,7 +199,16 @@ func (ts tables) publish(t testing.TB, batch []byte) {
 		}
 		var r segment.Record
 		check(t, r.Read(value))
-		row := map[string]string{"person": person, "path": r.Path, "user": r.User, "last_event": fmt.Sprint(r.Last), "since": fmt.Sprint(r.Since)}
+		// Readers keep the newest by event time (serving/store).
+		stamp, err := segment.StampOf(value)
+		check(t, err)
+		if held := ts[tablePublished][person]; held != nil {
+			if was, err := strconv.ParseInt(held["at"], 10, 64); err != nil || stamp.Evaluated < was {
+				check(t, err)
+				return
+			}
+		}
+		row := map[string]string{"person": person, "path": r.Path, "user": r.User, "last_event": fmt.Sprint(r.Last), "since": fmt.Sprint(r.Since), "at": fmt.Sprint(stamp.Evaluated)}
 		if r.User != "" {
 			row["last_event"], row["since"] = "", ""
 		}
@@ -252,6 +270,18 @@ func visit(r *rand.Rand, device, user string, id int, at time.Time) string {
 	return b.String()
 }
 
+// control links a device by alias, logs out on it, or takes it from a user.
+func control(r *rand.Rand, device, id int, at time.Time) string {
+	d, u := fmt.Sprint("d", device), fmt.Sprint("u", r.IntN(3))
+	switch r.IntN(3) {
+	case 0:
+		return fmt.Sprintf(`{"type":"alias","previousId":"%s","userId":"%s","anonymousId":"other","messageId":"%d","timestamp":"%s"}`, d, u, id, at.UTC().Format("2006-01-02T15:04:05.000Z"))
+	case 1:
+		return fmt.Sprintf(`{"type":"reset","anonymousId":"%s","messageId":"%d"}`, d, id)
+	}
+	return string((&event.Unlinked{Device: d, User: u, Receipt: fmt.Sprint("r", id)}).Append(nil, "2026-03-01T10:00:00Z"))
+}
+
 // tombstone deletes a device, and now and then takes it from a user that it may
 // not be linked to.
 func tombstone(r *rand.Rand, device int, linked bool, id int) string {
@@ -307,6 +337,13 @@ func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 			continue
 		case r.IntN(25) == 0:
 			l.add(p, tombstone(r, d, linked, i))
+			continue
+		case linked && r.IntN(10) == 0:
+			line := control(r, d, i, at)
+			if !strings.Contains(line, event.TypeUnlink) { // nobody sends that twice
+				sent, from = append(sent, line), append(from, p)
+			}
+			l.add(p, line)
 			continue
 		case len(sent) > 0 && r.IntN(12) == 0:
 			k := r.IntN(len(sent))

@@ -19,7 +19,8 @@ import (
 type Spec struct {
 	Site       string
 	Job        string // names the job in this process
-	Run        int64  // seconds since the epoch at submission: later runs' rows win
+	Run        int64  // seconds since the epoch at the first submission: later runs' rows win; a job that goes on keeps it
+	Life       uint64 // names the process: what it measures adds to what others measured
 	Shards     int
 	Partitions int32
 	Event      event.Config
@@ -36,6 +37,8 @@ type Spec struct {
 	Hysteresis float64
 	MinSample  int
 	StaleShare float64
+	MaxDevices int     // of a person, 0: any number
+	MaxUsers   int     // of a device in a day of event time, 0: any number
 	MinWeight  float64 // site signal weight below which an alert is raised
 	Segments   []segment.Spec
 	Slots      []rule.Slot
@@ -69,10 +72,10 @@ func (s *Spec) Build() (*Built, error) {
 		return nil, fmt.Errorf("building the segment tree: %w", err)
 	}
 	b := &Built{Spec: *s}
-	b.Identity = identity.Params{Retention: s.Retention, Slots: len(session.Catalogue(s.Event.Elements)),
+	b.Identity = identity.Params{Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
-	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare}
+	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
 	if err := b.publish(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ type Stats struct {
 	Devices                     int    // in state
 	Persons                     int    // in state: devices that are persons, and users
 	Moves                       uint64 // changes of a path
+	Excess                      uint64 // alerts of the limits of identity
 	Healed                      uint64 // gaps that were read again from the log
 	Reloads                     uint64 // decoded shards that were not trusted, the first load of each included
 }
@@ -31,6 +32,7 @@ func (b *board) device(shard int, s Stats) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.Moves += b.devices[shard].Moves
+	s.Excess += b.devices[shard].Excess
 	s.Healed += b.devices[shard].Healed
 	b.devices[shard] = s
 }
@@ -40,6 +42,7 @@ func (b *board) user(shard int, s Stats) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.Moves += b.users[shard].Moves
+	s.Excess += b.users[shard].Excess
 	b.users[shard] = s
 }
 
@@ -51,7 +54,7 @@ func StatsOf(job string) (sum Stats) {
 	for _, m := range []map[int]Stats{b.devices, b.users} {
 		for _, s := range m {
 			sum.Read, sum.Good, sum.Duplicate, sum.Dead = sum.Read+s.Read, sum.Good+s.Good, sum.Duplicate+s.Duplicate, sum.Dead+s.Dead
-			sum.Devices, sum.Persons, sum.Moves, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Healed+s.Healed
+			sum.Devices, sum.Persons, sum.Moves, sum.Excess, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Excess+s.Excess, sum.Healed+s.Healed
 		}
 	}
 	sum.Reloads = deviceCaches.reloads(job) + personCaches.reloads(job)

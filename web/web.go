@@ -21,6 +21,9 @@ import (
 //go:embed microseg.js
 var script []byte
 
+//go:embed link.js
+var link []byte
+
 //go:embed shop
 var files embed.FS
 
@@ -60,12 +63,15 @@ var pages = map[string]string{
 	"GET /shop/images/{image}": "",
 }
 
-// RegisterScript adds GET /microseg.js alone, for nodes whose pages are elsewhere.
+// RegisterScript adds GET /microseg.js and /link.js alone, for nodes whose pages
+// are elsewhere.
 func RegisterScript(mux *http.ServeMux) {
-	mux.Handle("GET /microseg.js", asset("microseg.js", script, "public, max-age=300, stale-while-revalidate=86400"))
+	const cache = "public, max-age=300, stale-while-revalidate=86400"
+	mux.Handle("GET /microseg.js", asset("microseg.js", script, cache))
+	mux.Handle("GET /link.js", asset("link.js", link, cache))
 }
 
-// Register adds GET /microseg.js, the shop's pages at the root, and what they
+// Register adds what RegisterScript does, the shop's pages at the root, and what they
 // load below /shop/. Everything has an ETag and is revalidated after a while,
 // pages at once.
 func Register(mux *http.ServeMux) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 	"github.com/microseg/microseg/web/bundle"
 )
 
-const maxScript = 6 << 10 // bytes, compressed
+// Sizes of the scripts in bytes, compressed.
+const maxScript, maxLink = 6 << 10, 1 << 10
 
 // TestScript: what is served is made from the modules as they are, and small.
 func TestScript(t *testing.T) {
@@ -27,20 +29,32 @@ func TestScript(t *testing.T) {
 	if !bytes.Equal(web.Script(), want) {
 		t.Error("microseg.js is not made from web/src as it is now: run `go generate ./web`")
 	}
+	link, err := os.ReadFile("link.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := packed(t, web.Script()); n > maxScript {
+		t.Errorf("microseg.js has %d bytes when compressed, more than %d", n, maxScript)
+	}
+	if n := packed(t, link); n > maxLink {
+		t.Errorf("link.js has %d bytes when compressed, more than %d", n, maxLink)
+	}
+}
+
+func packed(t *testing.T, content []byte) int {
+	t.Helper()
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(web.Script()); err != nil {
+	if _, err := w.Write(content); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if b.Len() > maxScript {
-		t.Errorf("microseg.js has %d bytes when compressed, more than %d", b.Len(), maxScript)
-	}
+	return b.Len()
 }
 
 // TestServed: what is there, with which type and policy, and that an ETag
@@ -58,7 +72,7 @@ func TestServed(t *testing.T) {
 	}
 	for path, typ := range map[string]string{
 		"/": "text/html", "/category/laptops": "text/html", "/product/aero-14": "text/html", "/compare?ids=a": "text/html", "/compare/": "text/html", "/cart": "text/html",
-		"/cart/": "text/html", "/checkout/": "text/html", "/order/1": "text/html", "/blog/buying-a-laptop": "text/html", "/microseg.js": "text/javascript", "/shop/shop.js": "text/javascript",
+		"/cart/": "text/html", "/checkout/": "text/html", "/order/1": "text/html", "/blog/buying-a-laptop": "text/html", "/microseg.js": "text/javascript", "/link.js": "text/javascript", "/shop/shop.js": "text/javascript",
 		"/shop/shop.css": "text/css", "/shop/images/laptops.svg": "image/svg+xml", "/shop/tour.webm": "video/webm",
 	} {
 		w := get(path, "")

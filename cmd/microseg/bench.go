@@ -79,7 +79,7 @@ Without --rate the topic is loaded first and the producer stops (throughput);
 with --rate events are offered at that pace (latency). --no-beam runs the same
 stages in a plain loop. --brokers and --topic measure an existing topic.
 --idle adds what an idle job costs. "bench profiles" measures memory, "bench
-serve" serving nodes.`,
+serve" serving nodes, "bench recover" a restart.`,
 		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --no-beam --cpuprofile cpu.pprof",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -107,7 +107,7 @@ serve" serving nodes.`,
 	f.DurationVar(&o.Idle, "idle", 0, "then watch for so long what an idle job costs")
 	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the measured part to this file (go tool pprof)")
 	f.StringVar(&o.HeapFile, "memprofile", "", "write a heap profile, taken before the job stops, to this file")
-	c.AddCommand(profilesCommand(cfg), serveBenchCommand(cfg))
+	c.AddCommand(profilesCommand(cfg), serveBenchCommand(cfg), recoverBenchCommand(cfg))
 	return c
 }
 
@@ -120,7 +120,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}

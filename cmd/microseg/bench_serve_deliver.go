@@ -33,7 +33,7 @@ type deliverResult struct {
 
 // benchDeliver runs a job and a node beside each other.
 func benchDeliver(ctx context.Context, cfg *config.Config, dir string, rate float64, o *serveOptions) (out *deliverResult, err error) {
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return nil, err
 	}

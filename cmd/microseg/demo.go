@@ -59,7 +59,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, clean: !o.resume, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: o.dir, clean: !o.resume, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,9 @@ import (
 
 // monitor serves a job's health and metrics:
 //
-//	/healthz  200 while the pipeline and its sink work
-//	/readyz   200 while ClickHouse answers, too
+//	/healthz  200 while the pipeline and its sink work; what is degraded, such as
+//	          a ClickHouse that is away while rows wait in the log, is named
+//	/readyz   200 while what is decided is kept, in ClickHouse or in the log
 //	/health   the verdict of `microseg health` as JSON, 503 when a check fails
 //	/metrics  Prometheus
 type monitor struct {
@@ -42,8 +43,8 @@ func newMonitor(j *job) (*monitor, error) {
 
 // register adds the routes; metrics are those of the registry.
 func (m *monitor) register(mux *http.ServeMux, r *prometheus.Registry) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.working()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, m.ready(r.Context())) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.working(), m.degraded()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, m.ready(r.Context()), m.degraded()) })
 	mux.HandleFunc("GET /health", m.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
 }
@@ -118,7 +119,10 @@ func (m *monitor) ready(ctx context.Context) error {
 	if err := m.working(); err != nil {
 		return err
 	}
-	if err := m.conn.Ping(ctx); err != nil {
+	if s, _, _ := clickhouseio.StatsOf(m.job.Sink); s.Spill.Blocked != "" {
+		return fmt.Errorf("neither ClickHouse nor topic %q takes rows, so decisions wait: %s", s.Spill.Topic, s.Spill.Blocked)
+	}
+	if err := m.conn.Ping(ctx); err != nil && !m.job.Sink.Spill.Enabled() {
 		return fmt.Errorf("ClickHouse does not answer: %w", err)
 	}
 	if m.also != nil {
@@ -127,12 +131,39 @@ func (m *monitor) ready(ctx context.Context) error {
 	return nil
 }
 
-func answer(w http.ResponseWriter, err error) {
+// degraded says what is not as it should be and harms nobody yet; empty: nothing.
+func (m *monitor) degraded() string {
+	if _, err := m.job.Changelog(); err != nil {
+		return fmt.Sprintf("degraded: no snapshot of the state could be written: %v", err)
+	}
+	s, _, _ := clickhouseio.StatsOf(m.job.Sink)
+	if s.Spill.Records == 0 {
+		return ""
+	}
+	why := "ClickHouse is catching up"
+	if s.Spill.Trouble != "" {
+		why = "ClickHouse is away: " + s.Spill.Trouble
+	}
+	return fmt.Sprintf("degraded: %d rows (%d bytes) wait in topic %q, the oldest since %s; %s",
+		s.Spill.Rows, s.Spill.Bytes, s.Spill.Topic, s.Spill.Oldest.UTC().Format(time.RFC3339), why)
+}
+
+// answer is 200, or 503 with the error, and notes, one a line, either way.
+func answer(w http.ResponseWriter, err error, notes ...string) {
+	text := "ok"
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		text = err.Error()
+	}
+	for _, n := range notes {
+		if n != "" {
+			text += "\n" + n
+		}
+	}
+	if err != nil {
+		http.Error(w, text, http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ok")
+	fmt.Fprintln(w, text)
 }
 
 func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
@@ -140,7 +171,7 @@ func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	h, err := query.Health(ctx, m.conn, m.job.Site, thresholds(m.job.Config))
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		answer(w, err, m.degraded())
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 
 	"github.com/microseg/microseg/config"
@@ -17,6 +19,16 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, err
 	}
 	return &job{j}, nil
+}
+
+// start starts the job and says where it goes on.
+func (j *job) start(ctx context.Context, rebuild bool) error {
+	j.Rebuild = rebuild
+	if err := j.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, j.Recovery.String())
+	return nil
 }
 
 // split cuts a comma-separated list.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/kafkaio"
@@ -36,6 +37,7 @@ var (
 	descDevices  = desc("devices", "Devices in state.")
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
+	descExcess   = desc("identity_limit_alerts_total", "Persons with one device more, and devices with one person more, than are merged; once a day each.")
 	descHealed   = desc("log_gaps_healed_total", "Gaps in the log that were read again.")
 	descReloads  = desc("state_loads_total", "Loads of a shard's state, the first of each included.")
 	descLag      = desc("source_lag_records", "Records in the log behind the last one taken.", "shard")
@@ -45,14 +47,24 @@ var (
 	descBytes    = desc("sink_pending_bytes", "The same in bytes, rows on their way included.")
 	descInserted = desc("sink_inserted_rows_total", "Rows that ClickHouse has confirmed.")
 	descRetries  = desc("sink_retries_total", "Inserts that were tried again.")
+	descSpilled  = desc("sink_spilled_rows", "Rows that wait in the log for ClickHouse.")
+	descSpillB   = desc("sink_spilled_bytes", "The same in bytes, unpacked.")
+	descSpillAge = desc("sink_spill_age_seconds", "Since the oldest of them was spilled; 0: none waits.")
+	descSpills   = desc("sink_spills_total", "Flushes that went to the log.")
+	descBlocked  = desc("sink_blocked", "1 while neither ClickHouse nor the log takes rows; decisions then wait.")
 	descFailed   = desc("sink_failed", "1 when the sink has given up; the job then ends.")
 	descLatency  = desc("latency_ms", "Latency per stage: ingest, queue, compute, refresh (log to decided).", "stage")
+	descEntries  = desc("changelog_entries_total", "Batches that were written to the changelog before anybody saw what comes of them.")
+	descRounds   = desc("changelog_snapshots_total", "Complete sets of snapshots.")
+	descSnapshot = desc("changelog_snapshot_bytes", "Size of the last one.")
+	descSnapAge  = desc("changelog_snapshot_age_seconds", "Since the last one: a restart applies again what came since.")
 )
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descHealed, descReloads, descLag, descBuffered, descFetch,
-		descPending, descBytes, descInserted, descRetries, descFailed, descLatency} {
+	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
+		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
+		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
 	}
 }
@@ -69,6 +81,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put(descDevices, prometheus.GaugeValue, float64(s.Devices))
 	put(descPersons, prometheus.GaugeValue, float64(s.Persons))
 	put(descMoves, prometheus.CounterValue, float64(s.Moves))
+	put(descExcess, prometheus.CounterValue, float64(s.Excess))
 	put(descHealed, prometheus.CounterValue, float64(s.Healed))
 	put(descReloads, prometheus.CounterValue, float64(s.Reloads))
 	for _, r := range kafkaio.StatsOf(c.job.Spec.Job) {
@@ -82,11 +95,19 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 		put(descBytes, prometheus.GaugeValue, float64(w.PendingBytes))
 		put(descInserted, prometheus.CounterValue, float64(w.Inserted))
 		put(descRetries, prometheus.CounterValue, float64(w.Retries))
+		collectSpill(put, &w)
 		failed := 0.0
 		if err != nil {
 			failed = 1
 		}
 		put(descFailed, prometheus.GaugeValue, failed)
+	}
+	log, _ := c.job.Changelog()
+	put(descEntries, prometheus.CounterValue, float64(log.Entries))
+	put(descRounds, prometheus.CounterValue, float64(log.Rounds))
+	put(descSnapshot, prometheus.GaugeValue, float64(log.SnapshotBytes))
+	if !log.Last.IsZero() {
+		put(descSnapAge, prometheus.GaugeValue, time.Since(log.Last).Seconds())
 	}
 	for stage, h := range transforms.Latencies(c.job.Spec.Job) {
 		if h.Count() > 0 {
@@ -94,4 +115,20 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 				map[float64]float64{0.5: h.Quantile(0.5), 0.95: h.Quantile(0.95), 0.99: h.Quantile(0.99)}, stage)
 		}
 	}
+}
+
+// collectSpill tells of the rows that wait in the log.
+func collectSpill(put func(*prometheus.Desc, prometheus.ValueType, float64, ...string), w *clickhouseio.Stats) {
+	age, blocked := 0.0, 0.0
+	if !w.Spill.Oldest.IsZero() {
+		age = time.Since(w.Spill.Oldest).Seconds()
+	}
+	if w.Spill.Blocked != "" {
+		blocked = 1
+	}
+	put(descSpilled, prometheus.GaugeValue, float64(w.Spill.Rows))
+	put(descSpillB, prometheus.GaugeValue, float64(w.Spill.Bytes))
+	put(descSpillAge, prometheus.GaugeValue, age)
+	put(descSpills, prometheus.CounterValue, float64(w.Spills))
+	put(descBlocked, prometheus.GaugeValue, blocked)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/serving/privacy"
+	"github.com/microseg/microseg/serving/token"
+	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/redisio"
 )
@@ -26,8 +28,14 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 	if err != nil {
 		return nil, err
 	}
+	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
+	if err != nil {
+		return nil, err
+	}
 	c := privacy.Config{Brokers: o.Brokers, Events: o.Events, Segments: o.Segments, Store: n.Store, Tree: tree, Schema: segment.NewSchema(cfg.Elements),
-		Params: cfg.SegmentParams(), AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys}
+		Params: cfg.SegmentParams(), Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
+			return changelogio.Covered(ctx, o.Brokers, changelogio.Topic(o.Events))
+		}, AdminKey: o.Secrets.AdminKey, Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys}
 	p := &persons{}
 	if dsn != "" {
 		if p.record, err = erasure.Open(ctx, dsn, o.Site); err != nil {

@@ -23,6 +23,7 @@ import (
 func pipelineCommand(cfg *string) *cobra.Command {
 	var brokers, dsn, topic, site, runner, monitor string
 	var options []string
+	var rebuild bool
 	c := &cobra.Command{
 		Use:   "pipeline",
 		Short: "Run the job alone against a given log and ClickHouse",
@@ -56,7 +57,7 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 			default:
 				return j.other(c.Context(), runner)
 			}
-			if err := j.Start(c.Context()); err != nil {
+			if err := j.start(c.Context(), rebuild); err != nil {
 				return err
 			}
 			if monitor != "" {
@@ -76,6 +77,7 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 	f.StringVar(&topic, "topic", "events", "topic to read")
 	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
 	f.StringVar(&monitor, "http", "", "serve /healthz, /readyz, /health and /metrics here, e.g. :9090 (on Prism)")
+	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog (on Prism)")
 	f.StringVar(&runner, "runner", "prism", "Beam runner: prism (in this process), flink (a job service at --endpoint), dataflow (built with -tags dataflow)")
 	f.StringArrayVar(&options, "runner-option", nil, "option for the runner, name=value, e.g. checkpointing_interval=5000; may be repeated")
 	beamFlags := flag.NewFlagSet("beam", flag.ContinueOnError)

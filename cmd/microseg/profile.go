@@ -59,11 +59,16 @@ earlier deletion has come.`,
 // admin asks a node as the site's own servers do.
 type admin struct{ url, key string }
 
+// ask asks about a person.
 func (a *admin) ask(ctx context.Context, w io.Writer, method, id, more string) error {
+	return a.request(ctx, w, method, "/v1/profiles/"+url.PathEscape(id)+more, nil)
+}
+
+func (a *admin) request(ctx context.Context, w io.Writer, method, path string, content []byte) error {
 	if err := a.find(); err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(a.url, "/")+"/v1/profiles/"+url.PathEscape(id)+more, nil)
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(a.url, "/")+path, bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("asking the node: %w", err)
 	}

@@ -6,19 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/testing/harness/space"
 )
 
 // stack is the embedded log and the embedded (or given) ClickHouse.
 type stack struct {
-	log *kafkalog.Log
-	ch  *clickhouse.Server
-	dir string
+	log   *kafkalog.Log
+	ch    *clickhouse.Server
+	kept  func()       // ends keeping ClickHouse up
+	space *space.Watch // of both folders
+	dir   string
 }
 
 // addresses is what .microseg/addresses.json holds while a stack runs.
@@ -39,6 +43,7 @@ type stackOptions struct {
 	kafkaPort  int  // 0: a free one
 	clean      bool // forget the log's data of earlier runs
 	syncWrites bool // the log syncs every write to disk
+	minFree    int  // bytes of the disk that log and ClickHouse leave alone
 	messages   io.Writer
 }
 
@@ -58,18 +63,38 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	}
 	s := &stack{dir: dir}
 	t := time.Now()
-	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: o.kafkaPort, SyncWrites: o.syncWrites}); err != nil {
+	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: filepath.Join(dir, "log"), Port: o.kafkaPort, SyncWrites: o.syncWrites, MinFree: uint64(o.minFree)}); err != nil {
 		return nil, fmt.Errorf("starting the embedded log: %w", err)
 	}
-	if s.ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
+	if s.ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(dir, "clickhouse"), KeepFree: 2 * uint64(o.minFree)}); err != nil {
 		s.log.Close()
 		return nil, fmt.Errorf("starting ClickHouse: %w", err)
+	}
+	s.kept = s.ch.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
+	if s.space, err = space.Start(uint64(o.minFree), room, filepath.Join(dir, "log"), filepath.Join(dir, "clickhouse")); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if err := s.space.Err(); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	fmt.Fprintf(o.messages, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
 	return s, nil
 }
 
+// room tells that a disk is nearly full, or not any more.
+func room(err error) {
+	if err != nil {
+		slog.Error("storage", "err", err)
+	} else {
+		slog.Warn("storage: there is room again")
+	}
+}
+
 func (s *stack) close() error {
+	if s.space != nil {
+		s.space.Close()
+	}
+	s.kept()
 	s.log.Close()
 	err := s.ch.Stop()
 	if rerr := os.Remove(filepath.Join(s.dir, "addresses.json")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) && err == nil {

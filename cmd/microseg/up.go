@@ -20,13 +20,13 @@ import (
 func upCommand(cfg *string) *cobra.Command {
 	var dir, topic string
 	var port, httpPort int
-	var clean bool
+	var clean, rebuild bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Keep log, ClickHouse, pipeline, serving node and demo shop running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean})
+			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean, rebuild})
 		},
 	}
 	f := c.Flags()
@@ -35,13 +35,14 @@ func upCommand(cfg *string) *cobra.Command {
 	f.IntVar(&port, "kafka-port", 0, "port of the embedded log; 0: a free one")
 	f.IntVar(&httpPort, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
 	f.BoolVar(&clean, "clean", false, "forget what the log holds")
+	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog")
 	return c
 }
 
 type upOptions struct {
 	dir, topic      string
 	kafka, httpPort int
-	clean           bool
+	clean, rebuild  bool
 }
 
 func runUp(ctx context.Context, cfgPath string, o upOptions) error {
@@ -49,7 +50,7 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, messages: os.Stderr})
+	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.Start(ctx); err != nil {
+	if err := j.start(ctx, o.rebuild); err != nil {
 		return err
 	}
 	site, err := openSite(ctx, j, cfg, st, o)
@@ -117,7 +118,12 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN, redisio.Config{}); err != nil {
 		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 	}
-	s.mon.also = s.node.Ready
+	s.mon.also = func(ctx context.Context) error {
+		if err := st.space.Err(); err != nil {
+			return err
+		}
+		return s.node.Ready(ctx)
+	}
 	warn(cfg)
 	mux := http.NewServeMux()
 	s.node.Register(mux)

@@ -143,6 +143,51 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestStreamUnlinked: a device that leaves its user is told of the segment that is
+// its own again, one that logs out that nothing is known; the user's other devices
+// go on hearing of the user, and the device no longer does.
+func TestStreamUnlinked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.times.look = time.Hour // only what is told counts
+	addr := s.serve(t, nil)
+	user := func(path string) segment.Record {
+		r := s.record(path)
+		r.Linked = true
+		return r
+	}
+	pointer := func(user string) segment.Record { return segment.Record{User: user, Evaluated: s.clock.Load()} }
+	s.put("u:ann", user("everyone/low_intent"))
+	s.put("d:a", pointer("ann"))
+	s.put("d:b", pointer("ann"))
+	a, b := s.listen(t, addr, "anonymousId=a"), s.listen(t, addr, "anonymousId=b")
+	for _, l := range []*listener{a, b} {
+		l.until("the user's record", func(got *segmentAnswer) bool { return got.Served == "everyone/low_intent" && got.Linked })
+	}
+	s.put("u:ann", user("everyone/medium_intent"))
+	s.put("d:a", s.record(abandoner))
+	a.until("the unlink", func(got *segmentAnswer) bool { return got.Served == abandoner && !got.Linked && got.Token != "" })
+	b.until("what is left of the user", served("everyone/medium_intent"))
+	s.put("u:ann", user("everyone/low_intent"))
+	b.until("the user's next record", served("everyone/low_intent"))
+	s.put("d:a", s.record("everyone/high_intent"))
+	if got := a.until("its own next record", func(*segmentAnswer) bool { return true }); got.Served != "everyone/high_intent" {
+		t.Errorf("after the unlink the device is told of %+v", got)
+	}
+	s.publish("d:b", nil) // a log-out
+	s.sync()
+	b.until("the log-out", func(got *segmentAnswer) bool { return !got.Known && got.Served == "everyone" && got.Token == "" })
+	for device, want := range map[string]string{"a": "everyone/high_intent", "b": "everyone"} {
+		if got := s.lookUp(device); got.Served != want || got.Linked {
+			t.Errorf("%s is served %+v", device, got)
+		}
+	}
+	s.Close()
+	if !a.ended() || !b.ended() {
+		t.Error("a stream outlives the server")
+	}
+}
+
 // lateWriter is a client's end; while the first push of a segment is on its way
 // to it, something happens.
 type lateWriter struct {

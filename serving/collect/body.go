@@ -62,7 +62,7 @@ func isGzip(b []byte) bool { return len(b) > 2 && b[0] == 0x1f && b[1] == 0x8b }
 func unpack(sent []byte, limit int64) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(sent))
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "unpacking the gzip body: " + err.Error(), 0}
+		return nil, &refusal{status: http.StatusBadRequest, message: "unpacking the gzip body: " + err.Error()}
 	}
 	defer z.Close()
 	out, err := io.ReadAll(io.LimitReader(z, limit+1))
@@ -70,7 +70,7 @@ func unpack(sent []byte, limit int64) ([]byte, error) {
 	case int64(len(out)) > limit:
 		return nil, errTooLong
 	case err != nil:
-		return nil, &refusal{http.StatusBadRequest, "unpacking the gzip body: " + err.Error(), 0}
+		return nil, &refusal{status: http.StatusBadRequest, message: "unpacking the gzip body: " + err.Error()}
 	}
 	return trimmed(out), nil
 }
@@ -81,7 +81,7 @@ func unread(err error) error {
 	case errors.As(err, &long):
 		return errTooLong
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{http.StatusRequestTimeout, "the body did not arrive in time", 0}
+		return &refusal{status: http.StatusRequestTimeout, message: "the body did not arrive in time"}
 	}
-	return &refusal{http.StatusBadRequest, "reading the body: " + err.Error(), 0}
+	return &refusal{status: http.StatusBadRequest, message: "reading the body: " + err.Error()}
 }

@@ -101,6 +101,7 @@ func (c *Collector) Close(ctx context.Context) error {
 var segmentTypes = map[string]string{
 	"track": "track", "t": "track", "page": "page", "p": "page", "screen": "screen", "s": "screen",
 	"identify": "identify", "i": "identify", "alias": "alias", "a": "alias", "group": "group", "g": "group",
+	event.TypeReset: event.TypeReset, // our own: a log-out
 }
 
 // Register adds the collector's routes to a mux. They are for any origin.
@@ -115,6 +116,7 @@ func (c *Collector) Register(mux *http.ServeMux) {
 	for _, path := range []string{"/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"} {
 		post(path, c.handle("/v1/batch", segmentAnswers, (*request).segmentBatch))
 	}
+	post("/v1/identity/link", c.handle("/v1/identity/link", linkAnswers, (*request).link))
 	post("/v1/m", c.handle("/v1/m", segmentAnswers, func(*request) error { return nil })) // the library's own metrics
 	mux.HandleFunc("GET /v1/projects/{writeKey}/settings", c.settings)
 	mux.HandleFunc("OPTIONS /v1/projects/{writeKey}/settings", preflight)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/serving/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -39,6 +40,10 @@ type Config struct {
 	// PublicURL is the address that Segment's browser library is told to send
 	// to; by default the one that it asked.
 	PublicURL string
+
+	// Keys verify the tokens that link a device to a user of Site; nil: there are none.
+	Keys *token.Keys
+	Site string
 
 	Metrics prometheus.Registerer // default: none
 }

@@ -84,7 +84,7 @@ func (q *request) mixpanelItems() ([][]byte, error) {
 			return nil, errors.New("the data is not JSON")
 		}
 		if items = append(items, data[i:end]); len(items) > q.c.cfg.MaxBatchEvents {
-			return nil, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d events in a batch", q.c.cfg.MaxBatchEvents), 0}
+			return nil, &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("more than %d events in a batch", q.c.cfg.MaxBatchEvents)}
 		}
 		i = end
 	}

@@ -17,16 +17,17 @@ type refusal struct {
 	status  int
 	message string
 	retry   time.Duration // Retry-After; 0: none
+	code    string        // for programs; "" where the status says it all
 }
 
 func (r *refusal) Error() string { return r.message }
 
 var (
-	errBusy    = &refusal{http.StatusTooManyRequests, "too many events are under way; try again", time.Second}
-	errLog     = &refusal{http.StatusServiceUnavailable, "the log has not acknowledged the events; try again", 2 * time.Second}
-	errNoKey   = &refusal{http.StatusUnauthorized, "no write key: send it as the user name of Basic authentication or as writeKey", 0}
-	errBadKey  = &refusal{http.StatusUnauthorized, "the write key is unknown", 0}
-	errTooLong = &refusal{http.StatusRequestEntityTooLarge, "the body is too long", 0}
+	errBusy    = &refusal{status: http.StatusTooManyRequests, message: "too many events are under way; try again", retry: time.Second}
+	errLog     = &refusal{status: http.StatusServiceUnavailable, message: "the log has not acknowledged the events; try again", retry: 2 * time.Second}
+	errNoKey   = &refusal{status: http.StatusUnauthorized, message: "no write key: send it as the user name of Basic authentication or as writeKey"}
+	errBadKey  = &refusal{status: http.StatusUnauthorized, message: "the write key is unknown"}
+	errTooLong = &refusal{status: http.StatusRequestEntityTooLarge, message: "the body is too long"}
 )
 
 // answers is how a protocol answers.
@@ -76,7 +77,7 @@ func asRefusal(err error) *refusal {
 	if errors.As(err, &why) {
 		return why
 	}
-	return &refusal{http.StatusBadRequest, err.Error(), 0}
+	return &refusal{status: http.StatusBadRequest, message: err.Error()}
 }
 
 func (q *request) serve(w http.ResponseWriter, read func(*request) error) error {

@@ -87,7 +87,7 @@ func (q *request) list(array []byte) (events [][]byte, err error) {
 	case !whole:
 		return nil, errors.New("the batch is not a JSON array")
 	case len(events) > q.c.cfg.MaxBatchEvents:
-		return nil, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d events in a batch", q.c.cfg.MaxBatchEvents), 0}
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("more than %d events in a batch", q.c.cfg.MaxBatchEvents)}
 	}
 	return events, nil
 }
@@ -150,7 +150,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	case len(sent) > q.c.cfg.MaxEventBytes || len(value) > q.c.cfg.MaxEventBytes+event.Overhead:
 		q.refuse(value, event.Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(sent), q.c.cfg.MaxEventBytes), e.Device)
 		return
-	case judged == nil && e.Kind == event.KindDelete: // a client that plays admin; nothing of it is kept
+	case judged == nil && e.Kind.Reserved(): // a client that plays admin; nothing of it is kept
 		q.refuse(nil, event.Malformed, "its type is reserved", "")
 		return
 	case judged != nil && judged.Payload != nil: // a client that plays collector

@@ -142,6 +142,9 @@ func (d *deletion) steps(ctx context.Context) error {
 	if err := d.forget(ctx, w); err != nil {
 		return err
 	}
+	if err := d.covered(ctx); err != nil {
+		return err
+	}
 	if err := d.applied(ctx); err != nil {
 		return err
 	}
@@ -207,6 +210,40 @@ func (d *deletion) forget(ctx context.Context, w *watch) error {
 		return err
 	}
 	d.mark(storeRedis, nil, "")
+	return nil
+}
+
+// covered waits until the job's snapshots are from after the tombstones: until
+// then a job that is killed and started again makes the person's rows again.
+func (d *deletion) covered(ctx context.Context) error {
+	if d.s.Covered == nil {
+		d.skip(storeChangelog, "the job's runner keeps its state")
+		return nil
+	}
+	kept := true
+	err := poll(ctx, func() (bool, error) {
+		at, ok, err := d.s.Covered(ctx)
+		if err != nil || !ok {
+			kept = ok
+			return err == nil, err
+		}
+		for _, parts := range d.person.Tombstones {
+			for p, offset := range parts {
+				if last, has := at[p]; !has || last < offset {
+					return false, nil
+				}
+			}
+		}
+		return true, nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !kept:
+		d.skip(storeChangelog, "there is none: the job's runner keeps its state")
+	default:
+		d.mark(storeChangelog, nil, "the job's snapshots are from after the tombstones; the log drops the earlier ones with their segments (64 MB)")
+	}
 	return nil
 }
 

@@ -1,5 +1,7 @@
-// Package privacy exports and deletes what is kept of a person, for the site's
-// own servers. docs/privacy.md has what a deletion does and what its receipt says.
+// Package privacy does what only the site's own servers may do with persons: it
+// exports and deletes what is kept of one (docs/privacy.md has what a deletion does
+// and what its receipt says), takes a device from one, and signs links that bring
+// another device to one (docs/identity.md).
 package privacy
 
 import (
@@ -16,6 +18,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/token"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -57,9 +60,14 @@ type Config struct {
 	Params           segment.Params
 	Record           Record // nil: ClickHouse cannot be reached from this node
 	Redis            Cache  // nil: there is none
-	AdminKey         string // empty: nobody may
-	WriteKeys        []string
-	Patience         time.Duration // for which a deletion waits for the job; 0: an hour
+	// Covered are the last offsets of Events whose effects a restarted job does not
+	// make again; ok is false for one that keeps no changelog. It may be nil.
+	Covered   func(ctx context.Context) (offsets map[int32]int64, ok bool, err error)
+	AdminKey  string      // empty: nobody may
+	Keys      *token.Keys // sign links to users of Site; nil: this node signs none
+	Site      string
+	WriteKeys []string
+	Patience  time.Duration // for which a deletion waits for the job; 0: an hour
 }
 
 const (
@@ -111,9 +119,16 @@ func (s *Server) Close() {
 
 // Register adds the routes.
 func (s *Server) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/profiles/{id}", s.handle(s.export))
-	mux.HandleFunc("DELETE /v1/profiles/{id}", s.handle(s.erase))
-	mux.HandleFunc("GET /v1/profiles/{id}/deletion", s.handle(s.receipt))
+	for pattern, h := range map[string]handler{"GET /v1/profiles/{id}": s.export, "DELETE /v1/profiles/{id}": s.erase, "GET /v1/profiles/{id}/deletion": s.receipt} {
+		mux.HandleFunc(pattern, s.handle(func(w http.ResponseWriter, r *http.Request) error {
+			if n := len(r.PathValue("id")); n == 0 || n > maxID+len("u:") {
+				return &Error{http.StatusBadRequest, "the id is longer than 512 bytes"}
+			}
+			return h(w, r)
+		}))
+	}
+	mux.HandleFunc("POST /v1/identity/unlink", s.handle(s.unlink))
+	mux.HandleFunc("POST /v1/identity/token", s.handle(s.token))
 }
 
 // Error is an answer that says what is wrong with a request.
@@ -124,19 +139,17 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+type handler func(http.ResponseWriter, *http.Request) error
+
 // handle lets the admin through and nobody else. There are no CORS headers: pages
 // have no business here.
-func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *Server) handle(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		err := s.authorise(r)
 		if err == nil {
-			if n := len(r.PathValue("id")); n == 0 || n > maxID+len("u:") {
-				err = &Error{http.StatusBadRequest, "the id is longer than 512 bytes"}
-			} else {
-				err = h(w, r)
-			}
+			err = h(w, r)
 		}
 		if err == nil {
 			return
@@ -164,17 +177,17 @@ func answer(w http.ResponseWriter, status int, v any) {
 func (s *Server) authorise(r *http.Request) error {
 	_, _, basic := r.BasicAuth()
 	if basic || r.URL.Query().Has("writeKey") {
-		return &Error{http.StatusForbidden, "write keys can only write; persons are exported and deleted with the admin key as a bearer"}
+		return &Error{http.StatusForbidden, "write keys can only write; what is about persons needs the admin key as a bearer"}
 	}
 	given := r.Header.Get("Authorization")
 	const bearer = "Bearer "
 	if len(given) <= len(bearer) || given[:len(bearer)] != bearer {
-		return &Error{http.StatusUnauthorized, "persons are exported and deleted with the admin key: Authorization: Bearer <key>"}
+		return &Error{http.StatusUnauthorized, "what is about persons needs the admin key: Authorization: Bearer <key>"}
 	}
 	key := []byte(given[len(bearer):])
 	for _, k := range s.WriteKeys {
 		if subtle.ConstantTimeCompare(key, []byte(k)) == 1 {
-			return &Error{http.StatusForbidden, "write keys can only write; persons are exported and deleted with the admin key"}
+			return &Error{http.StatusForbidden, "write keys can only write; what is about persons needs the admin key"}
 		}
 	}
 	if s.AdminKey == "" || subtle.ConstantTimeCompare(key, []byte(s.AdminKey)) != 1 {

@@ -124,13 +124,18 @@ func (s *site) ask(method, path, authorization string) (int, string) {
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
+	return s.answered(r)
+}
+
+func (s *site) answered(r *http.Request) (int, string) {
+	s.t.Helper()
 	resp, err := http.DefaultClient.Do(r)
 	check(s.t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	check(s.t, err)
 	if resp.Header.Get("Cache-Control") != "private, no-store" || resp.Header.Get("Access-Control-Allow-Origin") != "" {
-		s.t.Errorf("%s %s: %v", method, path, resp.Header)
+		s.t.Errorf("%s %s: %v", r.Method, r.URL.Path, resp.Header)
 	}
 	return resp.StatusCode, string(b)
 }

@@ -46,6 +46,7 @@ const (
 	storeSegments  = "segments"
 	storeRedis     = "redis"
 	storeState     = "state"
+	storeChangelog = "changelog"
 	storeRaw       = "raw_events"
 	storeDead      = "dead_letters"
 	clickhouse     = "clickhouse."

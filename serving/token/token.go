@@ -34,6 +34,7 @@ type Claims struct {
 	Site     string `json:"s"`           // the site that it is good for
 	Subject  string `json:"u,omitempty"` // Subject of the person; empty: about nobody
 	Path     string `json:"p,omitempty"` // the served segment
+	User     string `json:"d,omitempty"` // the userId that a Link carries: whoever has the token can read it
 	Issued   int64  `json:"i"`           // seconds since the epoch
 	Expires  int64  `json:"e"`           // likewise; not good from then on
 }
@@ -83,6 +84,22 @@ func ParseKeys(text string) (*Keys, error) {
 func Subject(person string) string {
 	sum := sha256.Sum256([]byte(person))
 	return encoding.EncodeToString(sum[:12])
+}
+
+// maxUser bounds the userId of a link, in bytes of JSON, so that Verify takes
+// the token.
+const maxUser = 400
+
+// LinkTo makes a token that links devices to a user of a site for so long.
+func (k *Keys) LinkTo(user, site string, now time.Time, ttl time.Duration) (string, error) {
+	text, err := json.Marshal(user)
+	if err != nil {
+		return "", fmt.Errorf("encoding a userId: %w", err)
+	}
+	if len(text)-2 > maxUser {
+		return "", fmt.Errorf("the userId is longer than %d bytes, too long for a link", maxUser)
+	}
+	return k.Sign(Claims{Audience: Link, Site: site, User: user, Issued: now.Unix(), Expires: now.Add(ttl).Unix()}), nil
 }
 
 // Sign makes a token with the first key.

@@ -43,6 +43,9 @@ func (b *block) add(p part) {
 // inserts have one token only when they hold the same batches in the same
 // order, and then the second one is a repetition.
 func (b *block) seal() {
+	if b.token != "" {
+		return
+	}
 	b.rows = b.taken
 	if b.table.State {
 		if picks := newest(b); len(picks) < b.taken {

@@ -8,8 +8,11 @@
 // Rows may be written more than once (a runner repeats a bundle, a job replays
 // its log): every row has a deterministic key and version, and the views of
 // package migrations say each once. Rows are never lost silently: an insert is
-// repeated with the same block and deduplication token while the server is away
-// (Config.RetryFor), and what cannot succeed is an error of every later call.
+// repeated with the same block and deduplication token while the server is away.
+// After Config.SpillAfter rows wait in the log instead (Config.Spill, package
+// spillio), and nothing waits for them; without a spill Add blocks, and after
+// Config.RetryFor the writer fails. What cannot succeed is an error of every
+// later call.
 //
 // The table progress is the commit: its rows are inserted after everything that
 // was added before them is confirmed.
@@ -22,6 +25,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/microseg/microseg/sinks/spillio"
 )
 
 // Config says where and how to write. The zero values of all but DSN are the
@@ -43,8 +48,15 @@ type Config struct {
 	// MaxPendingBytes of Arrow data, waiting or on their way, after which Add
 	// blocks. Default 128 MiB.
 	MaxPendingBytes int
-	// RetryFor bounds how long one insert is repeated. Default 5 min.
+	// RetryFor bounds how long one insert is repeated without a spill. Default 5 min.
 	RetryFor time.Duration
+	// Spill is the topic to which rows go while the server is away; it needs a
+	// Linger. Without one Add blocks, and after RetryFor the writer fails.
+	Spill spillio.Config
+	// SpillAfter is for how long an insert is tried before its rows, and all after
+	// them, are spilled; after insertGrace when half of MaxPendingBytes wait behind
+	// it, or an Add does. Default 5 s.
+	SpillAfter time.Duration
 	// Job is the id of the run in the latency rows; 0: a random one.
 	Job uint64
 }
@@ -59,6 +71,9 @@ func (c Config) withDefaults() Config {
 	if c.RetryFor == 0 {
 		c.RetryFor = 5 * time.Minute
 	}
+	if c.SpillAfter == 0 {
+		c.SpillAfter = 5 * time.Second
+	}
 	return c
 }
 
@@ -68,8 +83,10 @@ func (c Config) validate() error {
 		return errors.New("the DSN is empty")
 	case c.Linger < 0:
 		return fmt.Errorf("linger %v is negative", c.Linger)
-	case c.MaxRows < 0 || c.MaxPendingBytes < 0 || c.RetryFor < 0:
+	case c.MaxRows < 0 || c.MaxPendingBytes < 0 || c.RetryFor < 0 || c.SpillAfter < 0:
 		return errors.New("a limit is negative")
+	case c.Spill.Enabled() && c.Linger == 0:
+		return errors.New("a spill needs a linger: a writer of a bundle's own has the runner to repeat the bundle")
 	}
 	return nil
 }
@@ -89,8 +106,8 @@ func Dial(dsn string) (driver.Conn, error) {
 
 // connect opens the writer's pool. It does not talk to the server yet: a
 // server that is away is what the inserts' retries are for.
-func connect(dsn string) (driver.Conn, error) {
-	opts, err := clickhouse.ParseDSN(dsn)
+func connect(cfg Config) (driver.Conn, error) {
+	opts, err := clickhouse.ParseDSN(cfg.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
 	}
@@ -100,6 +117,11 @@ func connect(dsn string) (driver.Conn, error) {
 	opts.Settings["async_insert"] = 0 // an answer means: recorded
 	opts.Settings["insert_deduplicate"] = 1
 	opts.MaxOpenConns, opts.MaxIdleConns = 2, 2
+	if cfg.Spill.Enabled() {
+		// A server that stands still takes connections and never greets: a wait
+		// that contexts do not end, and 30 s by default.
+		opts.DialTimeout = cfg.SpillAfter
+	}
 	conn, err := clickhouse.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)

@@ -31,10 +31,11 @@ func (e *InsertError) Error() string {
 func (e *InsertError) Unwrap() error { return e.Err }
 
 // retryableCodes are ClickHouse's errors that pass: overload, a server that
-// starts or stops, replication that catches up.
+// starts or stops, replication that catches up, a disk that is full.
 var retryableCodes = map[int32]string{
 	3:   "UNEXPECTED_END_OF_FILE",
 	32:  "ATTEMPT_TO_READ_AFTER_EOF",
+	75:  "CANNOT_WRITE_TO_FILE_DESCRIPTOR", // a disk that is full
 	159: "TIMEOUT_EXCEEDED",
 	198: "DNS_ERROR",
 	202: "TOO_MANY_SIMULTANEOUS_QUERIES",
@@ -44,6 +45,7 @@ var retryableCodes = map[int32]string{
 	236: "ABORTED",
 	241: "MEMORY_LIMIT_EXCEEDED",
 	242: "TABLE_IS_READ_ONLY",
+	243: "NOT_ENOUGH_SPACE",
 	252: "TOO_MANY_PARTS",
 	285: "TOO_FEW_LIVE_REPLICAS",
 	319: "UNKNOWN_STATUS_OF_INSERT",

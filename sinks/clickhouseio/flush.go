@@ -1,6 +1,7 @@
 package clickhouseio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -57,20 +58,33 @@ func (w *Writer) flush() error {
 	}
 	defer w.free(blocks)
 	w.stats.flushes.Add(1)
-	var errs []error
-	for _, b := range blocks {
-		if b.table.Name == rows.TableProgress && len(errs) > 0 {
-			break
-		}
-		if err := w.write(b); err != nil {
-			errs = append(errs, err)
-		}
+	if w.spill != nil {
+		err = w.keep(blocks)
+	} else {
+		_, err = w.insertAll(w.ctx, blocks, w.cfg.RetryFor)
 	}
-	err = errors.Join(errs...)
 	if err != nil {
 		w.fail(err)
 	}
 	return err
+}
+
+// insertAll inserts blocks, each repeated for up to retryFor, and returns those
+// that are left when it cannot.
+func (w *Writer) insertAll(ctx context.Context, blocks []*block, retryFor time.Duration) (left []*block, err error) {
+	var errs []error
+	for _, b := range blocks {
+		// A server that is away is away for all tables; what it refuses for good
+		// keeps only progress back.
+		if len(errs) > 0 && (b.table.Name == rows.TableProgress || Retryable(errs[0]) || ctx.Err() != nil) {
+			left = append(left, b)
+			continue
+		}
+		if err := w.writeWithin(ctx, b, retryFor); err != nil {
+			left, errs = append(left, b), append(errs, err)
+		}
+	}
+	return left, errors.Join(errs...)
 }
 
 // take empties the pending blocks, with the record latencies that are due.
@@ -101,15 +115,26 @@ func (w *Writer) take() ([]*block, error) {
 		}
 	}
 	clear(w.pending)
-	w.rows, w.first = 0, true
+	w.rows, w.first, w.flying = 0, true, w.bytes
 	return blocks, nil
 }
 
+// writeWithin is write that gives up on a server that does not answer, if its
+// rows can wait elsewhere.
+func (w *Writer) writeWithin(ctx context.Context, b *block, d time.Duration) error {
+	if w.spill != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	return w.write(ctx, b, d)
+}
+
 // write inserts one block and tells who wants to know.
-func (w *Writer) write(b *block) error {
+func (w *Writer) write(ctx context.Context, b *block, retryFor time.Duration) error {
 	b.seal()
 	start := time.Now()
-	if err := w.insert(w.ctx, b); err != nil {
+	if err := w.insert(ctx, b, retryFor); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -133,6 +158,12 @@ func (w *Writer) free(blocks []*block) {
 		w.bytes -= b.size
 		b.release()
 	}
+	w.flying = 0
+	w.wake()
+}
+
+// wake has who waits for room look again; the caller holds mu.
+func (w *Writer) wake() {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }

@@ -30,10 +30,11 @@ var insertSQL = func() map[string]string {
 	return m
 }()
 
-// insert writes the block, repeating the very same insert while it may help.
+// insert writes the block, repeating the very same insert for up to retryFor
+// while it may help; 0: once.
 // A repetition of one that did arrive (its answer was lost) is dropped by the
 // server, which remembers the token.
-func (w *Writer) insert(ctx context.Context, b *block) error {
+func (w *Writer) insert(ctx context.Context, b *block, retryFor time.Duration) error {
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": b.token}))
 	start, backoff := time.Now(), firstBackoff
 	for attempt := 1; ; attempt++ {
@@ -41,7 +42,7 @@ func (w *Writer) insert(ctx context.Context, b *block) error {
 		if err == nil {
 			return nil
 		}
-		if !Retryable(err) || ctx.Err() != nil || time.Since(start)+backoff > w.cfg.RetryFor {
+		if !Retryable(err) || ctx.Err() != nil || time.Since(start)+backoff > retryFor {
 			return &InsertError{Table: b.table.Name, Rows: b.rows, Attempts: attempt, Err: err}
 		}
 		w.stats.retries.Add(1)

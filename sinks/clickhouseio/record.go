@@ -1,6 +1,7 @@
 package clickhouseio
 
 import (
+	"sync"
 	"time"
 
 	"github.com/microseg/microseg/transforms/latency"
@@ -16,11 +17,13 @@ const StageRecord = "record"
 const recordShard = 0xffff
 
 // recorder counts how long decisions take to be confirmed, per minute of wall
-// clock. Only the flusher's goroutine uses it.
+// clock.
 type recorder struct {
-	site   string
-	job    uint64
-	minute int64 // ms; of hist
+	site string
+	job  uint64
+
+	mu     sync.Mutex // flusher and drain use what follows
+	minute int64      // ms; of hist
 	hist   latency.Histogram
 	dirty  bool // hist has counts that are not written
 	rows   *rows.Builder[rows.Latency]
@@ -37,6 +40,8 @@ func (r *recorder) confirmed(b *block, now time.Time) {
 	if r.site == "" || !measured(b.table.Name) {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if minute := now.Truncate(time.Minute).UnixMilli(); minute != r.minute {
 		r.emit(now)
 		r.hist.Reset()
@@ -48,7 +53,8 @@ func (r *recorder) confirmed(b *block, now time.Time) {
 	r.dirty = true
 }
 
-// emit appends the minute's absolute counts, when they have changed.
+// emit appends the minute's absolute counts, when they have changed; the caller
+// holds mu.
 func (r *recorder) emit(now time.Time) {
 	if !r.dirty {
 		return
@@ -63,6 +69,8 @@ func (r *recorder) emit(now time.Time) {
 
 // batch returns the rows to write, if any.
 func (r *recorder) batch(now time.Time) (rows.Batch, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.emit(now)
 	if r.rows.Len() == 0 {
 		return rows.Batch{}, false, nil
@@ -71,4 +79,8 @@ func (r *recorder) batch(now time.Time) (rows.Batch, bool, error) {
 	return b, err == nil, err
 }
 
-func (r *recorder) pending() bool { return r.dirty || r.rows.Len() > 0 }
+func (r *recorder) pending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dirty || r.rows.Len() > 0
+}

@@ -86,6 +86,18 @@ func Finish(cfg Config) error {
 	return l.w.Close()
 }
 
+// Confirm waits until no crash can lose what was added to the process's writer for
+// cfg; there may be none.
+func Confirm(ctx context.Context, cfg Config) error {
+	shared.Lock()
+	l := shared.writers[cfg]
+	shared.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.w.Confirm(ctx)
+}
+
 // Drain flushes every shared writer of the process, including the record
 // latencies of that flush: what a program does when its pipeline has ended and
 // it wants to read the record. It returns all errors.

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
+	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -23,7 +24,7 @@ func init() {
 // rows of a shard keep their order. It takes a PCollection<rows.Batch>.
 func WriteKeyed(s beam.Scope, cfg Config, col beam.PCollection) {
 	s = s.Scope("clickhouseio.WriteKeyed")
-	cfg.Linger = 0
+	cfg.Linger, cfg.Spill = 0, spillio.Config{} // the runner repeats a bundle whose rows were refused
 	if err := cfg.validate(); err != nil {
 		panic(fmt.Errorf("clickhouseio.WriteKeyed: %w", err))
 	}

@@ -30,6 +30,7 @@ type Writer struct {
 	pending  map[string]*block
 	rows     int           // pending rows
 	bytes    int           // pending and on their way
+	flying   int           // of bytes: on their way
 	first    bool          // nothing was pending before the next Add
 	changed  chan struct{} // closed and replaced when bytes fall or err is set
 	err      error
@@ -42,9 +43,14 @@ type Writer struct {
 	closing  chan struct{}
 	done     chan struct{} // closed when the flusher has ended
 	closed   sync.Once
+
+	spill    *spill        // nil: rows wait in memory
+	aborting func()        // ends the inserts under way, when too much waits behind them; nil: there are none
+	stopping chan struct{} // closed when nothing more comes into the spill
+	drained  chan struct{} // closed when nothing more is inserted from there
 }
 
-type counters struct{ batches, rows, inserted, inserts, retries, flushes atomic.Uint64 }
+type counters struct{ batches, rows, inserted, inserts, retries, flushes, spills atomic.Uint64 }
 
 // Stats counts what a writer has done.
 type Stats struct {
@@ -54,8 +60,10 @@ type Stats struct {
 	Inserts      uint64 // confirmed
 	Retries      uint64
 	Flushes      uint64
+	Spills       uint64 // flushes that ended in the log
 	PendingRows  int
-	PendingBytes int // waiting or on their way
+	PendingBytes int // waiting or on their way, in memory
+	Spill        SpillStats
 }
 
 // Open makes a writer. It does not wait for the server; Close it.
@@ -64,9 +72,14 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 		return nil, fmt.Errorf("opening a ClickHouse writer: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	conn, err := connect(cfg.DSN)
+	conn, err := connect(cfg)
 	if err != nil {
 		return nil, err
+	}
+	spill, err := openSpill(cfg.Spill)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("opening a ClickHouse writer: %w", err)
 	}
 	if cfg.Job == 0 {
 		cfg.Job = rand.Uint64()
@@ -74,9 +87,14 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{cfg: cfg, conn: conn, pending: map[string]*block{}, first: true, changed: make(chan struct{}),
 		record: recorder{site: cfg.Site, job: cfg.Job, rows: rows.NewLatencyBuilder()},
 		kick:   make(chan struct{}, 1), full: make(chan struct{}, 1), requests: make(chan chan error),
-		closing: make(chan struct{}), done: make(chan struct{})}
+		closing: make(chan struct{}), done: make(chan struct{}), spill: spill, stopping: make(chan struct{}), drained: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	go w.run()
+	if spill != nil {
+		go w.drain()
+	} else {
+		close(w.drained)
+	}
 	return w, nil
 }
 
@@ -129,6 +147,10 @@ func (w *Writer) put(ctx context.Context, table string, p part) error {
 func (w *Writer) tryPut(table string, p part) (changed chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if limit := w.cfg.MaxPendingBytes; w.aborting != nil && (w.bytes-w.flying >= limit/2 || w.bytes >= limit) {
+		w.aborting()
+		w.aborting = nil
+	}
 	switch {
 	case w.err != nil:
 		return nil, w.err
@@ -139,7 +161,7 @@ func (w *Writer) tryPut(table string, p part) (changed chan struct{}, err error)
 	}
 	w.append(table, p)
 	switch {
-	case w.rows >= w.cfg.MaxRows:
+	case w.rows >= w.cfg.MaxRows || w.spill != nil && w.bytes-w.flying >= w.cfg.MaxPendingBytes/4:
 		signal(w.full)
 	case w.first:
 		signal(w.kick)
@@ -161,9 +183,19 @@ func (w *Writer) append(table string, p part) {
 	w.bytes += p.size
 }
 
-// Flush returns when everything added before is confirmed. When ctx ends first
+// Flush returns when everything added before is in ClickHouse. When ctx ends first
 // the inserts go on.
 func (w *Writer) Flush(ctx context.Context) error {
+	err := w.Confirm(ctx)
+	if err == nil && w.spill != nil {
+		err = w.spilled(ctx)
+	}
+	return err
+}
+
+// Confirm returns when everything added before is in ClickHouse or in the spill:
+// where no crash can lose it.
+func (w *Writer) Confirm(ctx context.Context) error {
 	answer := make(chan error, 1)
 	select {
 	case w.requests <- answer:
@@ -197,6 +229,8 @@ func (w *Writer) Err() error {
 }
 
 // Close inserts what is pending and ends the writer. The error is the writer's.
+// With a spill that takes closeFor at the most, and what waits there then is left
+// to the next writer.
 func (w *Writer) Close() error {
 	var err error
 	w.closed.Do(func() {
@@ -204,11 +238,19 @@ func (w *Writer) Close() error {
 		w.mu.Lock()
 		w.shut = true
 		w.mu.Unlock()
+		if w.spill != nil {
+			defer time.AfterFunc(closeFor, w.cancel).Stop()
+		}
 		close(w.closing)
 		<-w.done
+		close(w.stopping)
+		<-w.drained
 		err = w.Err()
 		w.fail(ErrClosed)
 		w.cancel()
+		if w.spill != nil {
+			w.spill.close()
+		}
 		if cerr := w.conn.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("closing the connections to ClickHouse: %w", cerr)
 		}
@@ -228,8 +270,8 @@ func (w *Writer) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return Stats{Batches: w.stats.batches.Load(), Rows: w.stats.rows.Load(), Inserted: w.stats.inserted.Load(),
-		Inserts: w.stats.inserts.Load(), Retries: w.stats.retries.Load(), Flushes: w.stats.flushes.Load(),
-		PendingRows: w.rows, PendingBytes: w.bytes}
+		Inserts: w.stats.inserts.Load(), Retries: w.stats.retries.Load(), Flushes: w.stats.flushes.Load(), Spills: w.stats.spills.Load(),
+		PendingRows: w.rows, PendingBytes: w.bytes, Spill: w.spill.stats()}
 }
 
 // fail sets the writer's error, once, and wakes who waits for room.
@@ -239,8 +281,7 @@ func (w *Writer) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
+	w.wake()
 }
 
 // signal says something to the flusher that it need not hear twice.

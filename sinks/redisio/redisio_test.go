@@ -137,7 +137,7 @@ func TestDelete(t *testing.T) {
 	if left := c.Keys(t.Context(), "*").Val(); !slices.Equal(left, []string{"microseg:deleted:" + markOf("d:1")}) {
 		t.Errorf("%v is left of a person who was forgotten", left)
 	}
-	if ttl := c.PTTL(t.Context(), "microseg:deleted:" + markOf("d:1")).Val(); ttl <= 0 || ttl > time.Hour {
+	if ttl := c.PTTL(t.Context(), "microseg:deleted:"+markOf("d:1")).Val(); ttl <= 0 || ttl > time.Hour {
 		t.Errorf("a tombstone stays for %v, want up to an hour", ttl)
 	}
 }

@@ -3,8 +3,8 @@ package redisio
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"

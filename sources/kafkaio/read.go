@@ -1,9 +1,11 @@
 package kafkaio
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,12 +41,17 @@ type readFn struct {
 	Options Options
 }
 
-// CreateInitialRestriction starts the shard at the beginning of its partitions.
+// CreateInitialRestriction starts the shard at the beginning of its partitions,
+// or where Resume says.
 func (fn *readFn) CreateInitialRestriction(shard int) Restriction {
 	r := Restriction{Shard: shard}
+	var at map[int32]int64
+	if s := scriptOf(fn.Options.Job, shard); s != nil {
+		r.Batches, at = s.Next, s.Offsets
+	}
 	for p := range fn.Options.Partitions {
 		if fn.Options.Shard(p) == shard {
-			r.Positions = append(r.Positions, Position{Partition: p})
+			r.Positions = append(r.Positions, Position{Partition: p, Next: at[p]})
 		}
 	}
 	return r
@@ -127,6 +134,11 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 // ProcessElement emits at most one batch and resumes.
 func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shard int, emit func(beam.EventTime, identity.RawBatch)) (sdf.ProcessContinuation, error) {
 	rest := rt.GetRestriction().(Restriction)
+	if s := scriptOf(fn.Options.Job, shard); s != nil {
+		if b, ok, err := s.next(ctx, &fn.Options); ok || err != nil {
+			return fn.again(ctx, rt, &rest, &b, err, emit)
+		}
+	}
 	rd, err := fn.reader(&rest)
 	if err != nil {
 		return nil, err
@@ -138,7 +150,7 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		case <-stop:
 			rd.f.close()
 			readers.Delete(readerKey(fn.Options.Job, shard))
-			rt.TryClaim(claim(nil))
+			rt.TryClaim((*claim)(nil))
 			return sdf.StopProcessing(), nil
 		default:
 		}
@@ -160,6 +172,23 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		emit(mtime.Time(rest.Batches), b)
 		return sdf.ResumeProcessingIn(0), nil
 	}
+}
+
+// again emits a batch of a script.
+func (fn *readFn) again(ctx context.Context, rt *sdf.LockRTracker, rest *Restriction, b *identity.RawBatch, err error, emit func(beam.EventTime, identity.RawBatch)) (sdf.ProcessContinuation, error) {
+	if err != nil {
+		return nil, err
+	}
+	if n := fn.Options.MaxInFlight; n > 0 {
+		if err := inflight.Of(fn.Options.Job, rest.Shard).Enter(ctx, b.ID, n, patience); err != nil {
+			return nil, fmt.Errorf("waiting for room in shard %d: %w", rest.Shard, err)
+		}
+	}
+	if !rt.TryClaim(fn.advanced(rest, b)) {
+		return sdf.StopProcessing(), nil
+	}
+	emit(mtime.Time(b.ID), *b)
+	return sdf.ResumeProcessingIn(0), nil
 }
 
 // await waits until a batch is due: records and their linger, a heartbeat, or
@@ -199,6 +228,8 @@ func (fn *readFn) beat(rd *reader) time.Duration {
 
 func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 	chunks, err := rd.f.take(fn.Options.MaxBatch)
+	// Decisions depend on the order of partitions, and must not on that of fetches.
+	slices.SortStableFunc(chunks, func(a, b []identity.Record) int { return cmp.Compare(a[0].Partition, b[0].Partition) })
 	now := time.Now()
 	if err != nil {
 		slog.Warn("reading the log", "topic", fn.Options.Topic, "shard", rest.Shard, "err", err)
@@ -252,10 +283,10 @@ const (
 )
 
 // advanced are the positions after the batch.
-func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) claim {
-	var c claim
+func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) *claim {
+	c := &claim{batch: b.ID}
 	for _, r := range b.Ranges {
-		c = append(c, Position{Partition: r.Partition, Next: r.Last + 1})
+		c.positions = append(c.positions, Position{Partition: r.Partition, Next: r.Last + 1})
 	}
 	return c
 }
@@ -275,8 +306,7 @@ func Loop(ctx context.Context, o Options, shard int, f func(*identity.RawBatch) 
 			continue
 		}
 		b := fn.batch(rd, &rest)
-		rest.Positions = fn.advanced(&rest, &b)
-		rest.Batches++
+		rest.Positions, rest.Batches = fn.advanced(&rest, &b).positions, b.ID+1
 		if err := f(&b); err != nil {
 			return err
 		}

@@ -20,8 +20,11 @@ type Restriction struct {
 	Ended     bool
 }
 
-// claim moves the restriction to new positions; nil ends it.
-type claim []Position
+// claim moves the restriction behind a batch; nil ends it.
+type claim struct {
+	positions []Position
+	batch     int64 // its number
+}
 
 // tracker is the sdf.RTracker of one shard. It only ever splits at its current
 // position: a shard is read by one reader at a time.
@@ -33,7 +36,7 @@ type tracker struct {
 
 // TryClaim implements sdf.RTracker; the position is a claim.
 func (t *tracker) TryClaim(pos any) bool {
-	c, ok := pos.(claim)
+	c, ok := pos.(*claim)
 	if !ok {
 		t.err = fmt.Errorf("claiming a batch: the position is a %T", pos)
 		return false
@@ -45,8 +48,8 @@ func (t *tracker) TryClaim(pos any) bool {
 		t.rest.Ended, t.done = true, true
 		return false
 	}
-	t.rest.Positions = slices.Clone(c)
-	t.rest.Batches++
+	t.rest.Positions = slices.Clone(c.positions)
+	t.rest.Batches = c.batch + 1
 	return true
 }
 

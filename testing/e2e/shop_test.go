@@ -17,6 +17,7 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/serving/privacy"
+	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/redisio"
@@ -59,7 +60,7 @@ func openShop(t *testing.T, site string) *shop {
 	s.conn, err = clickhouseio.Dial(server.DSN())
 	check(t, err)
 	t.Cleanup(func() { s.conn.Close() })
-	s.run()
+	s.run(false)
 	s.startRedis()
 	s.node, s.url = s.serve()
 	return s
@@ -106,17 +107,19 @@ func (s *shop) inRedis() (found []string) {
 	return found
 }
 
-// run starts a job, a new one after another was stopped.
-func (s *shop) run() {
+// run starts a job, which goes on where another was stopped, or reads the log
+// again.
+func (s *shop) run(rebuild bool) {
 	s.t.Helper()
-	if s.job != nil {
-		time.Sleep(1100 * time.Millisecond) // runs are told apart by the second
-	}
 	cfg := config.Default()
 	cfg.Source.Shards = 2
 	var err error
 	s.job, err = pipelines.NewJob(s.t.Context(), cfg, s.brokers, s.site, s.site, server.DSN())
 	check(s.t, err)
+	s.job.Rebuild = rebuild
+	if rebuild {
+		time.Sleep(1100 * time.Millisecond) // runs are told apart by the second
+	}
 	check(s.t, s.job.Start(s.t.Context()))
 	s.t.Cleanup(func() { s.job.Stop() }) // harmless when it has stopped
 }
@@ -135,7 +138,10 @@ func (s *shop) serve() (*node.Node, string) {
 	check(s.t, err)
 	s.t.Cleanup(func() { record.Close() })
 	p, err := privacy.New(s.t.Context(), privacy.Config{Brokers: s.brokers, Events: s.site, Segments: s.job.Segments.Topic, Store: n.Store, Tree: tree,
-		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, Redis: s.redis, AdminKey: adminKey, WriteKeys: cfg.Collector.WriteKeys})
+		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, Redis: s.redis,
+		Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
+			return changelogio.Covered(ctx, s.brokers, changelogio.Topic(s.site))
+		}, AdminKey: adminKey, WriteKeys: cfg.Collector.WriteKeys})
 	check(s.t, err)
 	s.t.Cleanup(p.Close)
 	mux := http.NewServeMux()
@@ -295,11 +301,12 @@ func (s *shop) nothing(when string) {
 	}
 }
 
-// restart stops the job and starts one that reads the log from its beginning.
-func (s *shop) restart(records int) {
+// restart stops the job and starts one that goes on, or reads the log from its
+// beginning; records is what both have read then.
+func (s *shop) restart(records int, rebuild bool) {
 	s.t.Helper()
 	check(s.t, s.job.Stop())
-	s.run()
+	s.run(rebuild)
 	deadline := time.Now().Add(time.Minute)
 	for int(transforms.StatsOf(s.job.Spec.Job).Read) < records {
 		if time.Now().After(deadline) {

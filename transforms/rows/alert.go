@@ -42,4 +42,6 @@ const (
 	AlertWatermarkLag   = "watermark_lag"
 	AlertSinkLag        = "sink_lag"
 	AlertDeadLetters    = "dead_letters"
+	AlertPersonDevices  = "person_devices" // a person with more devices than may be
+	AlertDevicePersons  = "device_persons" // a device with more persons in a day than may be
 )

@@ -25,6 +25,8 @@ type Header struct {
 	Idle      bool  // the whole shard idles
 	Own       bool  // from the person shard's own device shard: it sets the time
 	Emitted   int64 // wall clock at which the source let the batch go, µs
+	Seq       int64 // to a person shard: numbers the batches of the pair of shards, from 1
+	Again     bool  // decided before by a process that is gone: what is measured of it is no latency
 }
 
 // AppendTo writes the header.
@@ -36,6 +38,8 @@ func (h *Header) AppendTo(w *codec.Writer) {
 	w.Bool(h.Idle)
 	w.Bool(h.Own)
 	w.Int(h.Emitted)
+	w.Int(h.Seq)
+	w.Bool(h.Again)
 	w.Uint(uint64(len(h.Ranges)))
 	for _, r := range h.Ranges {
 		w.Int(int64(r.Partition))
@@ -47,7 +51,7 @@ func (h *Header) AppendTo(w *codec.Writer) {
 }
 
 func readHeader(r *codec.Reader) Header {
-	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int()}
+	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int(), Seq: r.Int(), Again: r.Bool()}
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
 		h.Ranges[i] = identity.Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}

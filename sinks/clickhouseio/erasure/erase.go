@@ -39,7 +39,7 @@ func (s *Store) Erase(ctx context.Context, p *identity.ErasedPerson, letters []i
 		return nil, err
 	}
 	deleted := map[string]uint64{}
-	for table, w := range map[string]where{rows.TableSessions: sessions(p), rows.TableSegmentEvents: moves(p, bounds), rows.TableSegmentState: s.states(p)} {
+	for table, w := range map[string]where{rows.TableSessions: sessions(p), rows.TableSegmentEvents: moves(p, bounds), rows.TableSegmentState: s.states(p), rows.TableAlerts: alerts(p)} {
 		if deleted[table], err = s.delete(ctx, table, w); err != nil {
 			return nil, err
 		}
@@ -134,6 +134,13 @@ func (s *Store) states(p *identity.ErasedPerson) (w where) {
 			w.or("person = ?", name)
 		}
 	}
+	return w
+}
+
+// alerts are those about the person: that it, or a device of it, went beyond a
+// limit of identity.
+func alerts(p *identity.ErasedPerson) (w where) {
+	w.or("kind IN (?) AND subject IN (?)", []string{rows.AlertPersonDevices, rows.AlertDevicePersons}, p.Names())
 	return w
 }
 

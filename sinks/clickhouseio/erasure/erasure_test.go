@@ -106,6 +106,10 @@ func (r *record) fill() {
 	for _, x := range []rows.SegmentState{st("d:"+hostile, 1, false), st("d:"+hostile, 2, true), st("d:"+hostile, 3, false), st("u:ann", 1, false), st("u:ann", 2, true), st("u:bob", 1, false)} {
 		put(r, rows.NewSegmentStateBuilder(), x) // one insert each: the writer drops what is overwritten
 	}
+	a := func(kind, subject string) rows.Alert {
+		return rows.Alert{Site: "site", Kind: kind, Subject: subject, State: rows.Raised}
+	}
+	put(r, rows.NewAlertBuilder(), a(rows.AlertPersonDevices, "u:ann"), a(rows.AlertDevicePersons, "d:"+hostile), a(rows.AlertDevicePersons, "d:else"), a(rows.AlertStaleSegment, "u:ann"))
 	l := func(partition int32, offset int64, device, payload string) rows.DeadLetter {
 		return rows.DeadLetter{Site: "site", Partition: partition, Offset: offset, Device: device, Payload: payload, Version: uint64(offset)}
 	}
@@ -158,6 +162,7 @@ func TestErase(t *testing.T) {
 		for _, c := range [][3]string{
 			{"sessions", "device, ' ', toString(toUnixTimestamp64Milli(start))", hostile + " 5 desk2 1 else 1"},
 			{"segment_state", "person, ' ', toString(version)", "d:" + hostile + " 3 u:bob 1"},
+			{"alerts", "subject, ' ', kind", "d:else device_persons u:ann stale_segment"},
 			{"dead_letters", "toString(partition), '/', toString(offset)", "0/12 0/2"},
 		} {
 			if got := r.left(c[0], c[1]); got != c[2] {
@@ -180,7 +185,7 @@ func TestExport(t *testing.T) {
 	p := ann().Person
 	got, err := r.Export(t.Context(), &p)
 	check(t, err)
-	for table, want := range map[string]int{"sessions": 5, "segment_state": 1, "segment_events": 6, "dead_letters": 2} {
+	for table, want := range map[string]int{"sessions": 5, "segment_state": 1, "segment_events": 6, "dead_letters": 2, "alerts": 2} {
 		if len(got[table]) != want {
 			t.Errorf("%s: %d rows, not %d: %v", table, len(got[table]), want, got[table])
 		}

@@ -28,6 +28,8 @@ func (s *Store) Export(ctx context.Context, p *identity.Person) (map[string][]ma
 		{rows.TableSessions, "sessions_now WHERE site = ? AND (device IN (?) OR person = ?) ORDER BY start, device", []any{s.site, p.Devices, user}},
 		{rows.TableSegmentState, "persons_now WHERE site = ? AND person IN (?) ORDER BY person", []any{s.site, p.Names()}},
 		{rows.TableSegmentEvents, "segment_events_once WHERE site = ? AND person IN (?) ORDER BY at, person, transition, action DESC", []any{s.site, p.Names()}},
+		{rows.TableAlerts, "alerts WHERE site = ? AND kind IN (?) AND subject IN (?) ORDER BY at, subject, version DESC LIMIT 1 BY at, kind, subject",
+			[]any{s.site, []string{rows.AlertPersonDevices, rows.AlertDevicePersons}, p.Names()}},
 		{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND device IN (?) ORDER BY partition, offset", []any{s.site, letters}},
 	} {
 		var err error

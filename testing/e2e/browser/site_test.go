@@ -23,6 +23,8 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/serving/privacy"
+	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/testing/harness/chromium"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
@@ -42,6 +44,7 @@ type shop struct {
 	cfg     *config.Config
 	job     *pipelines.Job
 	node    *node.Node
+	secrets node.Secrets
 	browser *chromium.Browser
 	close   []func()
 	seeds   uint64 // simulated audiences so far
@@ -115,8 +118,15 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	s.secrets = secrets
+	persons, err := s.persons(ctx)
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, persons.Close)
 	mux := http.NewServeMux()
 	s.node.Register(mux)
+	persons.Register(mux)
 	web.Register(mux)
 	mux.HandleFunc("GET /test/ahead", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, clock.Ahead().Milliseconds()) })
 	if err := library(mux); err != nil {
@@ -137,6 +147,20 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 		s.node.Close(context.Background())
 	})
 	return nil
+}
+
+// persons is what the site's own servers ask.
+func (s *shop) persons(ctx context.Context) (*privacy.Server, error) {
+	tree, err := s.cfg.SegmentTree()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := token.ParseKeys(s.secrets.TokenKeys)
+	if err != nil {
+		return nil, err
+	}
+	return privacy.New(ctx, privacy.Config{Brokers: s.brokers, Events: eventsTopic, Segments: s.job.Segments.Topic, Store: s.node.Store, Tree: tree,
+		Schema: segment.NewSchema(s.cfg.Elements), Params: s.cfg.SegmentParams(), AdminKey: s.secrets.AdminKey, Keys: keys, Site: s.cfg.Site, WriteKeys: s.cfg.Collector.WriteKeys})
 }
 
 func check(t testing.TB, err error) {

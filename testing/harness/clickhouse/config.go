@@ -25,7 +25,8 @@ var configuration = template.Must(template.New("config").Funcs(template.FuncMap{
   <max_server_memory_usage>{{.MaxMemory}}</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <primary_index_cache_size>67108864</primary_index_cache_size>
-  <background_pool_size>2</background_pool_size>
+  {{with .KeepFree}}<storage_configuration><disks><default><keep_free_space_bytes>{{.}}</keep_free_space_bytes></default></disks></storage_configuration>
+  {{end}}<background_pool_size>2</background_pool_size>
   <background_schedule_pool_size>2</background_schedule_pool_size>
   <max_concurrent_queries>200</max_concurrent_queries>
   <merge_tree>
@@ -47,13 +48,13 @@ var configuration = template.Must(template.New("config").Funcs(template.FuncMap{
 // millions of sessions, but not the whole laptop.
 const maxMemory = 3 << 30
 
-// writeConfig writes the server's configuration into dir and returns its path.
+// writeConfig writes the server's configuration into o.Dir and returns its path.
 // For `clickhouse server` (server is true) it holds the users as well; the
 // library has its own.
-func writeConfig(dir string, tcp, http int, server bool) (string, error) {
-	path := filepath.Join(dir, "config.xml")
+func writeConfig(o Options, tcp, http int, server bool) (string, error) {
+	path := filepath.Join(o.Dir, "config.xml")
 	var b bytes.Buffer
-	err := configuration.Execute(&b, map[string]any{"Dir": dir, "TCP": tcp, "HTTP": http,
+	err := configuration.Execute(&b, map[string]any{"Dir": o.Dir, "KeepFree": o.KeepFree, "TCP": tcp, "HTTP": http,
 		"MaxMemory": int64(maxMemory), "Server": server, "Config": path})
 	if err == nil {
 		err = os.WriteFile(path, b.Bytes(), 0o644)

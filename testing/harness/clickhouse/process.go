@@ -108,7 +108,7 @@ func (s *Server) wait(ctx context.Context, timeout time.Duration) error {
 			return nil
 		}
 		select {
-		case <-s.child.done:
+		case <-s.Exited():
 			return s.failure("it ended at once")
 		case <-ctx.Done():
 			return s.failure(ctx.Err().Error())
@@ -136,7 +136,7 @@ func (s *Server) answers(ctx context.Context) bool {
 }
 
 func (s *Server) failure(why string) error {
-	text, err := os.ReadFile(s.child.log)
+	text, err := os.ReadFile(s.Log())
 	if err != nil {
 		text = []byte(err.Error())
 	}
@@ -144,7 +144,7 @@ func (s *Server) failure(why string) error {
 	if strings.Contains(tail, "Address already in use") {
 		return fmt.Errorf("starting ClickHouse on ports %d and %d: %w\n%s", s.tcp, s.http, ErrPortTaken, tail)
 	}
-	return fmt.Errorf("starting ClickHouse: %s; the end of %s:\n%s", why, s.child.log, tail)
+	return fmt.Errorf("starting ClickHouse: %s; the end of %s:\n%s", why, s.Log(), tail)
 }
 
 // ports returns the ports asked for, or free ones.

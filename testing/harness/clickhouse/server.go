@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,9 @@ type Options struct {
 	TCPPort  int    // native protocol; 0: a free one
 	HTTPPort int    // 0: a free one
 	Database string // of the DSN; empty: microseg
+	// KeepFree bytes of the disk the embedded server leaves alone: it refuses
+	// inserts (NOT_ENOUGH_SPACE) before a write fails half-way. 0: none.
+	KeepFree uint64
 	// StartTimeout bounds the wait for an answer; 0: 30 s.
 	StartTimeout time.Duration
 }
@@ -33,7 +37,9 @@ type Server struct {
 	opts      Options
 	dsn       string
 	tcp, http int
-	child     *child // nil for a server that someone else runs
+
+	mu    sync.Mutex
+	child *child // nil for a server that someone else runs; Keep replaces it
 }
 
 // ErrPortTaken is returned by Start when a port that was asked for is taken.
@@ -79,14 +85,15 @@ func (o Options) find() (Found, error) {
 	if o.Lib != "" {
 		return Found{Lib: o.Lib}, nil
 	}
+	var outside error // of a clone there is no cache, but there may be others
 	if o.CacheDir == "" {
-		dir, err := CacheDir(".")
-		if err != nil {
-			return Found{}, err
-		}
-		o.CacheDir = dir
+		o.CacheDir, outside = CacheDir(".")
 	}
-	return Find(o.CacheDir)
+	found, err := Find(o.CacheDir)
+	if err != nil {
+		err = errors.Join(err, outside)
+	}
+	return found, err
 }
 
 func (o Options) start(ctx context.Context, found Found) (*Server, error) {
@@ -94,7 +101,7 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := writeConfig(o.Dir, tcp, http, found.Binary != "")
+	config, err := writeConfig(o, tcp, http, found.Binary != "")
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +129,21 @@ func (s *Server) Addr() string { return addr(s.tcp) }
 func (s *Server) HTTPAddr() string { return addr(s.http) }
 
 // Embedded reports whether this process started the server.
-func (s *Server) Embedded() bool { return s.child != nil }
+func (s *Server) Embedded() bool { return s.process() != nil }
+
+func (s *Server) process() *child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.child
+}
 
 // PID is the child's process id, 0 for a server from a DSN.
 func (s *Server) PID() int {
-	if s.child == nil {
+	c := s.process()
+	if c == nil {
 		return 0
 	}
-	return s.child.cmd.Process.Pid
+	return c.cmd.Process.Pid
 }
 
 // Log is the path of the child's log file.
@@ -138,23 +152,25 @@ func (s *Server) Log() string { return filepath.Join(s.opts.Dir, "server.log") }
 // Stop ends the child: SIGTERM, and SIGKILL when it is still there after 10 s.
 // It does nothing to a server that someone else runs.
 func (s *Server) Stop() error {
-	if s.child == nil {
+	c := s.process()
+	if c == nil {
 		return nil
 	}
-	return s.child.stop(10 * time.Second)
+	return c.stop(10 * time.Second)
 }
 
 // Kill ends the child at once, as a crash would.
 func (s *Server) Kill() {
-	if s.child != nil {
-		s.child.stop(0)
+	if c := s.process(); c != nil {
+		c.stop(0)
 	}
 }
 
 // Exited is closed when the child has ended; nil for a server from a DSN.
 func (s *Server) Exited() <-chan struct{} {
-	if s.child == nil {
+	c := s.process()
+	if c == nil {
 		return nil
 	}
-	return s.child.done
+	return c.done
 }

@@ -1,8 +1,8 @@
 // Sends n events of every kind with a library as its users would:
-//   NODE_PATH=<node_modules> node send.cjs <library> <collector URL> <write key> <n>
+//   NODE_PATH=<node_modules> node send.cjs <library> <collector URL> <write key> <n> [<ms that segment may take to flush>]
 // Each event carries library, kind and number as its mark, where its kind has room for it.
 'use strict'
-const [library, url, key, count] = process.argv.slice(2)
+const [library, url, key, count, patience = '30000'] = process.argv.slice(2)
 const n = Number(count)
 const fail = (e) => { console.error(e); process.exit(1) }
 process.on('unhandledRejection', fail)
@@ -20,7 +20,7 @@ async function segment() {
     a.group({ userId: `su${i}`, groupId: 'g', traits: { mark: mark('group', i) } })
     a.alias({ userId: mark('alias', i), previousId: `s${i}` })
   }
-  await a.closeAndFlush({ timeout: 30000 })
+  await a.closeAndFlush({ timeout: Number(patience) })
 }
 
 async function rudderstack() {

@@ -22,6 +22,7 @@ type Options struct {
 	Partitions int32    // of topics that do not say; 0: 4
 	SyncWrites bool     // fsync each batch, so that an acknowledged record outlives the machine
 	Topics     []string // exist from the start, with Partitions partitions
+	MinFree    uint64   // bytes: with less free on Dir's disk no record is taken
 }
 
 // Log is a running log of one broker.
@@ -51,6 +52,9 @@ func Start(o Options) (*Log, error) {
 		return nil, fmt.Errorf("starting the embedded log (port %d, folder %q): %w", o.Port, o.Dir, err)
 	}
 	l := &Log{cluster: cluster}
+	if o.Dir != "" && o.MinFree > 0 {
+		l.guard(o.Dir, o.MinFree)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for _, topic := range o.Topics {

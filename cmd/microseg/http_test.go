@@ -1,0 +1,76 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/spillio"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// TestHealthNamesWhatWaits: a ClickHouse that is away degrades a job, which stays
+// alive and ready, and health and metrics say what waits and why.
+func TestHealthNamesWhatWaits(t *testing.T) {
+	t.Parallel()
+	log, err := kafkalog.Start(kafkalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	sink := clickhouseio.Config{DSN: "clickhouse://127.0.0.1:1/x", Linger: time.Millisecond, SpillAfter: 50 * time.Millisecond,
+		Spill: spillio.Config{Brokers: log.Brokers()[0], Topic: "events-spill"}}
+	if err := spillio.CreateTopic(t.Context(), log.Brokers(), sink.Spill.Topic); err != nil {
+		t.Fatal(err)
+	}
+	w, err := clickhouseio.Acquire(t.Context(), sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { clickhouseio.Release(sink, w) })
+	j := &job{&pipelines.Job{Config: config.Default(), Sink: sink}}
+	m, err := newMonitor(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.conn.Close() })
+	mux := http.NewServeMux()
+	m.register(mux, newRegistry(j))
+	get := func(path string) (int, string) {
+		r := httptest.NewRecorder()
+		mux.ServeHTTP(r, httptest.NewRequest("GET", path, nil))
+		return r.Code, r.Body.String()
+	}
+	if code, text := get("/healthz"); code != http.StatusOK || text != "ok\n" {
+		t.Errorf("before: %d %s", code, text)
+	}
+	b := rows.NewSegmentEventBuilder()
+	b.Append(&rows.SegmentEvent{Site: "s"})
+	batch, err := b.Batch(0)
+	if err == nil {
+		err = w.Add(t.Context(), batch)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for w.Stats().Spill.Trouble == "" {
+		time.Sleep(time.Millisecond)
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, text := get(path); code != http.StatusOK || !strings.Contains(text, "degraded: 1 rows") || !strings.Contains(text, "ClickHouse is away") {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	if code, text := get("/health"); code != http.StatusServiceUnavailable || !strings.Contains(text, "degraded") {
+		t.Errorf("/health: %d %s", code, text)
+	}
+	if _, text := get("/metrics"); !strings.Contains(text, "microseg_sink_spilled_rows 1\n") || !strings.Contains(text, "microseg_sink_blocked 0\n") {
+		t.Error(text)
+	}
+}

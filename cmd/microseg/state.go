@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/microseg/microseg/sinks/changelogio"
+	"github.com/spf13/cobra"
+)
+
+func stateCommand() *cobra.Command {
+	var brokers, topic string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "state",
+		Short: "List what a restarted job goes on from: shards, sizes, offsets, versions",
+		Long: `state reads the changelog of the running stack's job, or of --brokers and --topic.
+The job goes on meanwhile. A device shard (d) holds devices with their sessions, a
+person shard (p) users; "since" is what a restart reads again behind the snapshot.`,
+		Example: "  microseg state\n  microseg state verify --brokers kafka:9092 --topic events",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runState(c.Context(), os.Stdout, brokers, topic, false, asJSON)
+		},
+	}
+	verify := &cobra.Command{
+		Use: "verify", Short: "Read all of it and recompute the checksums", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runState(c.Context(), os.Stdout, brokers, topic, true, asJSON)
+		},
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&brokers, "brokers", "", "brokers of the log (default: the running stack's)")
+	f.StringVar(&topic, "topic", "", "topic of events (default: the running stack's, else events)")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	c.AddCommand(verify)
+	return c
+}
+
+func runState(ctx context.Context, out io.Writer, brokers, topic string, verify, asJSON bool) error {
+	seeds := split(brokers)
+	if brokers == "" {
+		a, err := runningStack(dataDir)
+		if err != nil {
+			return err
+		}
+		seeds = []string{a.Kafka}
+		if topic == "" {
+			topic = a.Topic
+		}
+	}
+	if topic == "" {
+		topic = "events"
+	}
+	s, err := changelogio.Inspect(ctx, seeds, changelogio.Topic(topic), verify)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(s)
+	}
+	return printState(out, s, changelogio.Topic(topic), verify)
+}
+
+func printState(out io.Writer, s *changelogio.State, topic string, verify bool) error {
+	m := &s.Manifest
+	fmt.Fprintf(out, "topic %s, schema %d, run %d, configuration %s\nsnapshots of %s, %d rounds\n\n", topic, m.Schema, m.Run, m.Fingerprint,
+		time.UnixMilli(m.At).UTC().Format(time.RFC3339), m.Round)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "shard\tbytes\tat offset\trecords since\tchecksum\t\n")
+	shards := (len(s.Machines) - 1) / 2
+	for i, x := range s.Machines {
+		name := fmt.Sprintf("d%d", i)
+		switch {
+		case i == 2*shards:
+			name = "audience"
+		case i >= shards:
+			name = fmt.Sprintf("p%d", i-shards)
+		}
+		sum := fmt.Sprintf("%08x", x.CRC)
+		if verify {
+			sum += " ok"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t\n", name, x.Bytes, x.Begin, x.Records, sum)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("printing the state: %w", err)
+	}
+	fmt.Fprint(out, "\nlast events in the snapshots: ")
+	for p := range int32(len(m.Offsets)) {
+		fmt.Fprintf(out, "%d:%d ", p, m.Offsets[p])
+	}
+	fmt.Fprintln(out)
+	return nil
+}

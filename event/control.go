@@ -1,0 +1,142 @@
+package event
+
+import (
+	"strings"
+
+	"github.com/go-faster/jx"
+)
+
+// Types of records that are no behaviour. They have no event time, so no clock
+// decides what they are about: that is what lies before them in the log. They
+// need no consent, since they only let go.
+const (
+	// TypeDelete is the type of a tombstone: the record behind which nothing is
+	// known of a device any more. The endpoint that deletes persons writes it, keyed
+	// like the device's events; the collector refuses it.
+	//
+	//	{"type":"$delete","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
+	TypeDelete = "$delete"
+	// TypeUnlink takes a device from a user. The endpoint that unlinks writes it,
+	// keyed like the device's events; the collector refuses it.
+	//
+	//	{"type":"$unlink","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
+	TypeUnlink = "$unlink"
+	// TypeReset is a log-out on a device. Anybody who may write events may write it.
+	//
+	//	{"type":"reset","anonymousId":"…"}
+	TypeReset = "reset"
+)
+
+// typeAlias is Segment's call that links an anonymous previousId to a userId.
+const typeAlias = "alias"
+
+// Deleted is a tombstone.
+type Deleted struct {
+	Device  string // as Event.Device: anonymousId, or "user:<id>"
+	User    string // that is to lose the device even where nothing links them now; "": none
+	Receipt string // of the deletion
+}
+
+// Append appends the record of the tombstone.
+func (d *Deleted) Append(dst []byte, receivedAt string) []byte {
+	return appendRecord(dst, [][2]string{{"type", TypeDelete}, {"anonymousId", d.Device}, {"userId", d.User}, {"messageId", d.Receipt}, {"receivedAt", receivedAt}})
+}
+
+// appendRecord writes an object of the members that are not empty.
+func appendRecord(dst []byte, members [][2]string) []byte {
+	e := jx.Encoder{}
+	e.SetBytes(dst)
+	e.ObjStart()
+	for _, f := range members {
+		if f[1] != "" {
+			e.FieldStart(f[0])
+			e.Str(strings.ToValidUTF8(f[1], "\uFFFD"))
+		}
+	}
+	e.ObjEnd()
+	return e.Bytes()
+}
+
+// Keys are the record keys under which events of the device may be: the collector
+// keys events that state only a userId by that.
+func (d *Deleted) Keys() []string {
+	if user, ok := strings.CutPrefix(d.Device, userDevice); ok {
+		return []string{user, d.Device}
+	}
+	return []string{d.Device}
+}
+
+// Unlinked takes a device from a user.
+type Unlinked struct {
+	Device  string // anonymousId
+	User    string
+	Receipt string // names the request
+}
+
+// Append appends the record.
+func (u *Unlinked) Append(dst []byte, receivedAt string) []byte {
+	return appendRecord(dst, [][2]string{{"type", TypeUnlink}, {"anonymousId", u.Device}, {"userId", u.User}, {"messageId", u.Receipt}, {"receivedAt", receivedAt}})
+}
+
+// Linked is an identify call that is no page's own: a link that a token proves.
+type Linked struct {
+	Device string // anonymousId
+	User   string
+	ID     string // messageId: the same link is one event however often it is sent
+}
+
+// Append appends the record; at is its event time, RFC 3339.
+func (l *Linked) Append(dst []byte, at string) []byte {
+	return appendRecord(dst, [][2]string{{"type", "identify"}, {"anonymousId", l.Device}, {"userId", l.User}, {"messageId", l.ID}, {"timestamp", at}, {"receivedAt", at}})
+}
+
+// control reads a record that is no behaviour; false means that it is another one.
+func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
+	switch string(r.text(fType)) {
+	case TypeDelete:
+		e.Kind = KindDelete
+		return true, d.identify(r, raw, e)
+	case TypeUnlink:
+		e.Kind = KindUnlink
+		if err := d.identify(r, raw, e); err != nil {
+			return true, err
+		}
+		if e.User == "" || !e.anonymous() {
+			return true, malformed("an unlink takes an anonymousId from a userId, and one of them is missing or stands for nobody")
+		}
+		return true, nil
+	case TypeReset:
+		e.Kind = KindReset
+		if err := d.identify(r, raw, e); err != nil {
+			return true, err
+		}
+		if !e.anonymous() {
+			return true, malformed("a reset without an anonymousId logs nobody out")
+		}
+		e.User = ""
+		return true, nil
+	}
+	return false, nil
+}
+
+// anonymous reports whether the device is an anonymousId, not an event's userId.
+func (e *Event) anonymous() bool { return !IsUserDevice(e.Device) }
+
+// IsUserDevice reports whether a device is that of a user's events that state no
+// anonymousId. It cannot be linked or unlinked: its name says whose it is.
+func IsUserDevice(device string) bool { return strings.HasPrefix(device, userDevice) }
+
+// alias makes the event one of the device that is linked: previousId.
+func (d *Decoder) alias(r *record, e *Event) error {
+	previous, ok := r.id(fPreviousID)
+	switch {
+	case !ok:
+		return malformed("previousId is not a string of at most 512 bytes")
+	case nobody(previous):
+		return malformed("an alias without a previousId, or with one that stands for nobody, links nothing")
+	case e.User == "":
+		return malformed("an alias without a userId, or with one that stands for nobody, links nothing")
+	}
+	e.Device = d.ids.string(previous)
+	return nil
+}

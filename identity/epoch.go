@@ -1,0 +1,192 @@
+package identity
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/session"
+)
+
+// history is what is known of a device over its epochs. Most have none.
+type history struct {
+	users  session.Day // that the device was linked to today, or was to be
+	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
+}
+
+// maxResets bounds how many resets a device remembers.
+const maxResets = 16
+
+// told is the device's history; it is made when there is none.
+func (d *device) told() *history {
+	if d.history == nil {
+		d.history = &history{}
+	}
+	return d.history
+}
+
+// open begins a new, unlinked epoch of the device at an offset.
+func (s *Shard) open(d *device, offset int64) *device {
+	d.past = true
+	s.past[d.id] = append(s.past[d.id], d)
+	s.remember(d.id, d.userID())
+	n := &device{id: d.id, epoch: offset, offset: offset, history: d.history}
+	s.devices[n.id] = n
+	return n
+}
+
+// remember notes that a user's person has or had vectors of the device.
+func (s *Shard) remember(id, user string) {
+	if user != "" && !slices.Contains(s.former[id], user) {
+		s.former[id] = append(s.former[id], strings.Clone(user))
+	}
+}
+
+// link finds the epoch that the event belongs to: a userId links an unlinked
+// device, and another user's opens a new epoch, so that the first person keeps
+// what was theirs. On a device that too many share nobody is linked any more
+// that day: what they do is in an epoch of its own, which is nobody's for good.
+func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *device {
+	if d == nil {
+		d = &device{id: strings.Clone(e.Device)}
+		s.devices[d.id] = d
+	}
+	switch {
+	case e.User == "" || e.User == d.userID():
+		return d
+	case !s.admits(q, d, e.User, out):
+		if d.user != nil {
+			d = s.open(d, e.Offset)
+			out.Opened(d.id)
+		}
+		d.shared = true
+		return d
+	}
+	if d.user == nil && d.Last > 0 {
+		d.offset = e.Offset
+		s.emit(d, e, true, out)
+	}
+	if d.user != nil || d.shared {
+		d = s.open(d, e.Offset)
+	}
+	d.linkTo(e.User)
+	return d
+}
+
+// admits counts the user among those of the device's day, and reports whether
+// it may be linked.
+func (s *Shard) admits(q *Partition, d *device, user string, out *Output) bool {
+	if s.p.MaxUsers == 0 {
+		return true
+	}
+	users := &d.told().users
+	before, fresh := users.Add(q.Clock, user)
+	if before < s.p.MaxUsers {
+		return true
+	}
+	if fresh {
+		out.Excess = append(out.Excess, session.Excess{Subject: session.PersonID(d.id, ""), Start: users.Start(), Count: before + 1, Limit: s.p.MaxUsers})
+	}
+	return false
+}
+
+// merges says why an alias is refused, in the words of the dead letter; empty:
+// it is not. d is the device that previousId names, nil where there is none.
+func (s *Shard) merges(q *Partition, d *device, e *event.Event) string {
+	switch {
+	case d == nil:
+		return "previousId is no anonymous visitor that is known here: events merge no users; identify on each device, or give it a signed link (docs/identity.md)"
+	case d.user != nil && d.userID() != e.User:
+		return "previousId is linked to another user: events merge no users; if that link is wrong, take it back with POST /v1/identity/unlink and identify again"
+	case d.shared:
+		return "previousId is a device that too many persons share: what happened on it is nobody's"
+	case d.user == nil && s.p.MaxUsers > 0 && d.history != nil && d.history.users.Full(q.Clock, e.User, s.p.MaxUsers):
+		return "previousId has as many persons today as identity.max_persons_per_day allows; see `microseg identity`"
+	}
+	return ""
+}
+
+// reset applies a log-out: what the device does from here on is in an epoch of
+// its own, which is nobody's yet. Where nobody is logged in it changes nothing.
+func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
+	q.Counts.Read++
+	d := s.present(q, e.Device, out)
+	if d == nil { // it is remembered all the same: it may come again behind a log-in
+		d = &device{id: strings.Clone(e.Device), epoch: e.Offset, offset: e.Offset, opened: q.Clock}
+		s.devices[d.id] = d
+		s.schedule(q, d)
+	}
+	h := d.told()
+	if slices.Contains(h.resets, e.ID) {
+		q.Counts.Duplicate++
+		return
+	}
+	q.Counts.Good++
+	if h.resets = append(h.resets, e.ID); len(h.resets) > maxResets {
+		h.resets = slices.Delete(h.resets, 0, 1)
+	}
+	if d.user == nil {
+		return
+	}
+	d = s.open(d, e.Offset)
+	d.opened = q.Clock
+	out.Opened(d.id)
+	s.schedule(q, d)
+}
+
+// unlink takes the device from a user, in all of its epochs, as of the
+// partition's data clock. The present one is a person of its own again. Sessions
+// that are over keep the name that they had.
+func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
+	q.Counts.Read++
+	q.Counts.Good++
+	d := s.present(q, e.Device, out)
+	t := max(q.Clock, s.settled)
+	s.vector = session.Vector{Device: e.Device, User: e.User, Version: session.Version{Generation: s.p.Generation, Offset: e.Offset}, Retract: true, At: t}
+	out.Vector(&s.vector, e)
+	if d == nil {
+		return
+	}
+	s.remember(d.id, e.User) // its person keeps that the device left
+	if d.userID() != e.User {
+		return
+	}
+	s.close(d, q.Clock, out)
+	d.user, d.offset = nil, e.Offset
+	if d.State().Fold != nil && !d.closed {
+		s.wait(d) // its row names another person now
+	}
+	s.vectorOf(d, t)
+	s.vector.Freed = true
+	out.Vector(&s.vector, e)
+}
+
+// present is the device's present epoch, nil where the retention has forgotten
+// it, whether or not the agenda has got there.
+func (s *Shard) present(q *Partition, id string, out *Output) *device {
+	d := s.devices[id]
+	if d != nil && q.Clock >= d.seen()+s.p.Retention {
+		return s.forget(d, out)
+	}
+	return d
+}
+
+// seen is the newest event time of the epoch, or when it was opened without an event.
+func (d *device) seen() int64 { return max(d.Last, d.opened) }
+
+func (h *history) appendTo(w *codec.Writer) {
+	h.users.AppendTo(w)
+	w.Uint(uint64(len(h.resets)))
+	for _, id := range h.resets {
+		w.Fixed(id)
+	}
+}
+
+func readHistory(r *codec.Reader) *history {
+	h := &history{users: session.ReadDay(r)}
+	for range r.Len() {
+		h.resets = append(h.resets, r.Fixed())
+	}
+	return h
+}

@@ -1,0 +1,232 @@
+package pipelines
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/sinks/changelogio"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sinks/segmentsio"
+	"github.com/microseg/microseg/sources/kafkaio"
+	"github.com/microseg/microseg/transforms"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Recovery is where a job went on when it started.
+type Recovery struct {
+	From     string        // "changelog", or why the state is made anew from the log
+	Since    time.Time     // of the snapshots
+	Batches  int           // applied again
+	Events   int64         // in them
+	Bytes    int64         // read from the changelog
+	Profiles int           // in the snapshots
+	Took     time.Duration // until the states were in memory
+}
+
+func (r *Recovery) String() string {
+	if r.Since.IsZero() {
+		return fmt.Sprintf("reading the log from its beginning: %s", r.From)
+	}
+	return fmt.Sprintf("going on from the changelog: %d profiles of %s, %d MB in %v; applying %d batches with %d events again",
+		r.Profiles, r.Since.UTC().Format(time.RFC3339), r.Bytes>>20, r.Took.Round(time.Millisecond), r.Batches, r.Events)
+}
+
+// fingerprint names all that decides: with another one, what was decided cannot
+// be gone on with.
+func fingerprint(b *transforms.Built, topic string) (string, error) {
+	s := b.Spec
+	s.Job, s.Run, s.Life, s.Erased = "", 0, 0, nil
+	s.Rules = nil // what they read of a person is in the slots
+	j, err := json.Marshal([]any{topic, s, b.Segment.Slots})
+	if err != nil {
+		return "", fmt.Errorf("naming the configuration: %w", err)
+	}
+	sum := sha256.Sum256(j)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// recover takes the job's changelog over and puts the states of the process
+// that had it into this one.
+func (j *Job) recover(ctx context.Context) error {
+	start := time.Now()
+	starts, ends, err := bounds(ctx, j.Source.Brokers, j.Source.Topic)
+	if err != nil {
+		return err
+	}
+	b, err := j.Spec.Build()
+	if err != nil {
+		return err
+	}
+	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends}
+	if cfg.Fingerprint, err = fingerprint(b, j.Source.Topic); err != nil {
+		return err
+	}
+	log, found, err := changelogio.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	j.changelog = log
+	var from []transforms.Recovered
+	for i := range found.Machines {
+		from = append(from, transforms.Recovered(found.Machines[i]))
+	}
+	j.goOn(b, found.Manifest)
+	reader := kafkaio.Log{Brokers: j.Source.Brokers, Topic: j.Source.Topic}
+	if j.local, err = transforms.NewLocal(b, reader, log, from); err != nil {
+		return fmt.Errorf("reading the changelog %q (--rebuild makes the state anew from the log): %w", cfg.Topic, err)
+	}
+	transforms.RegisterLocal(j.Spec.Job, j.local)
+	j.Recovery = Recovery{From: found.Reason, Bytes: found.Bytes, Profiles: j.local.Profiles()}
+	if found.Manifest != nil {
+		j.Recovery.From, j.Recovery.Since = "changelog", time.UnixMilli(found.Manifest.At)
+	}
+	needed := map[int32]int64{}
+	for shard := range j.Spec.Shards {
+		offsets, next, script := j.local.Resume(shard)
+		j.Recovery.add(script)
+		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script})
+		for p, o := range offsets {
+			needed[p] = o
+		}
+	}
+	j.Recovery.Took = time.Since(start)
+	return logHas(j.Source.Topic, needed, starts, ends)
+}
+
+// goOn makes the specification that of the job that wrote the manifest. What was
+// deleted after that job had begun is no part of it: it met the tombstones
+// themselves, and with the records before them left out it would have cut and
+// decided otherwise.
+func (j *Job) goOn(b *transforms.Built, m *changelogio.Manifest) {
+	if m == nil {
+		return
+	}
+	j.Spec.Run = m.Run
+	j.Spec.Erased = slices.DeleteFunc(j.Spec.Erased, func(e identity.Erasure) bool { return e.Offset >= m.Begun[e.Partition] })
+	b.Spec.Run, b.Spec.Erased = j.Spec.Run, j.Spec.Erased
+}
+
+// bounds are the offsets at which the topic's partitions begin and end.
+func bounds(ctx context.Context, brokers []string, topic string) (starts, ends map[int32]int64, err error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	listed := func(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
+		if err == nil {
+			err = l.Error()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking %v where topic %q begins and ends: %w", brokers, topic, err)
+		}
+		out := map[int32]int64{}
+		l.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
+		return out, nil
+	}
+	if starts, err = listed(adm.ListStartOffsets(ctx, topic)); err != nil {
+		return nil, nil, err
+	}
+	ends, err = listed(adm.ListEndOffsets(ctx, topic))
+	return starts, ends, err
+}
+
+func (r *Recovery) add(script []identity.RawBatch) {
+	r.Batches += len(script)
+	for _, b := range script {
+		for _, g := range b.Ranges {
+			r.Events += max(0, g.Last-g.First+1)
+		}
+	}
+}
+
+// logHas checks that the log goes on where the state ends. One that was made
+// anew has other events at the same offsets.
+func logHas(topic string, next, starts, ends map[int32]int64) error {
+	for p, n := range next {
+		if ends[p] < n {
+			return fmt.Errorf("partition %d of topic %q ends at offset %d, and the state in its changelog goes to %d: the topic was made anew, or has lost records; start with --rebuild to make the state from what is there", p, topic, ends[p], n)
+		}
+		if starts[p] > n {
+			slog.Error("the log no longer holds events that the job has not read: its retention is shorter than the job was away", "topic", topic, "partition", p, "first_missing", n, "first_held", starts[p])
+		}
+	}
+	return nil
+}
+
+// keep writes snapshots until the context ends, so that a restart has little to
+// apply again.
+func (j *Job) keep(ctx context.Context, every time.Duration) {
+	defer close(j.kept)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var entries uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-j.local.Deleted(): // what was deleted is still in the last snapshots
+		}
+		now := j.changelog.Stats().Entries
+		if now == entries {
+			continue
+		}
+		switch err := j.Snapshot(ctx); {
+		case err == nil:
+			entries = now
+		case ctx.Err() != nil, errors.Is(err, changelogio.ErrFenced):
+			return // the stages tell of it
+		default:
+			j.snapshotErr.Store(&err)
+			slog.Error("writing a snapshot of the state, will try again", "err", err)
+		}
+	}
+}
+
+// Snapshot writes the state of all shards as of now and, once everything that was
+// decided before is where it belongs, makes it the place to go on from.
+func (j *Job) Snapshot(ctx context.Context) error {
+	offsets, err := j.local.Snapshot(ctx, j.changelog)
+	if err != nil {
+		return err
+	}
+	if err := clickhouseio.Confirm(ctx, j.Sink); err != nil {
+		return err
+	}
+	if w := segmentsio.Of(j.Segments.Job); w != nil {
+		if err := w.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	if err := j.changelog.Commit(ctx, offsets); err != nil {
+		return err
+	}
+	j.snapshotErr.Store(nil)
+	return nil
+}
+
+// CaughtUp waits until the job has applied again what another had applied.
+func (j *Job) CaughtUp(ctx context.Context) error { return j.local.CaughtUp(ctx) }
+
+// Changelog is what the job's changelog has done, and why the last snapshot
+// could not be written, nil if it could.
+func (j *Job) Changelog() (changelogio.Stats, error) {
+	if j.changelog == nil {
+		return changelogio.Stats{}, nil
+	}
+	if err := j.snapshotErr.Load(); err != nil {
+		return j.changelog.Stats(), *err
+	}
+	return j.changelog.Stats(), j.changelog.Err()
+}

@@ -1,0 +1,415 @@
+// Package changelogio keeps a job's journal and snapshots in a topic of the log,
+// so that a job that was killed goes on where it was, on any machine.
+//
+// The topic has a partition for each machine of the job (transforms.Local) and a
+// last one for control. A machine's partition holds, in order, its journal's
+// entries and now and then a snapshot in chunks; control holds who owns the
+// changelog and which set of snapshots is complete. A process that starts claims
+// all partitions. From then on entries of an earlier owner do not count, and an
+// earlier owner finds out by itself: whoever is alone sees its own offsets only.
+package changelogio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Schema is the version of what the topic holds; a newer one is refused.
+const Schema = 1
+
+// Topic is the name of the changelog of a topic of events.
+func Topic(events string) string { return events + "-changelog" }
+
+// Config says where the changelog is and what it is of.
+type Config struct {
+	Brokers  []string
+	Topic    string
+	Machines int
+	// Fingerprint names what decides: a job with another one does not continue,
+	// it begins a changelog of its own.
+	Fingerprint string
+	Run         int64 // of the job, should it begin one
+	Anew        bool  // begin one, whatever is there
+	// Ends are where the topic of events ends when a job begins a changelog, by
+	// partition.
+	Ends map[int32]int64
+}
+
+// kinds of records, their first byte.
+const (
+	kindEntry    = 'e' // nonce, entry
+	kindMore     = 'p' // nonce, the first part of an entry that is too long for one record
+	kindClaim    = 'c' // nonce, text
+	kindBegin    = 'b' // nonce, round: the journal from here on is not in the snapshot
+	kindChunk    = 's' // nonce, round, bytes
+	kindManifest = 'm' // nonce, JSON
+)
+
+// chunkSize is how much of a snapshot a record holds, bytes.
+const chunkSize = 512 << 10
+
+// Manifest names a complete set of snapshots.
+type Manifest struct {
+	Schema      int
+	Fingerprint string
+	Run         int64
+	Nonce       uint64 // of the process that wrote it
+	Round       uint64
+	At          int64           // wall clock, ms
+	Begun       map[int32]int64 // Config.Ends of the process that began the changelog
+	Offsets     map[int32]int64 // of the topic of events: the last ones in the snapshots
+	Machines    []Part
+}
+
+// Part is a machine's snapshot.
+type Part struct {
+	Begin  int64 // offset of the partition at which it begins
+	Chunks int   // 0: the state was empty
+	Bytes  int64
+	CRC    uint32 // Castagnoli, of the bytes
+}
+
+// Errors of a changelog.
+var (
+	// ErrFenced says that another process has taken the job over.
+	ErrFenced = errors.New("another process has taken over this job's changelog; stop one of them (a process that was paused or cut off stops here by itself)")
+	// ErrSchema says that a newer version of microseg wrote the changelog.
+	ErrSchema = errors.New("a newer version of microseg wrote the changelog")
+	// ErrDamaged says that a snapshot is not what its manifest says.
+	ErrDamaged = errors.New("the changelog is damaged")
+)
+
+// Log is a changelog that this process owns.
+type Log struct {
+	cfg   Config
+	cl    *kgo.Client
+	nonce uint64
+	run   int64
+	begun map[int32]int64
+
+	mu       sync.Mutex
+	sent     []int64 // offset of the next record that is sent, by partition
+	foreign  []*foreign
+	parts    []Part // the snapshots that were begun last
+	manifest int64  // offset of the last manifest
+	round    uint64
+	err      error
+	failed   chan struct{} // closed with err
+	stats    Stats
+}
+
+// Stats is what a changelog has done.
+type Stats struct {
+	Entries, EntryBytes uint64
+	Rounds              uint64 // sets of snapshots
+	SnapshotBytes       int64  // of the last set
+	Last                time.Time
+}
+
+var table = crc32.MakeTable(crc32.Castagnoli)
+
+// control is the number of the control partition.
+func (l *Log) control() int32 { return int32(l.cfg.Machines) }
+
+// Run is the job's: versions go on from an earlier process's.
+func (l *Log) Run() int64 { return l.run }
+
+// Stats returns the counts so far.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// Err is why the changelog does not take anything any more; nil while it does.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Failed is closed when Err is set.
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// Close disconnects.
+func (l *Log) Close() { l.cl.Close() }
+
+// connect makes a client that writes each partition in order.
+func connect(brokers []string) (*kgo.Client, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.FetchMaxBytes(64<<20), kgo.FetchMaxPartitionBytes(16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	return cl, nil
+}
+
+// record frames a body.
+func (l *Log) record(kind byte, partition int32, body []byte) *kgo.Record {
+	w := codec.Writer{B: make([]byte, 0, len(body)+9)}
+	w.Byte(kind)
+	w.Fixed(l.nonce)
+	w.B = append(w.B, body...)
+	return &kgo.Record{Topic: l.cfg.Topic, Partition: partition, Value: w.B}
+}
+
+// Append implements transforms.Journal.
+func (l *Log) Append(machine int, entry []byte) (sure func() error) {
+	l.mu.Lock()
+	l.stats.Entries++
+	l.stats.EntryBytes += uint64(len(entry))
+	l.mu.Unlock()
+	for len(entry) > chunkSize {
+		l.put(l.record(kindMore, int32(machine), entry[:chunkSize]))
+		entry = entry[chunkSize:]
+	}
+	return l.put(l.record(kindEntry, int32(machine), entry))
+}
+
+// foreign is what others have written between this process's records.
+type foreign struct {
+	records int64         // so far
+	looked  chan struct{} // closed when it is known that they are no claim
+}
+
+// arrived reports that the log has this process's record at an offset, as the
+// want-th of the partition, and calls done when that counts: what others have
+// written before it must not be a claim. An earlier owner that was paused writes
+// once before it finds out; that is void, and no reason to stop.
+func (l *Log) arrived(partition int32, want, offset int64, done func(error)) {
+	l.mu.Lock()
+	f := l.foreign[partition]
+	known := int64(0)
+	if f != nil {
+		known = f.records
+	}
+	if offset != want+known {
+		f = &foreign{records: offset - want, looked: make(chan struct{})}
+		l.foreign[partition] = f
+		go func() {
+			defer close(f.looked)
+			if err := l.look(partition, want+known, offset); err != nil {
+				l.fail(err)
+			}
+		}()
+	}
+	l.mu.Unlock()
+	if f == nil {
+		done(nil)
+		return
+	}
+	go func() {
+		<-f.looked
+		done(l.Err())
+	}()
+}
+
+// look reads what others have written.
+func (l *Log) look(partition int32, from, to int64) error {
+	if from > to {
+		return fmt.Errorf("%w: topic %q, partition %d: the log gave offset %d twice; was the topic made anew?", ErrDamaged, l.cfg.Topic, partition, to)
+	}
+	err := each(context.Background(), &l.cfg, partition, from, to, func(r *kgo.Record) error {
+		if len(r.Value) > 0 && r.Value[0] == kindClaim {
+			return fmt.Errorf("%w (topic %q, partition %d, offset %d)", ErrFenced, l.cfg.Topic, partition, r.Offset)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrFenced) {
+		err = fmt.Errorf("finding out who else writes to the changelog: %w", err)
+	}
+	return err
+}
+
+// put sends a record; sure waits for the log.
+func (l *Log) put(r *kgo.Record) (sure func() error) {
+	done := make(chan error, 1)
+	l.mu.Lock()
+	if l.err != nil {
+		defer l.mu.Unlock()
+		return func() error { return l.err }
+	}
+	want := l.sent[r.Partition]
+	l.sent[r.Partition]++
+	// Under the lock: what is counted first must be sent first.
+	l.cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+		if err != nil {
+			done <- l.fail(fmt.Errorf("writing to topic %q: %w", l.cfg.Topic, err))
+			return
+		}
+		l.arrived(r.Partition, want, r.Offset, func(err error) { done <- err })
+	})
+	l.mu.Unlock()
+	return func() error {
+		select {
+		case err := <-done:
+			done <- err
+			return err
+		case <-l.failed:
+			return l.Err()
+		}
+	}
+}
+
+// fail sets the error, once, and returns it.
+func (l *Log) fail(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+		close(l.failed)
+	}
+	return l.err
+}
+
+// createTopic makes the topic. One of another number of machines is made anew:
+// its states are of other shards.
+func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
+	ts, err := adm.ListTopics(ctx, cfg.Topic)
+	if err != nil {
+		return fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
+	}
+	if t, ok := ts[cfg.Topic]; ok && t.Err == nil {
+		if len(t.Partitions) == cfg.Machines+1 {
+			return nil
+		}
+		if _, err := adm.DeleteTopic(ctx, cfg.Topic); err != nil {
+			return fmt.Errorf("deleting topic %q, which is of another number of shards: %w", cfg.Topic, err)
+		}
+	}
+	keep, segment, roll := "-1", strconv.Itoa(64<<20), strconv.Itoa(10*60*1000)
+	settings := map[string]*string{"retention.ms": &keep, "retention.bytes": &keep, "segment.bytes": &segment, "segment.ms": &roll}
+	for range 50 {
+		_, err = adm.CreateTopic(ctx, int32(cfg.Machines)+1, -1, settings, cfg.Topic)
+		if err == nil || !errors.Is(err, kerr.TopicAlreadyExists) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond) // it is still being deleted
+	}
+	if err != nil {
+		return fmt.Errorf("creating topic %q on %v: %w", cfg.Topic, cfg.Brokers, err)
+	}
+	return nil
+}
+
+// Open takes the changelog over and reads what is in it: nil machines when there
+// is nothing to go on from, with the reason.
+func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
+	cl, err := connect(cfg.Brokers)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := cfg.Machines + 1
+	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), foreign: make([]*foreign, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
+	rec, err := l.open(ctx)
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	return l, rec, nil
+}
+
+func (l *Log) open(ctx context.Context) (*Recovery, error) {
+	adm := kadm.NewClient(l.cl)
+	if err := createTopic(ctx, adm, &l.cfg); err != nil {
+		return nil, err
+	}
+	claims, err := l.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := recoverFrom(ctx, &l.cfg, claims)
+	if err != nil {
+		return nil, err
+	}
+	for p, at := range claims {
+		l.sent[p] = at + 1
+	}
+	if rec.Manifest == nil {
+		return rec, l.begin()
+	}
+	l.run, l.round, l.begun = rec.Manifest.Run, rec.Manifest.Round, rec.Manifest.Begun
+	return rec, nil
+}
+
+// claim makes this process the owner; control comes first, so that of two that
+// start at once one has both.
+func (l *Log) claim(ctx context.Context) ([]int64, error) {
+	claims := make([]int64, l.cfg.Machines+1)
+	for i := range claims {
+		p := (l.control() + int32(i)) % int32(len(claims))
+		r := l.record(kindClaim, p, []byte(time.Now().UTC().Format(time.RFC3339)))
+		if err := l.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+			return nil, fmt.Errorf("claiming topic %q: %w", l.cfg.Topic, err)
+		}
+		claims[p] = r.Offset
+	}
+	return claims, nil
+}
+
+// begin writes the manifest of a job that has no past: empty states.
+func (l *Log) begin() error {
+	for i := range l.parts {
+		l.parts[i] = Part{Begin: l.sent[i]}
+	}
+	return l.commit(nil)
+}
+
+// Commit makes the snapshots that were begun last the place from which a job
+// goes on, and lets the log forget what is before them. Call it when everything
+// that the job made before them is where it belongs. offsets are the last ones of
+// the topic of events that the snapshots have.
+func (l *Log) Commit(ctx context.Context, offsets map[int32]int64) error {
+	if err := l.commit(offsets); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	drop := kadm.Offsets{}
+	for p, part := range l.parts {
+		drop.AddOffset(l.cfg.Topic, int32(p), part.Begin, -1)
+	}
+	drop.AddOffset(l.cfg.Topic, l.control(), l.manifest, -1)
+	l.stats.Rounds++
+	l.stats.Last = time.Now()
+	l.stats.SnapshotBytes = 0
+	for _, part := range l.parts {
+		l.stats.SnapshotBytes += part.Bytes
+	}
+	l.mu.Unlock()
+	if _, err := kadm.NewClient(l.cl).DeleteRecords(ctx, drop); err != nil {
+		return fmt.Errorf("dropping what is before the snapshots from topic %q: %w", l.cfg.Topic, err)
+	}
+	return nil
+}
+
+func (l *Log) commit(offsets map[int32]int64) error {
+	l.mu.Lock()
+	l.round++
+	m := Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Run: l.run, Nonce: l.nonce, Round: l.round, At: time.Now().UnixMilli(), Begun: l.begun, Offsets: offsets,
+		Machines: append([]Part(nil), l.parts...)}
+	l.mu.Unlock()
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding a manifest: %w", err)
+	}
+	r := l.record(kindManifest, l.control(), b)
+	if err := l.put(r)(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.manifest = r.Offset
+	l.mu.Unlock()
+	return nil
+}

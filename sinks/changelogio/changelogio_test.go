@@ -1,0 +1,239 @@
+package changelogio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newConfig(t *testing.T) Config {
+	t.Helper()
+	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
+	check(t, err)
+	t.Cleanup(log.Close)
+	return Config{Brokers: log.Brokers(), Topic: Topic("events"), Machines: 3, Fingerprint: "a", Run: 7}
+}
+
+func open(t *testing.T, cfg Config) (*Log, *Recovery) {
+	t.Helper()
+	l, rec, err := Open(t.Context(), cfg)
+	check(t, err)
+	t.Cleanup(l.Close)
+	return l, rec
+}
+
+func put(t *testing.T, l *Log, machine int, entry string) {
+	t.Helper()
+	check(t, l.Append(machine, []byte(entry))())
+}
+
+func snapshotAll(t *testing.T, l *Log, state string) {
+	t.Helper()
+	for i := range l.cfg.Machines {
+		w := l.Begin(i)
+		_, err := w.Write([]byte(state))
+		check(t, err)
+		check(t, w.Close())
+	}
+}
+
+func entries(m Machine) (out []string) {
+	for _, e := range m.Entries {
+		out = append(out, string(e))
+	}
+	return out
+}
+
+// TestEqualsAModel: whatever processes append, snapshot, commit or leave half
+// done before they are gone, the next one finds the last committed snapshots and
+// every entry since, in order.
+func TestEqualsAModel(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	r := rand.New(rand.NewPCG(3, 1))
+	type model struct {
+		snapshot []byte
+		entries  []string
+	}
+	want := make([]model, cfg.Machines)
+	n := 0
+	for life := range 12 {
+		l, rec := open(t, cfg)
+		if (rec.Manifest == nil) != (life == 0) {
+			t.Fatalf("life %d: %q", life, rec.Reason)
+		}
+		for i, m := range rec.Machines {
+			if !bytes.Equal(m.Snapshot, want[i].snapshot) || !slices.Equal(entries(m), want[i].entries) {
+				t.Fatalf("life %d, machine %d: a snapshot of %d bytes and %d entries, not %d and %d", life, i, len(m.Snapshot), len(m.Entries), len(want[i].snapshot), len(want[i].entries))
+			}
+		}
+		if l.Run() != 7 {
+			t.Errorf("run %d", l.Run())
+		}
+		for range 1 + r.IntN(40) {
+			i := r.IntN(cfg.Machines)
+			n++
+			e := fmt.Sprint("entry ", n, " ", strings.Repeat("x", r.IntN(50)*r.IntN(2)))
+			if r.IntN(15) == 0 {
+				e += strings.Repeat("y", 2*chunkSize+r.IntN(chunkSize))
+			}
+			put(t, l, i, e)
+			want[i].entries = append(want[i].entries, e)
+			if r.IntN(8) > 0 {
+				continue
+			}
+			next := make([]model, cfg.Machines)
+			for j := range next {
+				next[j].snapshot = bytes.Repeat([]byte{byte(n)}, 1+r.IntN(3)*chunkSize)
+				w := l.Begin(j)
+				_, err := w.Write(next[j].snapshot)
+				check(t, err)
+				// Others go on while a snapshot is written.
+				put(t, l, j, "meanwhile")
+				next[j].entries = []string{"meanwhile"}
+				want[j].entries = append(want[j].entries, "meanwhile")
+				check(t, w.Close())
+			}
+			if r.IntN(2) == 0 {
+				check(t, l.Commit(t.Context(), map[int32]int64{0: int64(n)}))
+				want = next
+			}
+		}
+		if _, err := Inspect(t.Context(), cfg.Brokers, cfg.Topic, true); err != nil {
+			t.Errorf("life %d: %v", life, err)
+		}
+		cfg.Run++ // of a job that begins; this one goes on
+	}
+}
+
+// TestZombie: a process that was paused while another took over finds out at its
+// next entry, and nothing that it still writes counts.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	old, _ := open(t, cfg)
+	put(t, old, 0, "before")
+	young, rec := open(t, cfg)
+	if got := entries(rec.Machines[0]); !slices.Equal(got, []string{"before"}) {
+		t.Fatalf("the next process finds %q", got)
+	}
+	if err := old.Append(0, []byte("zombie"))(); !errors.Is(err, ErrFenced) {
+		t.Errorf("a zombie writes: %v", err)
+	}
+	select {
+	case <-old.Failed():
+	default:
+		t.Error("the zombie goes on")
+	}
+	if err := old.Append(1, []byte("again"))(); !errors.Is(err, ErrFenced) {
+		t.Errorf("a zombie writes again: %v", err)
+	}
+	// The owner finds what the zombie wrote before its own entries, and goes on.
+	put(t, young, 1, "after")
+	for i := range 3 {
+		put(t, young, 0, fmt.Sprint("owner ", i))
+	}
+	if err := old.Append(2, []byte("x"))(); !errors.Is(err, ErrFenced) {
+		t.Errorf("the zombie is back: %v", err)
+	}
+	snapshotAll(t, young, "state")
+	put(t, young, 0, "behind")
+	check(t, young.Commit(t.Context(), nil))
+	_, rec = open(t, cfg)
+	if got := entries(rec.Machines[0]); !slices.Equal(got, []string{"behind"}) || string(rec.Machines[0].Snapshot) != "state" {
+		t.Errorf("machine 0 has %q", got)
+	}
+}
+
+// TestRefused: what cannot be gone on with says why and what to do.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	l, rec := open(t, cfg)
+	if rec.Manifest != nil || rec.Reason == "" {
+		t.Errorf("a new changelog: %+v", rec)
+	}
+	snapshotAll(t, l, "state")
+	check(t, l.Commit(t.Context(), nil))
+	other := cfg
+	other.Fingerprint = "b"
+	if _, rec := open(t, other); rec.Manifest != nil || !strings.Contains(rec.Reason, "has changed") {
+		t.Errorf("another configuration: %q", rec.Reason)
+	}
+	cfg.Fingerprint = "b"
+	if _, rec := open(t, cfg); rec.Manifest == nil {
+		t.Errorf("the same again: %q", rec.Reason)
+	}
+	cfg.Anew = true
+	if _, rec := open(t, cfg); rec.Manifest != nil {
+		t.Error("asked to begin anew, it goes on")
+	}
+	cfg.Anew = false
+	l, _ = open(t, cfg)
+	snapshotAll(t, l, "state")
+	check(t, l.Commit(t.Context(), nil))
+	rewrite(t, l, func(m *Manifest) { m.Machines[1].CRC++ })
+	for _, err := range []error{reopen(cfg), inspect(cfg)} {
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "--rebuild") {
+			t.Errorf("a wrong checksum: %v", err)
+		}
+	}
+	l.sent[l.control()]++ // the claim of reopen
+	rewrite(t, l, func(m *Manifest) { m.Schema = Schema + 1 })
+	if err := reopen(cfg); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "start that version") {
+		t.Errorf("a newer schema: %v", err)
+	}
+}
+
+func reopen(cfg Config) error {
+	l, _, err := Open(context.Background(), cfg)
+	if err == nil {
+		l.Close()
+	}
+	return err
+}
+
+func inspect(cfg Config) error {
+	_, err := Inspect(context.Background(), cfg.Brokers, cfg.Topic, true)
+	return err
+}
+
+// rewrite writes the last manifest again, changed, as the owner would.
+func rewrite(t *testing.T, l *Log, change func(*Manifest)) {
+	t.Helper()
+	s, err := Inspect(t.Context(), l.cfg.Brokers, l.cfg.Topic, false)
+	check(t, err)
+	change(&s.Manifest)
+	b, err := json.Marshal(s.Manifest)
+	check(t, err)
+	claim := l.record(kindClaim, l.control(), nil)
+	check(t, l.cl.ProduceSync(t.Context(), claim, l.record(kindManifest, l.control(), b)).FirstErr())
+}
+
+// FuzzRecord: whatever a record holds, reading it is no panic.
+func FuzzRecord(f *testing.F) {
+	l := &Log{nonce: 9, cfg: Config{Topic: "x"}}
+	for _, kind := range []byte{kindEntry, kindMore, kindClaim, kindBegin, kindChunk, kindManifest} {
+		f.Add(l.record(kind, 0, []byte("12345678body")).Value)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		x := reader{part: Part{Chunks: 1, Bytes: 4}, round: 1, owner: owner{nonce: 9}}
+		x.take(&kgo.Record{Value: b})
+	})
+}

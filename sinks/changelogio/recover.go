@@ -1,0 +1,294 @@
+package changelogio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// Recovery is what a process that is gone has left.
+type Recovery struct {
+	Manifest *Manifest // nil: nothing to go on from
+	Reason   string    // why not
+	Machines []Machine
+	Entries  int   // of the journal, of all machines
+	Bytes    int64 // of snapshots and entries
+	Took     time.Duration
+}
+
+// Machine is one machine's part of it.
+type Machine struct {
+	Snapshot []byte // nil: the state was empty
+	Entries  [][]byte
+}
+
+// recoverFrom reads the changelog up to the claims of the process that asks.
+func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, error) {
+	start := time.Now()
+	rec := &Recovery{Reason: "as asked for"}
+	if cfg.Anew {
+		return rec, nil
+	}
+	m, reason, err := lastManifest(ctx, cfg, claims[cfg.Machines])
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		rec.Reason = reason
+		return rec, nil
+	}
+	rec.Manifest, rec.Machines = m, make([]Machine, cfg.Machines)
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range rec.Machines {
+		g.Go(func() (err error) {
+			rec.Machines[i], err = readMachine(ctx, cfg, i, m, claims[i])
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, x := range rec.Machines {
+		rec.Bytes += int64(len(x.Snapshot))
+		rec.Entries += len(x.Entries)
+		for _, e := range x.Entries {
+			rec.Bytes += int64(len(e))
+		}
+	}
+	rec.Took = time.Since(start)
+	return rec, nil
+}
+
+// owner tells whose records count: a claim takes the partition over, and what an
+// earlier owner still writes behind it is void.
+type owner struct{ nonce uint64 }
+
+// read takes a record apart; ok is false for one that does not count.
+func (o *owner) read(value []byte) (kind byte, body []byte, ok bool) {
+	r := codec.Reader{B: value}
+	kind, nonce := r.Byte(), r.Fixed()
+	if r.Err() != nil {
+		return 0, nil, false
+	}
+	if kind == kindClaim || o.nonce == 0 {
+		o.nonce = nonce
+	}
+	return kind, r.B, nonce == o.nonce
+}
+
+// lastManifest is the one to go on from.
+func lastManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, reason string, err error) {
+	last, err = newestManifest(ctx, cfg, end)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case last == nil:
+		return nil, "there is no changelog yet", nil
+	case last.Schema > Schema:
+		return nil, "", fmt.Errorf("topic %q has schema %d and this program knows %d: %w; start that version, or rebuild the state from the log (--rebuild)", cfg.Topic, last.Schema, Schema, ErrSchema)
+	case last.Fingerprint != cfg.Fingerprint:
+		return nil, "the configuration of events, sessions or segments has changed", nil
+	case len(last.Machines) != cfg.Machines:
+		return nil, "the number of shards has changed", nil
+	}
+	return last, "", nil
+}
+
+func newestManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, err error) {
+	var o owner
+	err = each(ctx, cfg, int32(cfg.Machines), 0, end, func(r *kgo.Record) error {
+		kind, body, ok := o.read(r.Value)
+		if !ok || kind != kindManifest {
+			return nil
+		}
+		m := &Manifest{}
+		if err := json.Unmarshal(body, m); err != nil {
+			return fmt.Errorf("%w: the manifest at offset %d of topic %q: %v", ErrDamaged, r.Offset, cfg.Topic, err)
+		}
+		last = m
+		return nil
+	})
+	return last, err
+}
+
+// reader takes a machine's records apart.
+type reader struct {
+	owner
+	part   Part
+	round  uint64
+	chunks int
+	more   []byte // of an entry whose end is still to come
+	out    Machine
+}
+
+// take reads one record; the machine keeps its bytes.
+func (x *reader) take(r *kgo.Record) {
+	kind, body, ok := x.read(r.Value)
+	switch {
+	case !ok, kind == kindClaim:
+		x.more = nil // the rest of the entry did not come
+	case kind == kindMore:
+		x.more = append(x.more, body...)
+	case kind == kindEntry:
+		x.out.Entries, x.more = append(x.out.Entries, append(x.more, body...)), nil
+	case kind == kindChunk:
+		b := codec.Reader{B: body}
+		if b.Fixed() == x.round && x.chunks < x.part.Chunks {
+			x.out.Snapshot, x.chunks = append(x.out.Snapshot, b.B...), x.chunks+1
+		}
+	}
+}
+
+// readMachine reads a machine's snapshot and its journal behind it.
+func readMachine(ctx context.Context, cfg *Config, machine int, m *Manifest, end int64) (Machine, error) {
+	x := reader{owner: owner{nonce: m.Nonce}, part: m.Machines[machine], round: m.Round}
+	if x.part.Chunks > 0 {
+		x.out.Snapshot = make([]byte, 0, x.part.Bytes)
+	}
+	err := each(ctx, cfg, int32(machine), x.part.Begin, end, func(r *kgo.Record) error {
+		x.take(r)
+		return nil
+	})
+	if err != nil {
+		return x.out, err
+	}
+	if x.chunks != x.part.Chunks || int64(len(x.out.Snapshot)) != x.part.Bytes || crc32.Checksum(x.out.Snapshot, table) != x.part.CRC {
+		return x.out, fmt.Errorf("%w: the snapshot of machine %d in topic %q has %d of %d bytes, or another checksum; rebuild the state from the log (--rebuild)",
+			ErrDamaged, machine, cfg.Topic, len(x.out.Snapshot), x.part.Bytes)
+	}
+	return x.out, nil
+}
+
+// each calls f for the records of a partition from an offset up to, and without, end.
+func each(ctx context.Context, cfg *Config, partition int32, from, end int64, f func(*kgo.Record) error) error {
+	cl, err := connect(cfg.Brokers)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, cfg.Topic)
+	if err != nil {
+		return fmt.Errorf("asking where topic %q begins: %w", cfg.Topic, err)
+	}
+	if s, ok := starts.Lookup(cfg.Topic, partition); ok {
+		if from > 0 && s.Offset > from {
+			return fmt.Errorf("%w: topic %q, partition %d begins at offset %d, behind what its manifest names; rebuild the state from the log (--rebuild)", ErrDamaged, cfg.Topic, partition, s.Offset)
+		}
+		from = max(from, s.Offset)
+	}
+	if from >= end {
+		return nil
+	}
+	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topic: {partition: kgo.NewOffset().At(from)}})
+	for {
+		fs := cl.PollFetches(ctx)
+		if err := fs.Err(); err != nil {
+			return fmt.Errorf("reading topic %q, partition %d: %w", cfg.Topic, partition, err)
+		}
+		for it := fs.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if r.Offset >= end {
+				return nil
+			}
+			if err := f(r); err != nil {
+				return err
+			}
+			if r.Offset == end-1 {
+				return nil
+			}
+		}
+	}
+}
+
+// Covered are the last offsets of the topic of events whose effects no restart
+// makes again; ok is false while there is no changelog.
+func Covered(ctx context.Context, brokers []string, topic string) (offsets map[int32]int64, ok bool, err error) {
+	cl, err := connect(brokers)
+	if err != nil {
+		return nil, false, err
+	}
+	defer cl.Close()
+	ts, err := kadm.NewClient(cl).ListTopics(ctx, topic)
+	if err != nil {
+		return nil, false, fmt.Errorf("asking %v for topic %q: %w", brokers, topic, err)
+	}
+	if t, has := ts[topic]; !has || t.Err != nil {
+		return nil, false, nil
+	}
+	cfg := &Config{Brokers: brokers, Topic: topic, Machines: len(ts[topic].Partitions) - 1}
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, false, fmt.Errorf("asking where topic %q ends: %w", topic, err)
+	}
+	end, _ := ends.Lookup(topic, int32(cfg.Machines))
+	m, err := newestManifest(ctx, cfg, end.Offset)
+	if err != nil || m == nil {
+		return nil, false, err
+	}
+	return m.Offsets, true, nil
+}
+
+// State is what a changelog holds, without taking it over.
+type State struct {
+	Manifest Manifest
+	Machines []MachineState
+}
+
+// MachineState is a machine's part of it.
+type MachineState struct {
+	Part
+	Records int64 // journal and snapshots that are not complete, since the snapshot began
+	Entries int   // of the journal since then; only when verified
+}
+
+// Inspect reads what the changelog holds. With verify it reads all of it and
+// recomputes the checksums: the error is then the first that is not as its
+// manifest says.
+func Inspect(ctx context.Context, brokers []string, topic string, verify bool) (*State, error) {
+	cl, err := connect(brokers)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	ends, err := adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking %v where topic %q ends (a job on Prism makes it): %w", brokers, topic, err)
+	}
+	at := ends.Offsets()[topic]
+	cfg := &Config{Brokers: brokers, Topic: topic, Machines: len(at) - 1}
+	m, err := newestManifest(ctx, cfg, at[int32(cfg.Machines)].At)
+	switch {
+	case err != nil:
+		return nil, err
+	case m == nil:
+		return nil, fmt.Errorf("topic %q has no manifest: no job has begun there", topic)
+	case m.Schema > Schema:
+		return nil, fmt.Errorf("topic %q has schema %d and this program knows %d: %w", topic, m.Schema, Schema, ErrSchema)
+	case len(m.Machines) != cfg.Machines:
+		return nil, fmt.Errorf("%w: topic %q has %d machines and its manifest names %d", ErrDamaged, topic, cfg.Machines, len(m.Machines))
+	}
+	s := &State{Manifest: *m}
+	for i, part := range m.Machines {
+		x := MachineState{Part: part, Records: at[int32(i)].At - part.Begin}
+		if verify {
+			read, err := readMachine(ctx, cfg, i, m, at[int32(i)].At)
+			if err != nil {
+				return nil, err
+			}
+			x.Entries = len(read.Entries)
+		}
+		s.Machines = append(s.Machines, x)
+	}
+	return s, nil
+}

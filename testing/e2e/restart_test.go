@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestGoesOn: a job goes on where another one of the same process stopped, from
+// its journal alone and from snapshots, several times, while events come.
+func TestGoesOn(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
+	check(t, err)
+	t.Cleanup(log.Close)
+	const site, lives, events = "goes-on", 5, 20_000
+	check(t, kafkalog.CreateTopic(ctx, log.Brokers(), site, 8))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(log.Brokers()...), kgo.DefaultProduceTopic(site))
+	check(t, err)
+	defer cl.Close()
+	r := rand.New(rand.NewPCG(1, 1))
+	start, sent := time.Now().Add(-5*time.Minute), 0
+	for life := range lives {
+		cfg := config.Default()
+		cfg.Source.Shards = 2
+		j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), site, site, server.DSN())
+		check(t, err)
+		check(t, j.Start(ctx))
+		t.Log(j.Recovery.String())
+		if has := j.Recovery.Profiles > 0; has != (life > 2) {
+			t.Errorf("life %d has %d profiles from snapshots", life, j.Recovery.Profiles)
+		}
+		if life > 0 && j.Recovery.Since.IsZero() {
+			t.Fatalf("life %d read the log again: %s", life, j.Recovery.String())
+		}
+		ends := map[int32]int64{}
+		for range events {
+			d := r.IntN(2000)
+			user := ""
+			if d%3 == 0 {
+				user = fmt.Sprintf(`,"userId":"u%d"`, d/9)
+			}
+			at := start.Add(time.Duration(sent) * 2 * time.Millisecond).UTC().Format("2006-01-02T15:04:05.000Z")
+			v := fmt.Sprintf(`{"type":"page","anonymousId":"d%d","messageId":"m%d"%s,"timestamp":%q,"properties":{"path":"/product/1"}}`, d, sent, user, at)
+			sent++
+			cl.Produce(ctx, &kgo.Record{Key: fmt.Appendf(nil, "d%d", d), Value: []byte(v)}, func(r *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			if life >= 2 && sent%events == events/2 {
+				check(t, j.Snapshot(ctx))
+			}
+			if sent%2000 == 0 {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+		check(t, cl.Flush(ctx))
+		if life == lives-1 {
+			listed, err := kadm.NewClient(cl).ListEndOffsets(ctx, site)
+			check(t, err)
+			listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+			check(t, j.Drained(ctx, ends))
+		}
+		check(t, j.Stop())
+	}
+	conn, err := clickhouseio.Dial(server.DSN())
+	check(t, err)
+	defer conn.Close()
+	if n := count(t, conn, "SELECT toUInt64(sum(good)) FROM (SELECT argMax(good, version) AS good FROM progress WHERE site = ? AND stage = 'device' GROUP BY partition)", site); n != uint64(sent) {
+		t.Errorf("%d of %d events are good", n, sent)
+	}
+	if n := count(t, conn, "SELECT toUInt64(sum(events)) FROM sessions_now WHERE site = ?", site); n != uint64(sent) {
+		t.Errorf("the sessions have %d of %d events", n, sent)
+	}
+}

@@ -1,0 +1,385 @@
+package transforms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+// Journal is the log of what the machines of a job apply: device shards first,
+// then person shards, then the audience. Whoever reads it makes the same
+// decisions again.
+type Journal interface {
+	// Append adds an entry behind all others of the machine and does not wait;
+	// sure does, until a restart will find the entry.
+	Append(machine int, entry []byte) (sure func() error)
+}
+
+// Local is a job whose state lives in this process and, for the next one, in a
+// journal with snapshots: for runners that keep no state when they are killed.
+// What the runner believes of the state does not matter: batches are numbered.
+type Local struct {
+	built    *Built
+	journal  Journal
+	devices  []*deviceMachine
+	persons  []*personMachine
+	audience *audienceMachine
+	pause    func(context.Context) error // while a snapshot waits
+	deleted  chan struct{}
+}
+
+// Recovered is what a process that is gone has left of a machine.
+type Recovered struct {
+	Snapshot []byte   // nil: none was made
+	Entries  [][]byte // journal since then
+}
+
+// NewLocal makes the states of a job, as left by another process; from is empty
+// for a new job, else by number of the machine.
+func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Local, error) {
+	n := b.Spec.Shards
+	if from == nil {
+		from = make([]Recovered, 2*n+1)
+	}
+	if len(from) != 2*n+1 {
+		return nil, fmt.Errorf("the journal is of %d machines, the job has %d", len(from), 2*n+1)
+	}
+	l := &Local{built: b, journal: journal, pause: pause, deleted: make(chan struct{}, 1)}
+	for i := range n {
+		d, err := newDeviceMachine(b, log, &from[i])
+		if err != nil {
+			return nil, fmt.Errorf("recovering device shard %d: %w", i, err)
+		}
+		p, err := newPersonMachine(b, &from[n+i])
+		if err != nil {
+			return nil, fmt.Errorf("recovering person shard %d: %w", i, err)
+		}
+		l.devices, l.persons = append(l.devices, d), append(l.persons, p)
+	}
+	var err error
+	l.audience, err = newAudienceMachine(b, &from[2*n])
+	if err != nil {
+		return nil, fmt.Errorf("recovering the audience: %w", err)
+	}
+	return l, nil
+}
+
+var locals sync.Map // job → *Local
+
+// RegisterLocal makes the job's stages in this process keep their state in l.
+func RegisterLocal(job string, l *Local) { locals.Store(job, l) }
+
+func localOf(job string) *Local {
+	if l, ok := locals.Load(job); ok {
+		return l.(*Local)
+	}
+	return nil
+}
+
+// machine is what the three kinds share. A batch that fails half-way leaves a
+// state that nobody may look at: the process must start again.
+type machine struct {
+	mu     sync.Mutex
+	broken error
+}
+
+// do runs f alone; whatever fails breaks the machine.
+func (m *machine) do(f func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return fmt.Errorf("the state is half-way through a batch that failed; restart the job: %w", m.broken)
+	}
+	m.broken = f()
+	return m.broken
+}
+
+// deviceMachine is a device shard.
+type deviceMachine struct {
+	machine
+	stage  *DeviceStage
+	state  *DeviceState
+	script []identity.RawBatch // batches that were applied since the snapshot, without their records
+}
+
+func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachine, err error) {
+	m = &deviceMachine{}
+	if m.stage, err = NewDeviceStage(b, log); err != nil {
+		return nil, err
+	}
+	m.state = NewDeviceState(b, log)
+	if from.Snapshot != nil {
+		if m.state, err = ReadDeviceState(from.Snapshot, b, log); err != nil {
+			return nil, err
+		}
+	}
+	last := m.state.last
+	for _, e := range from.Entries {
+		h, err := wire.ReadHeader(e)
+		if err != nil {
+			return nil, fmt.Errorf("reading an entry of the journal: %w", err)
+		}
+		// A bundle that was tried again is in the journal again.
+		if h.ID > last {
+			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true})
+			last = h.ID
+		}
+	}
+	return m, nil
+}
+
+// device applies a batch to a device shard.
+func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs) (h wire.Header, err error) {
+	m := l.devices[shard]
+	if h, err = wire.ReadHeader(batch); err != nil {
+		return h, err
+	}
+	return h, m.do(func() error {
+		if h.ID <= m.state.last {
+			return nil // the runner gives it twice, or too late: it was read again from the log
+		}
+		switch {
+		case len(m.script) == 0:
+			out.Sure = l.journal.Append(shard, deltaOf(&h))
+		case m.script[0].ID == h.ID:
+			m.script = m.script[1:] // the journal has it
+		default: // read again from the log it would be cut otherwise, and decided otherwise
+			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
+		}
+		_, _, err := m.stage.Apply(ctx, m.state, batch, out)
+		if m.stage.compact {
+			select {
+			case l.deleted <- struct{}{}:
+			default:
+			}
+		}
+		return err
+	})
+}
+
+// Deleted tells that somebody was deleted who is still in the last snapshots.
+func (l *Local) Deleted() <-chan struct{} { return l.deleted }
+
+// Resume says where a device shard's source goes on: the offset after the last
+// one applied of each partition, and the batches that it must cut as before. next
+// is the number of the first batch.
+func (l *Local) Resume(shard int) (offsets map[int32]int64, next int64, script []identity.RawBatch) {
+	m := l.devices[shard]
+	offsets = map[int32]int64{}
+	m.state.shard.Partitions(func(id int32, p *identity.Partition) { offsets[id] = p.Offset + 1 })
+	return offsets, m.state.last + 1, m.script
+}
+
+// Profiles is how many devices and users the states hold.
+func (l *Local) Profiles() (n int) {
+	for i := range l.devices {
+		n += l.devices[i].state.Devices() + l.persons[i].state.persons.Persons()
+	}
+	return n
+}
+
+// order is a place in the order in which a person shard applies batches.
+type order struct {
+	from int // device shard
+	seq  int64
+}
+
+func (o order) entry() []byte {
+	var w codec.Writer
+	w.Int(int64(o.from))
+	w.Int(o.seq)
+	return w.B
+}
+
+// personMachine is a person shard. The batches of several device shards come in
+// any order; after a restart they are applied in the order that the journal has.
+type personMachine struct {
+	machine
+	stage  *PersonStage
+	state  *PersonState
+	script []order
+	held   map[order][]byte // batches that came before their turn
+}
+
+func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
+	m = &personMachine{stage: NewPersonStage(b), state: NewPersonState(b), held: map[order][]byte{}}
+	if from.Snapshot != nil {
+		if m.state, err = ReadPersonState(from.Snapshot, b); err != nil {
+			return nil, err
+		}
+	}
+	seen := append([]int64(nil), m.state.seqs...)
+	for _, e := range from.Entries {
+		r := codec.Reader{B: e}
+		o := order{int(r.Int()), r.Int()}
+		if r.Err() != nil || o.from < 0 || o.from >= len(seen) {
+			return nil, fmt.Errorf("reading an entry of the journal: %w", codec.ErrCorrupt)
+		}
+		if o.seq > seen[o.from] {
+			m.script = append(m.script, o)
+			seen[o.from] = o.seq
+		}
+	}
+	return m, nil
+}
+
+// person applies a batch to a person shard, or keeps it until its turn.
+func (l *Local) person(shard int, batch []byte, out Outputs) (h wire.Header, err error) {
+	m := l.persons[shard]
+	if h, err = wire.ReadHeader(batch); err != nil {
+		return h, err
+	}
+	return h, m.do(func() error {
+		o := order{h.Shard, h.Seq}
+		if o.seq <= m.state.seqs[o.from] {
+			return nil
+		}
+		m.held[o] = batch
+		if err := l.release(shard, out); err != nil {
+			return err
+		}
+		return m.missing(o)
+	})
+}
+
+// release applies what has its turn: by the script, and behind its end what
+// follows the last one of its device shard.
+func (l *Local) release(shard int, out Outputs) error {
+	m := l.persons[shard]
+	for len(m.script) > 0 {
+		batch, here := m.held[m.script[0]]
+		if !here {
+			return nil
+		}
+		delete(m.held, m.script[0])
+		m.script = m.script[1:]
+		if _, err := m.stage.Apply(m.state, shard, batch, out); err != nil {
+			return err
+		}
+	}
+	for from := range m.state.seqs {
+		for {
+			o := order{from, m.state.seqs[from] + 1}
+			batch, here := m.held[o]
+			if !here {
+				break
+			}
+			delete(m.held, o)
+			if err := l.next(shard, o, batch, out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxHeld is how many batches wait for an earlier one before it counts as lost.
+// Prism's flatten of the lanes may let one overtake another, by a few.
+const maxHeld = 4096
+
+// missing reports whether a batch has not come for so long that it is lost.
+func (m *personMachine) missing(got order) error {
+	if len(m.script) == 0 && len(m.held) > maxHeld {
+		return &LostBatchError{From: got.from, Want: m.state.seqs[got.from] + 1, Got: got.seq}
+	}
+	return nil
+}
+
+// next applies a batch that nobody has applied before.
+func (l *Local) next(shard int, o order, batch []byte, out Outputs) error {
+	m := l.persons[shard]
+	out.Sure = l.journal.Append(l.built.Spec.Shards+shard, o.entry())
+	_, err := m.stage.Apply(m.state, shard, batch, out)
+	return err
+}
+
+// LostBatchError says that the runner lost a batch where it cannot be read again
+// from the log. The job must start again: it goes on from its journal.
+type LostBatchError struct {
+	From      int
+	Want, Got int64
+}
+
+func (e *LostBatchError) Error() string {
+	return fmt.Sprintf("a batch of device shard %d is missing: number %d came before %d; restart the job, it goes on from its changelog", e.From, e.Got, e.Want)
+}
+
+// audienceMachine is the decision about segments. What it decides is in the
+// journal, with its state and what it gave out, before anybody sees it.
+type audienceMachine struct {
+	machine
+	state  *AudienceState
+	unsaid []audienceEntry // decided by a process that is gone, maybe not seen by anybody
+}
+
+// audienceEntry is a decision in the journal.
+type audienceEntry struct {
+	State   json.RawMessage
+	Rows    []rows.Batch
+	Records [][]byte
+}
+
+func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
+	m := &audienceMachine{state: NewAudienceState(b)}
+	state := from.Snapshot
+	for _, e := range from.Entries {
+		var d audienceEntry
+		if err := json.Unmarshal(e, &d); err != nil {
+			return nil, fmt.Errorf("reading a decision in the journal: %w", err)
+		}
+		m.unsaid, state = append(m.unsaid, d), d.State
+	}
+	if state == nil {
+		return m, nil
+	}
+	if err := json.Unmarshal(state, m.state); err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	return m, nil
+}
+
+// counts applies what a reporter tells.
+func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte)) error {
+	m := l.audience
+	return m.do(func() error {
+		for _, e := range m.unsaid {
+			e.leave(out, records)
+		}
+		m.unsaid = nil
+		var e audienceEntry
+		if err := m.state.Apply(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) }); err != nil {
+			return err
+		}
+		if len(e.Rows) == 0 && len(e.Records) == 0 {
+			return nil
+		}
+		var err error
+		if e.State, err = json.Marshal(m.state); err != nil {
+			return fmt.Errorf("encoding the audience's state: %w", err)
+		}
+		entry, err := json.Marshal(&e)
+		if err != nil {
+			return fmt.Errorf("encoding a decision: %w", err)
+		}
+		if err := l.journal.Append(2*l.built.Spec.Shards, entry)(); err != nil {
+			return err
+		}
+		e.leave(out, records)
+		return nil
+	})
+}
+
+func (e *audienceEntry) leave(out func(rows.Batch), records func([]byte)) {
+	for _, b := range e.Rows {
+		out(b)
+	}
+	for _, r := range e.Records {
+		records(r)
+	}
+}

@@ -1,0 +1,479 @@
+package transforms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+var errKilled = errors.New("killed")
+
+// memJournal is what outlives the processes of a test: the journal and the last
+// complete set of snapshots.
+type memJournal struct {
+	logs     [][][]byte // by machine
+	manifest []memSnapshot
+}
+
+// memSnapshot is a machine's snapshot, and where its journal goes on.
+type memSnapshot struct {
+	state []byte
+	from  int
+}
+
+func (j *memJournal) recovered() (out []Recovered) {
+	for i, log := range j.logs {
+		r := Recovered{}
+		from := 0
+		if j.manifest != nil {
+			r.Snapshot, from = j.manifest[i].state, j.manifest[i].from
+		}
+		r.Entries = log[from:]
+		out = append(out, r)
+	}
+	return out
+}
+
+// process is one life of a job: its stages, and the elements that are on their
+// way in its runner. It dies at a random step, with everything that the journal
+// does not have yet.
+type process struct {
+	t       *testing.T
+	r       *rand.Rand
+	spec    *Spec
+	log     *testLog
+	journal *memJournal
+	seen    *seen
+	local   *Local
+	decoder *BatchDecoder
+	sources []*testSource
+	vectors map[[2]int][][]byte // (device shard, person shard) → in order
+	counts  map[int][][]byte    // by reporter
+	pending [][][]byte          // appended and not yet sure, by machine
+	steps   int                 // until it dies; never reaches 0 in the last life
+	round   []memSnapshot
+}
+
+// testSource cuts the records of a shard.
+type testSource struct {
+	shard   int
+	next    int64
+	offsets map[int32]int64
+	script  []identity.RawBatch
+	records []identity.Record // in the order of their arrival, what is not yet read
+	idle    int               // batches without records at the end
+}
+
+// seen is what anybody could see, in any life, and whether it was ever decided
+// in two ways.
+type seen struct {
+	out    tables
+	first  map[string]string
+	clock  int64 // wall clock, µs
+	redone int   // decisions that were seen more than once
+}
+
+func (s *seen) once(t *testing.T, what, content string) {
+	if old, ok := s.first[what]; !ok {
+		s.first[what] = content
+	} else if s.redone++; old != content {
+		t.Fatalf("%s was decided again, and otherwise:\n\t%s\n\t%s", what, old, content)
+	}
+}
+
+func (s *seen) add(t *testing.T, b rows.Batch) {
+	one := tables{}
+	one.add(t, b)
+	for key, row := range one[rows.TableSegmentEvents] {
+		s.once(t, "the move "+key, strings.Join(tables{"x": {"": row}}.list("x", nil, "decided_at"), ""))
+	}
+	s.out.add(t, b)
+}
+
+func (s *seen) publish(t *testing.T, batch []byte) {
+	check(t, segment.EachKeyed(batch, func(key, value []byte) {
+		var r segment.Record
+		if len(value) == 0 {
+			return
+		}
+		check(t, r.Read(value))
+		s.once(t, fmt.Sprintf("the record of %s (pointer to %q) at %d in %d", key, r.User, r.Evaluated, r.Version), fmt.Sprint(r.Path, r.User, r.Since, r.Last, r.Values))
+	}))
+	s.out.publish(t, batch)
+}
+
+// start begins a life.
+func start(t *testing.T, r *rand.Rand, spec *Spec, l *testLog, j *memJournal, s *seen, steps int) *process {
+	t.Helper()
+	b, err := spec.Build()
+	check(t, err)
+	p := &process{t: t, r: r, spec: spec, log: l, journal: j, seen: s, vectors: map[[2]int][][]byte{}, counts: map[int][][]byte{},
+		pending: make([][][]byte, 2*spec.Shards+1), steps: steps, round: make([]memSnapshot, 2*spec.Shards+1)}
+	p.decoder, err = NewBatchDecoder(spec)
+	check(t, err)
+	p.local, err = NewLocal(b, l, p, j.recovered())
+	check(t, err)
+	p.local.pause = func(context.Context) error { return p.drainOne() }
+	for i := range spec.Shards {
+		offsets, next, script := p.local.Resume(i)
+		src := &testSource{shard: i, next: next, offsets: offsets, script: script}
+		src.rest(l, spec)
+		p.sources = append(p.sources, src)
+	}
+	return p
+}
+
+// rest finds the records that the source has not read.
+func (s *testSource) rest(l *testLog, spec *Spec) {
+	s.records = s.records[:0]
+	for _, rec := range l.arrival {
+		if int(rec.Partition)%spec.Shards == s.shard && rec.Offset >= s.offsets[rec.Partition] {
+			s.records = append(s.records, rec)
+		}
+	}
+}
+
+// step counts down; false once the process is dead.
+func (p *process) step() bool {
+	if p.steps > 0 {
+		if p.steps--; p.steps == 0 {
+			p.steps = -1
+		}
+	}
+	return p.steps >= 0
+}
+
+// Append implements Journal. An entry that was sent may arrive although the
+// process has died.
+func (p *process) Append(machine int, entry []byte) func() error {
+	if p.steps < 0 {
+		return func() error { return errKilled }
+	}
+	p.pending[machine] = append(p.pending[machine], slices.Clone(entry))
+	n := len(p.journal.logs[machine]) + len(p.pending[machine])
+	return func() error {
+		alive := p.step()
+		if alive || p.r.IntN(2) == 0 {
+			p.arrive(machine, n)
+		}
+		if !alive {
+			return errKilled
+		}
+		return nil
+	}
+}
+
+// arrive makes the machine's journal n entries long.
+func (p *process) arrive(machine, n int) {
+	for len(p.journal.logs[machine]) < n {
+		p.journal.logs[machine] = append(p.journal.logs[machine], p.pending[machine][0])
+		p.pending[machine] = p.pending[machine][1:]
+	}
+}
+
+// Begin implements Archive.
+func (p *process) Begin(machine int) io.WriteCloser {
+	p.round[machine] = memSnapshot{state: []byte{}, from: len(p.journal.logs[machine]) + len(p.pending[machine])}
+	return &memWriter{p, machine}
+}
+
+type memWriter struct {
+	p       *process
+	machine int
+}
+
+func (w *memWriter) Write(b []byte) (int, error) {
+	w.p.round[w.machine].state = append(w.p.round[w.machine].state, b...)
+	return len(b), nil
+}
+
+func (w *memWriter) Close() error {
+	if !w.p.step() {
+		return errKilled
+	}
+	return nil
+}
+
+func (p *process) outputs(from int, reporter int) Outputs {
+	return Outputs{
+		Rows: func(b rows.Batch) {
+			if p.step() {
+				p.seen.add(p.t, b)
+			}
+		},
+		Records: func(b []byte) {
+			if p.step() {
+				p.seen.publish(p.t, b)
+			}
+		},
+		Counts: func(_ int, c []byte) { p.counts[reporter] = append(p.counts[reporter], slices.Clone(c)) },
+		Vectors: func(to int, b []byte) {
+			h, err := wire.ReadHeader(b)
+			check(p.t, err)
+			h.Again = false
+			content := fmt.Sprintf("%+v", h)
+			_, err = wire.ReadVectors(b, func(v *wire.Vector) {
+				c := *v
+				c.Profile = nil
+				content += fmt.Sprintf("\n\t\t%+v", c)
+			})
+			check(p.t, err)
+			p.seen.once(p.t, fmt.Sprintf("batch %d from device shard %d to person shard %d", h.Seq, from, to), content)
+			k := [2]int{from, to}
+			p.vectors[k] = append(p.vectors[k], slices.Clone(b))
+		},
+	}
+}
+
+// batch is the source's next batch, nil at the end.
+func (p *process) batch(s *testSource) []byte {
+	var raw identity.RawBatch
+	p.seen.clock += 100
+	switch {
+	case len(s.script) > 0:
+		raw, s.script = s.script[0], s.script[1:]
+		var records []identity.Record
+		for _, g := range raw.Ranges {
+			if g.Last >= g.First {
+				records = append(records, p.log.parts[g.Partition][g.First:g.Last+1]...)
+			}
+			s.offsets[g.Partition] = max(s.offsets[g.Partition], g.Last+1)
+		}
+		raw.Chunks = [][]identity.Record{records}
+		s.rest(p.log, p.spec)
+	case len(s.records) > 0:
+		n := min(1+p.r.IntN(9), len(s.records))
+		raw = s.cut(p, s.records[:n], 0)
+		s.records = s.records[n:]
+		if p.r.IntN(3) == 0 {
+			raw.Due = p.seen.clock - p.r.Int64N(500)
+		}
+	case s.idle < 3 && p.read(): // what is under way between the shards must have its rows, too
+		s.idle++
+		raw = s.cut(p, nil, 1)
+		raw.Due = raw.Emitted
+	default:
+		return nil
+	}
+	s.next = raw.ID + 1
+	h, b := p.decoder.Decode(&raw)
+	out, err := wire.NewEventWriter().Encode(&h, b)
+	check(p.t, err)
+	return out
+}
+
+func (s *testSource) cut(p *process, records []identity.Record, idle int64) identity.RawBatch {
+	raw := identity.RawBatch{Shard: s.shard, ID: s.next, Emitted: p.seen.clock, Chunks: [][]identity.Record{records}}
+	for q := range p.spec.Partitions {
+		if int(q)%p.spec.Shards != s.shard {
+			continue
+		}
+		g := identity.Range{Partition: q, Prev: s.offsets[q] - 1, First: s.offsets[q], Last: s.offsets[q] - 1, Idle: idle}
+		for _, rec := range records {
+			if rec.Partition == q {
+				g.Last = rec.Offset
+			}
+		}
+		s.offsets[q] = g.Last + 1
+		raw.Ranges = append(raw.Ranges, g)
+	}
+	return raw
+}
+
+// drainOne lets one element that is under way arrive.
+func (p *process) drainOne() error {
+	if p.steps < 0 {
+		return errKilled
+	}
+	var keys [][2]int
+	for k, q := range p.vectors {
+		if len(q) > 0 {
+			keys = append(keys, k)
+		}
+	}
+	for k, q := range p.counts {
+		if len(q) > 0 {
+			keys = append(keys, [2]int{-1, k})
+		}
+	}
+	if len(keys) == 0 {
+		return io.EOF
+	}
+	slices.SortFunc(keys, func(a, b [2]int) int { return 10*(a[0]-b[0]) + a[1] - b[1] })
+	k := keys[p.r.IntN(len(keys))]
+	if k[0] < 0 {
+		return p.take(k[1])
+	}
+	i := p.r.IntN(min(2, len(p.vectors[k]))) // one may overtake another
+	b := p.vectors[k][i]
+	if p.r.IntN(10) > 0 { // else the runner gives it again
+		p.vectors[k] = slices.Delete(p.vectors[k], i, i+1)
+	}
+	_, err := p.local.person(k[1], b, p.outputs(0, p.spec.userReporter(k[1])))
+	return err
+}
+
+// take lets what a reporter told arrive.
+func (p *process) take(reporter int) error {
+	i := p.r.IntN(min(2, len(p.counts[reporter])))
+	b := p.counts[reporter][i]
+	p.counts[reporter] = slices.Delete(p.counts[reporter], i, i+1)
+	var c shardCounts
+	check(p.t, json.Unmarshal(b, &c))
+	return p.local.counts(&c, p.outputs(0, 0).Rows, func(b []byte) {
+		check(p.t, segment.EachKeyed(b, func(_, value []byte) {
+			var a segment.Active
+			check(p.t, a.Read(value))
+			if p.step() {
+				p.seen.once(p.t, fmt.Sprint("what is served at minute ", a.Minute), fmt.Sprint(a.Version, a.Paths))
+			}
+		}))
+	})
+}
+
+// run lives until it dies or everything is done.
+func (p *process) run() error {
+	for {
+		if p.r.IntN(40) == 0 {
+			if err := p.snapshot(); err != nil {
+				return err
+			}
+		}
+		if p.r.IntN(2) == 0 {
+			if err := p.drainOne(); err != nil && err != io.EOF {
+				return err
+			}
+			continue
+		}
+		s := p.sources[p.r.IntN(len(p.sources))]
+		b := p.batch(s)
+		if b == nil {
+			if done, err := p.done(); done || err != nil {
+				return err
+			}
+			continue
+		}
+		for n := 1 + p.r.IntN(8)/7; n > 0; n-- { // now and then twice
+			if _, err := p.local.device(context.Background(), s.shard, b, p.outputs(s.shard, s.shard)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// read reports whether all records are read and nothing is under way.
+func (p *process) read() bool {
+	for _, s := range p.sources {
+		if len(s.records) > 0 || len(s.script) > 0 {
+			return false
+		}
+	}
+	for _, q := range p.vectors {
+		if len(q) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// done drains a life that has read everything.
+func (p *process) done() (bool, error) {
+	for _, s := range p.sources {
+		if len(s.records) > 0 || len(s.script) > 0 || s.idle < 3 {
+			return false, nil
+		}
+	}
+	for {
+		if err := p.drainOne(); err == io.EOF {
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+}
+
+func (p *process) snapshot() error {
+	_, err := p.local.Snapshot(context.Background(), p)
+	if errors.Is(err, io.EOF) {
+		return nil // it still waits for the source, after a restart
+	}
+	if err == nil && p.step() {
+		for machine := range p.pending { // an entry that a snapshot does not have is behind it
+			p.arrive(machine, len(p.journal.logs[machine])+len(p.pending[machine]))
+		}
+		p.journal.manifest = slices.Clone(p.round)
+	}
+	return err
+}
+
+// TestKilledAtAnyMoment: a job is killed between any two things that it does,
+// again and again, with whatever is on its way; the next process goes on from
+// the journal and the last complete snapshots. No move and no record that
+// anybody could have seen is ever decided otherwise, and in the end everything is
+// as in a job that nobody disturbs.
+func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	kills, snapshots, redone := 0, 0, 0
+	for seed := range uint64(schedules) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
+		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
+		want := runPlain(t, &spec, l, l.cut(t, &spec, r))
+		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
+		s := &seen{out: tables{}, first: map[string]string{}}
+		for life := 0; ; life++ {
+			steps := 0
+			if life < 12 {
+				steps = 1 + r.IntN(150)
+			}
+			p := start(t, r, &spec, l, j, s, steps)
+			err := p.run()
+			if err == nil && p.steps >= 0 {
+				break
+			}
+			if err != nil && !errors.Is(err, errKilled) {
+				t.Fatalf("seed %d, life %d: %v", seed, life, err)
+			}
+			kills++
+		}
+		if j.manifest != nil {
+			snapshots++
+		}
+		redone += s.redone
+		compareLives(t, seed, &spec, l, want, s.out)
+	}
+	if kills == 0 || snapshots == 0 || redone == 0 {
+		t.Errorf("%d kills, %d logs with snapshots, %d decisions seen again: nothing was tried", kills, snapshots, redone)
+	}
+	t.Logf("%d kills, %d of %d logs with snapshots, %d decisions seen again", kills, snapshots, schedules, redone)
+}
+
+// schedules is how many random logs and lives TestKilledAtAnyMoment tries.
+const schedules = 80
+
+func compareLives(t *testing.T, seed uint64, spec *Spec, l *testLog, want, got tables) {
+	t.Helper()
+	want.erase(t, l.tombstones(t, spec))
+	got.erase(t, l.tombstones(t, spec))
+	anonymous := func(row map[string]string) bool { return !isUser(row) }
+	measured := []string{"version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight"}
+	same(t, seed, "sessions", want.list(rows.TableSessions, nil, "version"), got.list(rows.TableSessions, nil, "version"))
+	same(t, seed, "moves", chains(want), chains(got))
+	same(t, seed, "persons", want.list(rows.TableSegmentState, anonymous, measured...), got.list(rows.TableSegmentState, anonymous, measured...))
+	measured = append(measured, "transitions", "since")
+	same(t, seed, "users", want.list(rows.TableSegmentState, isUser, measured...), got.list(rows.TableSegmentState, isUser, measured...))
+	same(t, seed, "dead letters", want.list(rows.TableDeadLetters, nil, "version"), got.list(rows.TableDeadLetters, nil, "version"))
+	same(t, seed, "published records", want.list(tablePublished, nil, "since", "at"), got.list(tablePublished, nil, "since", "at"))
+	same(t, seed, "progress", want.list(rows.TableProgress, nil, "version"), got.list(rows.TableProgress, nil, "version"))
+}
