@@ -9,99 +9,232 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"maps"
 	"slices"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/signal"
 )
 
 // Session is a session as the oracle sees it; times are ms.
 type Session struct {
 	Device            string
+	Epoch             int64 // offset of the record that opened it; 0: the device's first
 	Start, End        int64
 	Events, PageViews uint32
+}
+
+// Record is one record of the log.
+type Record struct {
+	Partition int32
+	Offset    int64
+	Appended  int64 // ms
+	Value     []byte
+}
+
+// Letter is a record that is a dead letter.
+type Letter struct {
+	Partition int32
+	Offset    int64
+	Reason    event.Reason
 }
 
 // Result is what the job must have recorded in the end.
 type Result struct {
 	Good, Duplicate, Dead int
-	Sessions              []Session // by device and start
+	Sessions              []Session // by device, epoch and start
+	Letters               []Letter  // in the order in which they were taken
 	cfg                   *config.Config
 	tree                  *segment.Tree
-	events                map[string][]event.Event
+	schema                *segment.Schema
+	devices               map[string][]*epoch
+	users                 map[string][]*epoch // the epochs linked to each user
+}
+
+// epoch is what a device did as one user, or as none so far.
+type epoch struct {
+	device    string
+	number    int64
+	partition int32
+	user      string
+	events    []event.Event
+}
+
+// Oracle takes the log, record by record.
+type Oracle struct {
+	decoder *event.Decoder
+	seen    map[uint64]map[string]bool // devices by event
+	clocks  map[int32]int64
+	res     *Result
+}
+
+// New returns an oracle that has seen nothing.
+func New(cfg *config.Config) (*Oracle, error) {
+	d, err := event.NewDecoder(cfg.EventConfig())
+	if err != nil {
+		return nil, err
+	}
+	schema := segment.NewSchema(cfg.Elements)
+	tree, err := segment.NewTree(segment.NewCompiler(schema, cfg.SegmentParams()), cfg.SegmentSpecs())
+	if err != nil {
+		return nil, err
+	}
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{},
+		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
 // Run reads Segment-spec JSONL in log order: the order decides what is late and
 // what is a duplicate, nothing else. append is the time of the append, ms.
 func Run(cfg *config.Config, in io.Reader, appended int64) (*Result, error) {
-	d, err := event.NewDecoder(cfg.EventConfig())
+	o, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	p := cfg.SegmentParams()
-	tree, err := segment.NewTree(segment.NewCompiler(segment.NewSchema(cfg.Elements), p), cfg.SegmentSpecs())
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{cfg: cfg, tree: tree, events: map[string][]event.Event{}}
-	seen, clock := map[string]bool{}, int64(math.MinInt64/2)
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
 	for offset := int64(0); lines.Scan(); offset++ {
-		var e event.Event
-		if err := d.Decode(lines.Bytes(), nil, appended, &e); err != nil {
-			var refused *event.Error
-			if !errors.As(err, &refused) {
-				return nil, err
-			}
-			r.Dead++
-			continue
-		}
-		id := fmt.Sprint(e.Device, e.ID)
-		switch {
-		case e.Time < clock-cfg.Lateness.Milliseconds():
-			r.Dead++
-		case seen[id]:
-			r.Duplicate++
-		default:
-			r.Good++
-			seen[id], clock, e.Offset = true, max(clock, e.Time), offset
-			r.events[e.Device] = append(r.events[e.Device], e)
+		if err := o.Take(&Record{Offset: offset, Appended: appended, Value: lines.Bytes()}); err != nil {
+			return nil, err
 		}
 	}
-	r.sessions()
-	return r, lines.Err()
+	return o.Result(), lines.Err()
 }
 
-func (r *Result) sessions() {
-	for _, es := range r.events {
-		slices.SortFunc(es, func(a, b event.Event) int {
-			return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
-		})
-		for i, e := range es {
-			if i == 0 || e.Time-es[i-1].Time >= r.cfg.Session.Gap.Milliseconds() {
-				r.Sessions = append(r.Sessions, Session{Device: e.Device, Start: e.Time})
-			}
-			s := &r.Sessions[len(r.Sessions)-1]
-			s.End = e.Time
-			s.Events++
-			if e.Kind == event.KindPage {
-				s.PageViews++
+// Take judges the next record of its partition; the order of the partitions
+// among each other does not matter. It fails only where the decoder says
+// nothing of a reason.
+func (o *Oracle) Take(r *Record) error {
+	var e event.Event
+	if err := o.decoder.Decode(r.Value, nil, r.Appended, &e); err != nil {
+		var refused *event.Error
+		if !errors.As(err, &refused) {
+			return err
+		}
+		o.dead(r, refused.Reason)
+		return nil
+	}
+	e.Offset, e.Partition = r.Offset, r.Partition
+	clock, ticks := o.clocks[r.Partition]
+	switch {
+	case ticks && e.Time < clock-o.res.cfg.Lateness.Milliseconds():
+		o.dead(r, event.Late)
+	case o.seen[e.ID][e.Device]:
+		o.res.Duplicate++
+	default:
+		if o.seen[e.ID] == nil {
+			o.seen[e.ID] = map[string]bool{}
+		}
+		o.seen[e.ID][e.Device] = true
+		o.clocks[r.Partition] = max(clock, e.Time)
+		o.good(&e)
+	}
+	return nil
+}
+
+func (o *Oracle) dead(r *Record, why event.Reason) {
+	o.res.Dead++
+	o.res.Letters = append(o.res.Letters, Letter{r.Partition, r.Offset, why})
+}
+
+// good takes an event into its epoch: a userId links a device that is no
+// user's, with all that it did before, and another user's opens a new epoch.
+func (o *Oracle) good(e *event.Event) {
+	o.res.Good++
+	es := o.res.devices[e.Device]
+	if len(es) == 0 {
+		es = append(es, &epoch{device: e.Device, partition: e.Partition})
+	}
+	last := es[len(es)-1]
+	switch {
+	case e.User == "" || e.User == last.user:
+	case last.user == "":
+		last.user = e.User
+	default:
+		last = &epoch{device: e.Device, partition: e.Partition, number: e.Offset, user: e.User}
+		es = append(es, last)
+	}
+	last.events = append(last.events, *e)
+	o.res.devices[e.Device] = es
+}
+
+// Result is what must have been recorded of what was taken so far. It ends the oracle.
+func (o *Oracle) Result() *Result {
+	r := o.res
+	for _, device := range slices.Sorted(maps.Keys(r.devices)) {
+		for _, e := range r.devices[device] {
+			slices.SortFunc(e.events, func(a, b event.Event) int {
+				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+			})
+			r.sessions(e)
+			if e.user != "" {
+				r.users[e.user] = append(r.users[e.user], e)
 			}
 		}
 	}
-	slices.SortFunc(r.Sessions, func(a, b Session) int { return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Start, b.Start)) })
+	return r
 }
+
+func (r *Result) sessions(e *epoch) {
+	page, open := uint64(0), false // on which the visitor is, in the present session
+	for i, ev := range e.events {
+		if i == 0 || ev.Time-e.events[i-1].Time >= r.cfg.Session.Gap.Milliseconds() {
+			r.Sessions = append(r.Sessions, Session{Device: e.device, Epoch: e.number, Start: ev.Time})
+			open = false
+		}
+		s := &r.Sessions[len(r.Sessions)-1]
+		s.End = ev.Time
+		s.Events++
+		switch ev.Kind {
+		case event.KindPage:
+			s.PageViews++
+			page, open = ev.Page, true
+		case event.KindProductView, event.KindListView, event.KindCartView, event.KindCheckout, event.KindOrder:
+			// Of a page call and "Product Viewed" on one page only one is a view.
+			if !open || ev.Page != 0 && ev.Page != page {
+				s.PageViews++
+				page, open = ev.Page, true
+			}
+		}
+	}
+}
+
+// Gap is the time (ms) without an event that ends a session.
+func (r *Result) Gap() int64 { return r.cfg.Session.Gap.Milliseconds() }
 
 // Devices are the devices with accepted events, sorted.
-func (r *Result) Devices() []string {
+func (r *Result) Devices() []string { return slices.Sorted(maps.Keys(r.devices)) }
+
+// Partition is that of a device's records; ok is false for a device without
+// accepted events.
+func (r *Result) Partition(device string) (p int32, ok bool) {
+	es := r.devices[device]
+	if len(es) == 0 {
+		return 0, false
+	}
+	return es[0].partition, true
+}
+
+// User is whom a device is linked to in the end; empty: nobody.
+func (r *Result) User(device string) string {
+	es := r.devices[device]
+	if len(es) == 0 {
+		return ""
+	}
+	return es[len(es)-1].user
+}
+
+// Persons are the persons that exist in the end, "d:" device or "u:" user, sorted.
+func (r *Result) Persons() []string {
 	var out []string
-	for d := range r.events {
-		out = append(out, d)
+	for device := range r.devices {
+		if r.User(device) == "" {
+			out = append(out, session.PersonID(device, ""))
+		}
+	}
+	for user := range r.users {
+		out = append(out, session.PersonID("", user))
 	}
 	slices.Sort(out)
 	return out
@@ -110,21 +243,12 @@ func (r *Result) Devices() []string {
 // Path is where an unlinked device's person stands at time t (ms), which is not
 // before its last event.
 func (r *Result) Path(device string, t int64) (string, error) {
-	rules, err := r.cfg.SignalRules()
+	p, err := r.Person(session.PersonID(device, ""))
 	if err != nil {
 		return "", err
 	}
-	p := r.cfg.SegmentParams()
-	sp := session.Params{Gap: p.GapMS, DwellCap: r.cfg.Session.DwellCap.Milliseconds(), Lateness: math.MaxInt64 / 4,
-		Elements: len(r.cfg.Elements), HalfLives: p.HalfLives, Weigher: signal.NewWeigher(rules)}
-	var q session.Profile
-	es := r.events[device]
-	for i := range es {
-		q.Add(&es[i], &sp)
+	if p == nil {
+		return "", fmt.Errorf("asking for the path of device %s: it is linked, or unknown", device)
 	}
-	v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.Last + p.GapMS, Devices: 1,
-		Values: make([]float64, len(session.Catalogue(r.cfg.Elements)))}
-	q.State().Fill(v.Values, sp.Elements)
-	node, _ := r.tree.Decide(&v, t)
-	return r.tree.Path(node), nil
+	return p.Path(t), nil
 }

@@ -77,6 +77,14 @@ func (p *Process) Log() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-4000):]))
 }
 
+// Exited is closed when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.done }
+
+// Signal sends a signal; to a process that has ended, nothing.
+func (p *Process) Signal(s syscall.Signal) {
+	_ = p.cmd.Process.Signal(s) // fails only when it has ended
+}
+
 // Stop asks the process to end and waits; it is killed when it takes longer
 // than grace, which is an error.
 func (p *Process) Stop(grace time.Duration) error {

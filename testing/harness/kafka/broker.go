@@ -197,6 +197,9 @@ func (b *Broker) Stop() error {
 	}
 }
 
+// Exited is closed when the broker has ended.
+func (b *Broker) Exited() <-chan struct{} { return b.done }
+
 // Kill ends the broker at once, as a crash would.
 func (b *Broker) Kill() {
 	_ = b.cmd.Process.Kill() // fails only when it has ended

@@ -1,0 +1,122 @@
+package oracle
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/signal"
+)
+
+// Person is somebody as of the end of the log: one unlinked device, or a user
+// with all the epochs of devices that are linked to it.
+type Person struct {
+	Last    int64 // ms: newest event
+	Devices int   // epochs of devices
+	res     *Result
+	linked  bool
+	folds   []*session.Profile // of each epoch, in the order of (device, epoch)
+}
+
+// Person folds a person of Persons; nil: there is none of that name.
+func (r *Result) Person(id string) (*Person, error) {
+	var es []*epoch
+	user, linked := strings.CutPrefix(id, "u:")
+	if linked {
+		es = r.users[user]
+	} else if all := r.devices[strings.TrimPrefix(id, "d:")]; len(all) > 0 && all[len(all)-1].user == "" {
+		es = all[len(all)-1:]
+	}
+	if len(es) == 0 {
+		return nil, nil
+	}
+	rules, err := r.cfg.SignalRules()
+	if err != nil {
+		return nil, err
+	}
+	p := r.cfg.SegmentParams()
+	sp := session.Params{Gap: p.GapMS, DwellCap: r.cfg.Session.DwellCap.Milliseconds(), Lateness: math.MaxInt64 / 4,
+		Elements: len(r.cfg.Elements), HalfLives: p.HalfLives, Weigher: signal.NewWeigher(rules)}
+	out := &Person{res: r, linked: linked, Devices: len(es)}
+	for _, e := range es {
+		q := &session.Profile{}
+		for i := range e.events {
+			q.Add(&e.events[i], &sp)
+		}
+		out.folds, out.Last = append(out.folds, q), max(out.Last, q.Last)
+	}
+	return out, nil
+}
+
+// Path is where the person stands at time t (ms), not before its last event.
+func (p *Person) Path(t int64) string {
+	node, _ := p.res.tree.Decide(p.view(t), t)
+	return p.res.tree.Path(node)
+}
+
+// Sums are the decayed sums of signal weights at t (ms).
+func (p *Person) Sums(t int64) (live, long float64) {
+	h := p.res.cfg.SegmentParams().HalfLives
+	for _, q := range p.folds {
+		live += q.Live.At(max(t, q.Live.Ref), h.Live)
+		long += q.Long.At(max(t, q.Long.Ref), h.Long)
+	}
+	return live, long
+}
+
+// CartValue is the value of the person's cart at t (ms).
+func (p *Person) CartValue(t int64) float64 { return p.view(t).Values[session.SlotCartValue] }
+
+// view merges the devices by the rules of the catalogue (design §2, across devices).
+func (p *Person) view(t int64) *segment.View {
+	params := p.res.cfg.SegmentParams()
+	stored := p.res.schema.Stored()
+	v := &segment.View{Last: p.Last, SessionEnd: p.Last + params.GapMS, Linked: p.linked, Devices: p.Devices, Values: make([]float64, len(stored))}
+	latest := slices.MaxFunc(p.folds, func(a, b *session.Profile) int { return cmp.Or(cmp.Compare(a.Last, b.Last), -1) })
+	var cart *session.Profile
+	for _, q := range p.folds {
+		v.Live, v.Long = v.Live.Merge(q.Live, params.HalfLives.Live), v.Long.Merge(q.Long, params.HalfLives.Long)
+		if c := q.State().Cart(); c.Items > 0 && (cart == nil || c.Added >= cart.State().Cart().Added) {
+			cart = q
+		}
+	}
+	if !p.linked { // one profile is its own view; what closes with its session the predicates know
+		p.folds[0].State().Fill(v.Values, len(p.res.cfg.Elements))
+		return v
+	}
+	values := make([]float64, len(stored))
+	for _, q := range p.folds {
+		clear(values)
+		q.State().Fill(values, len(p.res.cfg.Elements))
+		for slot, x := range values {
+			if x != 0 && !(stored[slot].Session && t >= q.Last+params.GapMS) {
+				merge(&v.Values[slot], x, stored[slot].Merge, q == latest, q == cart)
+			}
+		}
+	}
+	return v
+}
+
+func merge(to *float64, x float64, how session.Merge, latest, cart bool) {
+	switch how {
+	case session.MergeSum:
+		*to += x
+	case session.MergeMax, session.MergeOr:
+		*to = max(*to, x)
+	case session.MergeMin:
+		if *to == 0 || x < *to {
+			*to = x
+		}
+	case session.MergeLatest:
+		if latest {
+			*to = x
+		}
+	case session.MergeCart:
+		if cart {
+			*to = x
+		}
+	}
+}
