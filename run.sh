@@ -5,6 +5,8 @@
 #   ./run.sh                    set-up, build, and the demo
 #   ./run.sh --input FILE ...   the same with the demo's flags (--json, --resume)
 #   ./run.sh test               set-up, go vet and all tests
+#   ./run.sh faults ...         kill everything again and again, and compare with
+#                               the oracle (--events N --duration 15m --seed N)
 #   ./run.sh WORD ...           any other word goes to the binary (./run.sh --help)
 #
 # What it gets and builds lies in .cache/ and .microseg/. It speaks on stderr;
@@ -90,6 +92,13 @@ test)
   go vet ./...
   say "go test ./... (the first time takes a few minutes)"
   exec go test -timeout 20m "$@" ./...
+  ;;
+faults)
+  shift
+  get_clickhouse
+  build
+  go build -o .microseg/bin/faults ./testing/faults/cmd || die "the build failed; the compiler's words are above."
+  exec .microseg/bin/faults "$@"
   ;;
 demo | up | bench | clickhouse | sql) get_clickhouse ;;
 esac

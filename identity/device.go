@@ -11,36 +11,72 @@ import (
 // device is one (device, epoch).
 type device struct {
 	session.Profile
-	id      string
-	user    *string // nil while unlinked
-	epoch   int64
-	offset  int64    // of the last event: with the shard's generation, the version of the vector
-	queued  int64    // when the agenda looks at it next
-	place   int32    // in the agenda
-	dirty   bool     // its open session changed since its row was last made
-	closed  bool     // the row that says "closed" was made
-	past    bool     // a newer epoch has begun
-	held    bool     // silent for the retention, and the shard's time is not so far yet
-	shared  bool     // of a device that too many share: it is linked to nobody, ever
-	opened  int64    // data clock at which a reset opened the epoch, else 0
-	history *history // of the device, shared by its epochs; nil without one
+	id     string
+	link   *link // nil where there is nothing to say, as of most
+	epoch  int64
+	offset int64 // of the last event: with the shard's generation, the version of the vector
+	queued int64 // when the agenda looks at it next
+	place  int32 // in the agenda
+	dirty  bool  // its open session changed since its row was last made
+	closed bool  // the row that says "closed" was made
+	past   bool  // a newer epoch has begun
+	held   bool  // silent for the retention, and the shard's time is not so far yet
+}
+
+// link is whose the epoch is, and what is known of its device.
+type link struct {
+	user   string // empty while unlinked
+	shared bool   // of a device that too many share: it is linked to nobody, ever
+	*history
+}
+
+// history is what is known of a device over its epochs, which share it.
+type history struct {
+	users  session.Day // that the device was linked to today, or was to be
+	opened int64       // data clock at which a reset opened the present epoch, else 0
+	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
 }
 
 // userID is the user that the device is linked to; empty while it is not.
 func (d *device) userID() string {
-	if d == nil || d.user == nil {
+	if d == nil || d.link == nil {
 		return ""
 	}
-	return *d.user
+	return d.link.user
 }
 
 // linkTo links the device; strings of a batch alias its buffer, so it is cloned.
 func (d *device) linkTo(user string) {
-	if user != "" {
-		user = strings.Clone(user)
-		d.user = &user
+	if user == "" {
+		return
 	}
+	if d.link == nil {
+		d.link = &link{}
+	}
+	d.link.user = strings.Clone(user)
 }
+
+// told is the device's history; it is made when there is none.
+func (d *device) told() *history {
+	if d.link == nil {
+		d.link = &link{}
+	}
+	if d.link.history == nil {
+		d.link.history = &history{}
+	}
+	return d.link.history
+}
+
+// remembered is the device's history, nil where there is none.
+func (d *device) remembered() *history {
+	if d.link == nil {
+		return nil
+	}
+	return d.link.history
+}
+
+// isShared reports whether the epoch is linked to nobody, ever.
+func (d *device) isShared() bool { return d.link != nil && d.link.shared }
 
 // Devices is the number of devices in state.
 func (s *Shard) Devices() int { return len(s.devices) }
@@ -48,7 +84,7 @@ func (s *Shard) Devices() int { return len(s.devices) }
 // Profile is the profile of a device's current epoch while it is linked to no
 // user; nil otherwise.
 func (s *Shard) Profile(id string) *session.Profile {
-	if d := s.devices[id]; d != nil && d.user == nil {
+	if d := s.devices[id]; d != nil && d.userID() == "" {
 		return &d.Profile
 	}
 	return nil

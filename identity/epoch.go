@@ -9,29 +9,19 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// history is what is known of a device over its epochs. Most have none.
-type history struct {
-	users  session.Day // that the device was linked to today, or was to be
-	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
-}
-
 // maxResets bounds how many resets a device remembers.
 const maxResets = 16
-
-// told is the device's history; it is made when there is none.
-func (d *device) told() *history {
-	if d.history == nil {
-		d.history = &history{}
-	}
-	return d.history
-}
 
 // open begins a new, unlinked epoch of the device at an offset.
 func (s *Shard) open(d *device, offset int64) *device {
 	d.past = true
 	s.past[d.id] = append(s.past[d.id], d)
 	s.remember(d.id, d.userID())
-	n := &device{id: d.id, epoch: offset, offset: offset, history: d.history}
+	n := &device{id: d.id, epoch: offset, offset: offset}
+	if h := d.remembered(); h != nil {
+		h.opened = 0
+		n.link = &link{history: h}
+	}
 	s.devices[n.id] = n
 	return n
 }
@@ -56,18 +46,18 @@ func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *devi
 	case e.User == "" || e.User == d.userID():
 		return d
 	case !s.admits(q, d, e.User, out):
-		if d.user != nil {
+		if d.userID() != "" {
 			d = s.open(d, e.Offset)
 			out.Opened(d.id)
 		}
-		d.shared = true
+		d.link.shared = true // admits has made the link
 		return d
 	}
-	if d.user == nil && d.Last > 0 {
+	if d.userID() == "" && d.Last > 0 {
 		d.offset = e.Offset
 		s.emit(d, e, true, out)
 	}
-	if d.user != nil || d.shared {
+	if d.userID() != "" || d.isShared() {
 		d = s.open(d, e.Offset)
 	}
 	d.linkTo(e.User)
@@ -97,11 +87,11 @@ func (s *Shard) merges(q *Partition, d *device, e *event.Event) string {
 	switch {
 	case d == nil:
 		return "previousId is no anonymous visitor that is known here: events merge no users; identify on each device, or give it a signed link (docs/identity.md)"
-	case d.user != nil && d.userID() != e.User:
+	case d.userID() != "" && d.userID() != e.User:
 		return "previousId is linked to another user: events merge no users; if that link is wrong, take it back with POST /v1/identity/unlink and identify again"
-	case d.shared:
+	case d.isShared():
 		return "previousId is a device that too many persons share: what happened on it is nobody's"
-	case d.user == nil && s.p.MaxUsers > 0 && d.history != nil && d.history.users.Full(q.Clock, e.User, s.p.MaxUsers):
+	case d.userID() == "" && s.p.MaxUsers > 0 && d.told().users.Full(q.Clock, e.User, s.p.MaxUsers):
 		return "previousId has as many persons today as identity.max_persons_per_day allows; see `microseg identity`"
 	}
 	return ""
@@ -113,7 +103,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	d := s.present(q, e.Device, out)
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
-		d = &device{id: strings.Clone(e.Device), epoch: e.Offset, offset: e.Offset, opened: q.Clock}
+		d = &device{id: strings.Clone(e.Device), epoch: e.Offset, offset: e.Offset, link: &link{history: &history{opened: q.Clock}}}
 		s.devices[d.id] = d
 		s.schedule(q, d)
 	}
@@ -126,11 +116,11 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	if h.resets = append(h.resets, e.ID); len(h.resets) > maxResets {
 		h.resets = slices.Delete(h.resets, 0, 1)
 	}
-	if d.user == nil {
+	if d.userID() == "" {
 		return
 	}
 	d = s.open(d, e.Offset)
-	d.opened = q.Clock
+	h.opened = q.Clock
 	out.Opened(d.id)
 	s.schedule(q, d)
 }
@@ -153,7 +143,7 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	s.close(d, q.Clock, out)
-	d.user, d.offset = nil, e.Offset
+	d.link.user, d.offset = "", e.Offset
 	if d.State().Fold != nil && !d.closed {
 		s.wait(d) // its row names another person now
 	}
@@ -173,18 +163,24 @@ func (s *Shard) present(q *Partition, id string, out *Output) *device {
 }
 
 // seen is the newest event time of the epoch, or when it was opened without an event.
-func (d *device) seen() int64 { return max(d.Last, d.opened) }
+func (d *device) seen() int64 {
+	if h := d.remembered(); h != nil && !d.past {
+		return max(d.Last, h.opened)
+	}
+	return d.Last
+}
 
 func (h *history) appendTo(w *codec.Writer) {
 	h.users.AppendTo(w)
+	w.Int(h.opened)
 	w.Uint(uint64(len(h.resets)))
 	for _, id := range h.resets {
 		w.Fixed(id)
 	}
 }
 
-func readHistory(r *codec.Reader) *history {
-	h := &history{users: session.ReadDay(r)}
+func readHistory(r *codec.Reader) history {
+	h := history{users: session.ReadDay(r), opened: r.Int()}
 	for range r.Len() {
 		h.resets = append(h.resets, r.Fixed())
 	}

@@ -89,7 +89,7 @@ func TestDayOfUsers(t *testing.T) {
 			if d.userID() != c.want {
 				t.Fatalf("event %d: the device is %q's, not %q's", i, d.userID(), c.want)
 			}
-			if before != nil && before.shared && c.want != "" && d.epoch != b.offset-1 {
+			if before != nil && before.isShared() && c.want != "" && d.epoch != b.offset-1 {
 				t.Errorf("event %d: %s was linked to what others did", i, c.want)
 			}
 			switch n := len(b.out.Excess); {
@@ -139,7 +139,7 @@ func TestReset(t *testing.T) {
 	for range 3 * maxResets {
 		b.take(t, event.Event{Device: "e", Kind: event.KindReset})
 	}
-	if n := len(b.devices["e"].history.resets); n != maxResets {
+	if n := len(b.devices["e"].remembered().resets); n != maxResets {
 		t.Errorf("%d resets are remembered", n)
 	}
 }

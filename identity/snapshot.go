@@ -91,12 +91,11 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Bool(d.closed)
 	w.Bool(d.past)
 	w.Bool(d.held)
-	w.Bool(d.shared)
-	w.Int(d.opened)
+	w.Bool(d.isShared())
 	// Epochs share the history; the present one brings it.
-	own := d.history != nil && !d.past
+	own := d.remembered() != nil && !d.past
 	if w.Bool(own); own {
-		d.history.appendTo(w)
+		d.link.history.appendTo(w)
 	}
 	d.Profile.AppendTo(w)
 }
@@ -149,8 +148,13 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	d.linkTo(r.String())
 	d.epoch, d.offset, d.queued, d.closed, d.past, d.held = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
 	if version > oldestVersion {
-		if d.shared, d.opened = r.Bool(), r.Int(); r.Bool() {
-			d.history = readHistory(r)
+		shared, own := r.Bool(), r.Bool()
+		if own {
+			*d.told() = readHistory(r)
+		}
+		if shared {
+			d.told()
+			d.link.shared = true
 		}
 	}
 	d.Profile.Read(r, &p.Session)

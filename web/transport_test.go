@@ -162,7 +162,7 @@ func TestPrivacyControl(t *testing.T) {
 func TestOptIn(t *testing.T) {
 	t.Parallel()
 	b, p := newBackend(t), visit(t)
-	p.Before(`new MutationObserver(() => { const s = document.querySelector("script[data-write-key]"); if (s) s.dataset.consent = "required" }).observe(document, { childList: true, subtree: true })`)
+	p.Before(`new MutationObserver(() => { const s = document.querySelector("script[src='/microseg.js']"); if (s) s.dataset.consent = "required" }).observe(document, { childList: true, subtree: true })`)
 	p.Goto(b.url + "/")
 	time.Sleep(500 * time.Millisecond)
 	if got := b.names(); len(got) > 0 {

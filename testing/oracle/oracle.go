@@ -177,15 +177,25 @@ func (o *Oracle) Result() *Result {
 }
 
 func (r *Result) sessions(e *epoch) {
+	page, open := uint64(0), false // on which the visitor is, in the present session
 	for i, ev := range e.events {
 		if i == 0 || ev.Time-e.events[i-1].Time >= r.cfg.Session.Gap.Milliseconds() {
 			r.Sessions = append(r.Sessions, Session{Device: e.device, Epoch: e.number, Start: ev.Time})
+			open = false
 		}
 		s := &r.Sessions[len(r.Sessions)-1]
 		s.End = ev.Time
 		s.Events++
-		if ev.Kind == event.KindPage {
+		switch ev.Kind {
+		case event.KindPage:
 			s.PageViews++
+			page, open = ev.Page, true
+		case event.KindProductView, event.KindListView, event.KindCartView, event.KindCheckout, event.KindOrder:
+			// Of a page call and "Product Viewed" on one page only one is a view.
+			if !open || ev.Page != 0 && ev.Page != page {
+				s.PageViews++
+				page, open = ev.Page, true
+			}
 		}
 	}
 }
