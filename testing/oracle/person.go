@@ -15,7 +15,7 @@ import (
 // with all the epochs of devices that are linked to it.
 type Person struct {
 	Last    int64 // ms: newest event
-	Devices int   // epochs of devices
+	Devices int   // however many of their epochs are linked to it
 	res     *Result
 	linked  bool
 	folds   []*session.Profile // of each epoch, in the order of (device, epoch)
@@ -40,7 +40,11 @@ func (r *Result) Person(id string) (*Person, error) {
 	p := r.cfg.SegmentParams()
 	sp := session.Params{Gap: p.GapMS, DwellCap: r.cfg.Session.DwellCap.Milliseconds(), Lateness: math.MaxInt64 / 4,
 		Elements: len(r.cfg.Elements), HalfLives: p.HalfLives, Weigher: signal.NewWeigher(rules)}
-	out := &Person{res: r, linked: linked, Devices: len(es)}
+	devices := map[string]bool{}
+	for _, e := range es {
+		devices[e.device] = true
+	}
+	out := &Person{res: r, linked: linked, Devices: len(devices)}
 	for _, e := range es {
 		q := &session.Profile{}
 		for i := range e.events {
