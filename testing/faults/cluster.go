@@ -50,13 +50,16 @@ type cluster struct {
 // startCluster starts everything below dir and returns when the log and
 // ClickHouse answer and the topics are there.
 func startCluster(ctx context.Context, binary, dir string, report func(string, ...any)) (*cluster, error) {
+	if os.Getenv(clickhouse.DSNEnv) != "" {
+		return nil, fmt.Errorf("%s is set, and ClickHouse is to be killed again and again: unset it, so that an embedded one is started", clickhouse.DSNEnv)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	c := &cluster{binary: binary, dir: dir, report: report, cancel: cancel}
 	if err := c.startStores(ctx); err != nil {
 		c.close()
 		return nil, err
 	}
-	c.pipeline = newUnit("pipeline", report, func(_ context.Context, n int) (process, error) {
+	c.pipeline = newUnit(kindPipeline, report, func(_ context.Context, n int) (process, error) {
 		return c.run(fmt.Sprintf("pipeline-%d", n), "pipeline", "--brokers", c.brokers[0], "--dsn", c.dsn, "--topic", topic, "--site", site)
 	})
 	c.keep(ctx, c.pipeline)
@@ -78,17 +81,28 @@ func (c *cluster) startStores(ctx context.Context) error {
 			return err
 		}
 	}
-	c.clickhouse = newUnit("clickhouse", c.report, func(ctx context.Context, _ int) (process, error) {
-		s, err := clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(c.dir, "clickhouse"), TCPPort: ports[0], HTTPPort: ports[1]})
+	c.clickhouse = newUnit(kindClickHouse, c.report, func(ctx context.Context, n int) (process, error) {
+		dir := filepath.Join(c.dir, "clickhouse")
+		if err := keepLog(filepath.Join(dir, "server.log"), n); err != nil {
+			return nil, err
+		}
+		s, err := clickhouse.Start(ctx, clickhouse.Options{Dir: dir, TCPPort: ports[0], HTTPPort: ports[1]})
 		if err != nil {
 			return nil, err
 		}
 		if c.dsn == "" {
 			c.dsn = s.DSN()
 		}
-		return s, nil
+		again := func(why error) {
+			c.report("%v", why)
+			c.clickhouse.again()
+			if err := keepLog(s.Log(), int(time.Now().UnixMilli())); err != nil {
+				c.report("%v", err)
+			}
+		}
+		return &kept{s, s.Keep(again), make(chan struct{})}, nil
 	})
-	c.kafka = newUnit("kafka", c.report, func(ctx context.Context, n int) (process, error) {
+	c.kafka = newUnit(kindKafka, c.report, func(ctx context.Context, n int) (process, error) {
 		dir := filepath.Join(c.dir, "kafka")
 		if err := keepLog(filepath.Join(dir, "kafka.log"), n); err != nil {
 			return nil, err
@@ -114,6 +128,25 @@ func (c *cluster) startStores(ctx context.Context) error {
 	}
 	return segmentsio.CreateTopic(ctx, c.brokers, segmentsio.Topic(topic), partitions)
 }
+
+// kept is the embedded ClickHouse with the product's own keeper: the library
+// aborts now and then when a client dies before it was answered, and may then
+// stay and refuse every query.
+type kept struct {
+	*clickhouse.Server
+	end    func()
+	killed chan struct{}
+}
+
+// Kill ends the server, and its keeper before.
+func (k *kept) Kill() {
+	k.end()
+	k.Server.Kill()
+	close(k.killed)
+}
+
+// Exited is closed by Kill alone: to all else the keeper sees.
+func (k *kept) Exited() <-chan struct{} { return k.killed }
 
 // keepLog moves the log of the process before away from the new one's.
 func keepLog(path string, n int) error {

@@ -43,8 +43,12 @@ type Options struct {
 // span is the event time of a run: visitors come, leave, and come back.
 const span = 2 * time.Hour
 
-// drainedWithin is how long the job may take for what is left in the log.
-const drainedWithin = 3 * time.Minute
+// How long the collectors may take for what is left to send when all faults are
+// over, and the job for what is left in the log.
+const (
+	acknowledgedWithin = 3 * time.Minute
+	drainedWithin      = 3 * time.Minute
+)
 
 // Run runs everything and returns what it found; an error means that the run
 // did not come to its end. The caller must have called clickhouse.HandleChild
@@ -129,24 +133,27 @@ func (r *runner) run(ctx context.Context) error {
 // disturb sends everything while faults happen, and returns which events were
 // acknowledged, by number.
 func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) ([]bool, error) {
-	cfg := config.Default()
-	s := startSender(ctx, c.urls, cfg.Collector.WriteKeys[0])
+	plan := schedule(r.Seed, limits{r.Duration, r.Every, r.MaxDown, r.MaxPause})
+	sending, cancel := context.WithTimeout(ctx, r.Duration+plan.longest()+acknowledgedWithin)
+	defer cancel()
+	s := startSender(sending, c.urls, config.Default().Collector.WriteKeys[0])
 	in := &injector{c: c, watch: p, report: r.say, kills: r.report.Kills}
 	var faults sync.WaitGroup
-	faults.Go(func() {
-		in.run(ctx, schedule(r.Seed, limits{r.Duration, r.Every, r.MaxDown, r.MaxPause}))
-	})
+	faults.Go(func() { in.run(ctx, plan) })
 	begin, n := time.Now(), 0
 	made, err := generate(r.Seed, r.Events, begin.Add(-span), span, func(m message) error {
-		pause(ctx, time.Until(begin.Add(r.Duration*time.Duration(n)/time.Duration(r.Events))))
+		pause(sending, time.Until(begin.Add(r.Duration*time.Duration(n)/time.Duration(r.Events))))
 		n++
-		return s.send(ctx, m)
+		return s.send(sending, m)
 	})
 	s.finish()
-	r.say("everything is acknowledged: %d events %v, %d requests sent again", made.next, made.marked, s.retried.Load())
 	faults.Wait()
+	if err = errors.Join(err, sending.Err()); err != nil {
+		return nil, fmt.Errorf("sending: %w", err)
+	}
+	r.say("everything is acknowledged: %d events %v, %d requests sent again", made.next, made.marked, s.retried.Load())
 	r.report.Events, r.report.Retries, r.report.Fenced = made.next, s.retried.Load(), in.fenced
-	return s.acked, errors.Join(err, ctx.Err())
+	return s.acked, nil
 }
 
 // drain waits until the job has recorded the whole log, and stops it.
@@ -169,6 +176,10 @@ func (r *runner) drain(ctx context.Context, c *cluster, p *progress) error {
 		pause(ctx, every)
 	}
 	r.say("the log is recorded")
+	p.ended(want)
+	if err := awaitReady(ctx, p); err != nil {
+		return err
+	}
 	// Everybody's row follows within the interval at which changed state leaves.
 	pause(ctx, 3*config.Default().Source.StateInterval)
 	if err := c.stopPipeline(); err != nil {

@@ -27,10 +27,10 @@ type injector struct {
 
 // run makes everything happen at its time, counted from now, and returns when
 // the last one is over.
-func (in *injector) run(ctx context.Context, faults []fault) {
+func (in *injector) run(ctx context.Context, plan faults) {
 	start := time.Now()
 	var all sync.WaitGroup
-	for _, f := range faults {
+	for _, f := range plan {
 		pause(ctx, time.Until(start.Add(f.at)))
 		if ctx.Err() != nil {
 			break

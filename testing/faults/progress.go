@@ -23,6 +23,7 @@ type progress struct {
 
 	mu      sync.Mutex
 	highest int64 // offsets of all partitions, summed
+	end     int64 // the same of the log, once nothing is sent any more; 0 before
 	pending []recovery
 	took    map[string][]time.Duration
 }
@@ -57,12 +58,13 @@ func (p *progress) run(ctx context.Context) {
 
 // settle notes a recovery that is over and keeps one that is not.
 func (p *progress) settle(ctx context.Context, r recovery, recorded int64) {
-	over := recorded > r.at
-	if r.kind == kindNode {
-		over = p.ready(ctx, r.node) == nil
-	}
+	ready := r.kind == kindNode && p.ready(ctx, r.node) == nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	over := recorded > r.at || p.end > 0 && recorded == p.end
+	if r.kind == kindNode {
+		over = ready
+	}
 	if over {
 		p.took[r.kind] = append(p.took[r.kind], time.Since(r.since))
 	} else {
@@ -77,11 +79,19 @@ func (p *progress) restarted(kind string, node int) {
 	p.pending = append(p.pending, recovery{kind, node, time.Now(), p.highest})
 }
 
+// ended says where the log ends, for good.
+func (p *progress) ended(ends map[int32]int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, end := range ends {
+		p.end += end
+	}
+}
+
 // recorded is how far all partitions are recorded, summed; 0 while ClickHouse
-// does not answer.
+// does not answer. It waits for as long as that takes: the embedded one aborts
+// when a client gives up.
 func (p *progress) recorded(ctx context.Context) int64 {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	var n int64
 	err := p.conn.QueryRow(ctx, "SELECT toInt64(sum(o)) FROM (SELECT argMax(offset, version) + 1 AS o FROM progress WHERE site = ? AND stage = 'device' GROUP BY partition)", site).Scan(&n)
 	if err != nil {

@@ -29,6 +29,17 @@ type fault struct {
 	node  int           // which of the nodes
 }
 
+// faults are those of a run, in the order of their times.
+type faults []fault
+
+// longest is the longest outage.
+func (fs faults) longest() (d time.Duration) {
+	for _, f := range fs {
+		d = max(d, f.down)
+	}
+	return d
+}
+
 // limits of a schedule.
 type limits struct {
 	duration time.Duration // from the first event to the last
@@ -39,7 +50,7 @@ type limits struct {
 
 // schedule draws the faults of a run: the deck over and over, each time
 // shuffled. They end a little before the events do. Outages overlap at times.
-func schedule(seed uint64, l limits) (out []fault) {
+func schedule(seed uint64, l limits) (out faults) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var cards []string
 	n := max(len(deck), int(l.duration/l.every))

@@ -56,11 +56,11 @@ type stream struct {
 // generate emits at least so many events. Equal arguments give equal messages,
 // but for the times, which count from start.
 func generate(seed uint64, events int, start time.Time, span time.Duration, emit func(message) error) (*stream, error) {
+	s := &stream{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, plans: map[string]*plan{}, emit: emit, marked: map[string]int{}}
 	each, err := eventsPerVisitor(seed, start, span)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	s := &stream{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, plans: map[string]*plan{}, emit: emit, marked: map[string]int{}}
 	visitors := int(float64(events)*1.03/each) + 1
 	err = simulate.Run(simulate.Options{Seed: seed, Start: start, Duration: span, Visitors: visitors}, s.take)
 	for err == nil && len(s.held) > 0 {

@@ -32,7 +32,8 @@ type unit struct {
 	down   bool
 	ended  bool
 	starts int
-	exits  int // how often it ended by itself
+	exits  int    // how often it ended by itself
+	told   string // of the keeper
 }
 
 func newUnit(name string, report func(string, ...any), start func(context.Context, int) (process, error)) *unit {
@@ -54,7 +55,7 @@ func (u *unit) keep(ctx context.Context) {
 		p, err := u.start(ctx, u.starts)
 		if err != nil {
 			if ctx.Err() == nil {
-				u.report("%s does not start: %v", u.name, err)
+				u.tell("does not start", err.Error())
 			}
 			pause(ctx, restartAfter)
 			continue
@@ -63,7 +64,7 @@ func (u *unit) keep(ctx context.Context) {
 		select {
 		case <-p.Exited():
 			if u.unset() {
-				u.report("%s has ended by itself", u.name)
+				u.tell("has ended by itself", lastWords(p))
 				pause(ctx, restartAfter)
 			}
 		case <-left:
@@ -73,6 +74,27 @@ func (u *unit) keep(ctx context.Context) {
 		}
 	}
 }
+
+// tell reports what went wrong, once for as long as it is the same.
+func (u *unit) tell(what, why string) {
+	if text := what + why; text != u.told {
+		u.told = text
+		u.report("%s %s: %s", u.name, what, why)
+	}
+}
+
+// lastWords are the end of what a process has written, if it tells.
+func lastWords(p process) string {
+	c, ok := p.(interface{ Log() string })
+	if !ok {
+		return ""
+	}
+	text := c.Log()
+	return text[max(0, len(text)-maxWords):]
+}
+
+// maxWords bounds lastWords, in bytes.
+const maxWords = 300
 
 // mayStart waits while the unit is down; false: for good.
 func (u *unit) mayStart() bool {
@@ -98,11 +120,19 @@ func (u *unit) unset() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.cur = nil
+	u.cond.Broadcast()
 	if u.down || u.ended {
 		return false
 	}
 	u.exits++
 	return true
+}
+
+// again notes that the process was started again by a keeper of its own.
+func (u *unit) again() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.exits++
 }
 
 // running waits until the unit runs; nil: it never will again.
@@ -121,8 +151,14 @@ func (u *unit) crash() {
 	u.mu.Lock()
 	u.down = true
 	u.mu.Unlock()
-	if p != nil {
-		p.Kill()
+	if p == nil {
+		return
+	}
+	p.Kill()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.cur == p { // until the keeper has seen it
+		u.cond.Wait()
 	}
 }
 
