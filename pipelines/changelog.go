@@ -17,8 +17,6 @@ import (
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Recovery is where a job went on when it started.
@@ -58,7 +56,7 @@ func fingerprint(b *transforms.Built, topic string) (string, error) {
 // that had it into this one.
 func (j *Job) recover(ctx context.Context) error {
 	start := time.Now()
-	starts, ends, err := bounds(ctx, j.Source.Brokers, j.Source.Topic)
+	starts, ends, err := kafkaio.Bounds(ctx, j.Source.Brokers, j.Source.Topic)
 	if err != nil {
 		return err
 	}
@@ -113,32 +111,6 @@ func (j *Job) goOn(b *transforms.Built, m *changelogio.Manifest) {
 	j.Spec.Run = m.Run
 	j.Spec.Erased = slices.DeleteFunc(j.Spec.Erased, func(e identity.Erasure) bool { return e.Offset >= m.Begun[e.Partition] })
 	b.Spec.Run, b.Spec.Erased = j.Spec.Run, j.Spec.Erased
-}
-
-// bounds are the offsets at which the topic's partitions begin and end.
-func bounds(ctx context.Context, brokers []string, topic string) (starts, ends map[int32]int64, err error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
-	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	listed := func(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
-		if err == nil {
-			err = l.Error()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("asking %v where topic %q begins and ends: %w", brokers, topic, err)
-		}
-		out := map[int32]int64{}
-		l.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
-		return out, nil
-	}
-	if starts, err = listed(adm.ListStartOffsets(ctx, topic)); err != nil {
-		return nil, nil, err
-	}
-	ends, err = listed(adm.ListEndOffsets(ctx, topic))
-	return starts, ends, err
 }
 
 func (r *Recovery) add(script []identity.RawBatch) {

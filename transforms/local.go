@@ -85,8 +85,9 @@ func localOf(job string) *Local {
 // machine is what the three kinds share. A batch that fails half-way leaves a
 // state that nobody may look at: the process must start again.
 type machine struct {
-	mu     sync.Mutex
-	broken error
+	mu       sync.Mutex
+	broken   error
+	snapshot int // bytes of the last one
 }
 
 // do runs f alone; whatever fails breaks the machine.
@@ -119,6 +120,7 @@ func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachin
 			return nil, err
 		}
 	}
+	m.snapshot = len(from.Snapshot)
 	last := m.state.last
 	for _, e := range from.Entries {
 		h, err := wire.ReadHeader(e)
@@ -214,6 +216,7 @@ func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
 			return nil, err
 		}
 	}
+	m.snapshot = len(from.Snapshot)
 	seen := append([]int64(nil), m.state.seqs...)
 	for _, e := range from.Entries {
 		r := codec.Reader{B: e}

@@ -66,16 +66,19 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 	return offsets, nil
 }
 
-// begin writes a machine's state, which nobody changes meanwhile.
+// begin encodes a machine's state, which nobody changes meanwhile; writing it is
+// for when others may go on.
 func begin(m *machine, a Archive, number int, state func() logstate.State) (io.WriteCloser, error) {
+	c := codec.Writer{B: make([]byte, 0, m.snapshot+m.snapshot/8)} // growing would copy it all, again and again
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.broken != nil {
+		defer m.mu.Unlock()
 		return nil, m.broken
 	}
 	w := a.Begin(number)
-	var c codec.Writer
 	state().AppendTo(&c)
+	m.mu.Unlock()
+	m.snapshot = len(c.B)
 	_, err := w.Write(c.B)
 	return w, err
 }

@@ -119,16 +119,18 @@ func (m *monitor) ready(ctx context.Context) error {
 	if err := m.working(); err != nil {
 		return err
 	}
+	// All of them are told: a full disk is why ClickHouse and the log take nothing.
+	var errs []error
+	if m.also != nil {
+		errs = append(errs, m.also(ctx))
+	}
 	if s, _, _ := clickhouseio.StatsOf(m.job.Sink); s.Spill.Blocked != "" {
-		return fmt.Errorf("neither ClickHouse nor topic %q takes rows, so decisions wait: %s", s.Spill.Topic, s.Spill.Blocked)
+		errs = append(errs, fmt.Errorf("neither ClickHouse nor topic %q takes rows, so decisions wait: %s", s.Spill.Topic, s.Spill.Blocked))
 	}
 	if err := m.conn.Ping(ctx); err != nil && !m.job.Sink.Spill.Enabled() {
-		return fmt.Errorf("ClickHouse does not answer: %w", err)
+		errs = append(errs, fmt.Errorf("ClickHouse does not answer: %w", err))
 	}
-	if m.also != nil {
-		return m.also(ctx)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // degraded says what is not as it should be and harms nobody yet; empty: nothing.

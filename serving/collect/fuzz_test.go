@@ -9,23 +9,33 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/serving/token"
 )
 
 // FuzzBody feeds arbitrary bodies to every reader: none may panic, what is
 // taken for an event must be valid JSON of bounded size that the decoder reads,
 // and a body that is wholly valid JSON must give one record an event.
 func FuzzBody(f *testing.F) {
+	keys, err := token.ParseKeys("k1:000102030405060708090a0b0c0d0e0f")
+	if err != nil {
+		f.Fatal(err)
+	}
+	link, err := keys.LinkTo("ann", "", time.Now(), 1000*time.Hour)
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, body := range []string{
+		`{"token":"` + link + `","anonymousId":"a","context":{"ip":"1"}}`, `{"token":"v1.e30.e30","anonymousId":7}`,
 		`{"type":"track","event":"A","anonymousId":"a","context":{"ip":"1"}}`,
 		`{"batch":[{"type":"page","userId":"u"},17,{"a":],{}],"sentAt":"x","context":{"a":1}}`,
 		`[{"event":"A","properties":{"token":"k","distinct_id":"d","time":1e9}}]`,
 		`data=eyJldmVudCI6IkEifQ==&verbose=1`, "\x1f\x8b\x08\x00", `{"$token":"k","$distinct_id":1,"$set":{"a":null}}`, `{"\ud800":"\ud800"}`,
 	} {
-		for kind := range uint8(4) {
+		for kind := range uint8(5) {
 			f.Add([]byte(body), kind)
 		}
 	}
-	c, err := New(Config{Brokers: []string{"127.0.0.1:1"}, WriteKeys: []string{"k"}})
+	c, err := New(Config{Brokers: []string{"127.0.0.1:1"}, WriteKeys: []string{"k"}, Keys: keys})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -33,7 +43,7 @@ func FuzzBody(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	readers := []func(*request) error{func(q *request) error { return q.single("track") }, (*request).segmentBatch, (*request).mixpanelTrack, (*request).mixpanelEngage}
+	readers := []func(*request) error{func(q *request) error { return q.single("track") }, (*request).segmentBatch, (*request).mixpanelTrack, (*request).mixpanelEngage, (*request).link}
 	f.Fuzz(func(t *testing.T, body []byte, kind uint8) {
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.SetBasicAuth("k", "")
@@ -45,7 +55,7 @@ func FuzzBody(f *testing.F) {
 			return
 		}
 		q.env.receivedAt = q.now.UTC().Format(timeForm)
-		if q.decode(readers[kind%4]) != nil {
+		if q.decode(readers[int(kind)%len(readers)]) != nil {
 			return
 		}
 		for _, rec := range q.records {
@@ -62,7 +72,7 @@ func FuzzBody(f *testing.F) {
 			}
 		}
 		var batch struct{ Batch []json.RawMessage }
-		if kind%4 == 1 && json.Unmarshal(q.body, &batch) == nil && q.events < len(batch.Batch) {
+		if int(kind)%len(readers) == 1 && json.Unmarshal(q.body, &batch) == nil && q.events < len(batch.Batch) {
 			t.Fatalf("%d events of %d", q.events, len(batch.Batch))
 		}
 	})

@@ -85,6 +85,32 @@ func Partitions(ctx context.Context, brokers []string, topic string) (int32, err
 	return int32(len(t.Partitions)), nil
 }
 
+// Bounds are the offsets at which the topic's partitions begin and end.
+func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends map[int32]int64, err error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	listed := func(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
+		if err == nil {
+			err = l.Error()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking %v where topic %q begins and ends: %w", brokers, topic, err)
+		}
+		out := map[int32]int64{}
+		l.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
+		return out, nil
+	}
+	if starts, err = listed(adm.ListStartOffsets(ctx, topic)); err != nil {
+		return nil, nil, err
+	}
+	ends, err = listed(adm.ListEndOffsets(ctx, topic))
+	return starts, ends, err
+}
+
 // Log reads ranges of the topic again; it is what a stage uses when a batch is missing.
 type Log struct {
 	Brokers []string
