@@ -87,7 +87,8 @@ func localOf(job string) *Local {
 type machine struct {
 	mu       sync.Mutex
 	broken   error
-	snapshot int // bytes of the last one
+	snapshot int    // bytes of the last one
+	retold   retold // while there is a script
 }
 
 // do runs f alone; whatever fails breaks the machine.
@@ -146,11 +147,13 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 		if h.ID <= m.state.last {
 			return nil // the runner gives it twice, or too late: it was read again from the log
 		}
+		again, records := len(m.script) > 0, out.Records
 		switch {
-		case len(m.script) == 0:
+		case !again:
 			out.Sure = l.journal.Append(shard, deltaOf(&h))
 		case m.script[0].ID == h.ID:
 			m.script = m.script[1:] // the journal has it
+			out.Records = m.retold.take
 		default: // read again from the log it would be cut otherwise, and decided otherwise
 			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
 		}
@@ -160,6 +163,9 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 			case l.deleted <- struct{}{}:
 			default:
 			}
+		}
+		if err == nil && again && len(m.script) == 0 {
+			err = m.retold.leave(records)
 		}
 		return err
 	})
@@ -262,8 +268,15 @@ func (l *Local) release(shard int, out Outputs) error {
 		}
 		delete(m.held, m.script[0])
 		m.script = m.script[1:]
-		if _, err := m.stage.Apply(m.state, shard, batch, out); err != nil {
+		again := out
+		again.Records = m.retold.take
+		if _, err := m.stage.Apply(m.state, shard, batch, again); err != nil {
 			return err
+		}
+		if len(m.script) == 0 {
+			if err := m.retold.leave(out.Records); err != nil {
+				return err
+			}
 		}
 	}
 	for from := range m.state.seqs {

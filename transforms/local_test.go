@@ -80,8 +80,44 @@ type testSource struct {
 type seen struct {
 	out    tables
 	first  map[string]string
+	told   map[string]*reader
 	clock  int64 // wall clock, µs
 	redone int   // decisions that were seen more than once
+}
+
+// reader follows a key of the topic of segments, the newest record of it.
+type reader struct {
+	stamp segment.Stamp
+	holds bool
+	now   string          // the last record that it held
+	past  map[string]bool // those before
+}
+
+// follow fails where a reader is told of the past: a device that had logged out
+// was shown as its user's again, because the next process published once more
+// what had been published before the reader was told to forget.
+func (s *seen) follow(t *testing.T, key string, r *segment.Record) {
+	t.Helper()
+	k := s.told[key]
+	if k == nil {
+		k = &reader{past: map[string]bool{}}
+		s.told[key] = k
+	}
+	if r == nil {
+		k.holds = false
+		return
+	}
+	stamp := segment.Stamp{Evaluated: r.Evaluated, Version: r.Version}
+	if k.holds && stamp.Before(k.stamp) {
+		return
+	}
+	k.holds, k.stamp = true, stamp
+	if id := fmt.Sprint(stamp, r.Path, r.User, r.Since); id != k.now {
+		if k.past[id] {
+			t.Fatalf("%s was told of its past: %s, after %s", key, id, k.now)
+		}
+		k.past[k.now], k.now = true, id
+	}
 }
 
 func (s *seen) once(t *testing.T, what, content string) {
@@ -105,9 +141,11 @@ func (s *seen) publish(t *testing.T, batch []byte) {
 	check(t, segment.EachKeyed(batch, func(key, value []byte) {
 		var r segment.Record
 		if len(value) == 0 {
+			s.follow(t, string(key), nil)
 			return
 		}
 		check(t, r.Read(value))
+		s.follow(t, string(key), &r)
 		s.once(t, fmt.Sprintf("the record of %s (pointer to %q) at %d in %d", key, r.User, r.Evaluated, r.Version), fmt.Sprint(r.Path, r.User, r.Since, r.Last, r.Values))
 	}))
 	s.out.publish(t, batch)
@@ -431,7 +469,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
 		want := runPlain(t, &spec, l, l.cut(t, &spec, r))
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}}
+		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
 		for life := 0; ; life++ {
 			steps := 0
 			if life < 12 {
