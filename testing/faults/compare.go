@@ -19,7 +19,7 @@ type comparison struct {
 }
 
 // all compares everything that does not need a node.
-func (c *comparison) all(ctx context.Context, acked []bool, w *watcher) (*record, error) {
+func (c *comparison) all(ctx context.Context, acked *acknowledged, w *watcher) (*record, error) {
 	c.log(acked)
 	if err := c.verdicts(ctx); err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func (c *comparison) all(ctx context.Context, acked []bool, w *watcher) (*record
 }
 
 // log: every acknowledged event is there, and nothing that was not sent.
-func (c *comparison) log(acked []bool) {
-	for n, ok := range acked {
+func (c *comparison) log(acked *acknowledged) {
+	for n, ok := range acked.numbers {
 		if !ok {
 			continue
 		}
@@ -54,6 +54,13 @@ func (c *comparison) log(acked []bool) {
 			c.differ.add("lost", "e%d was acknowledged and is not in the log", n)
 		}
 	}
+	for _, receipt := range acked.receipts {
+		if !c.truth.receipts[receipt] {
+			c.report.Lost++
+			c.differ.add("lost", "unlink %s was acknowledged and is not in the log", receipt)
+		}
+	}
+	c.report.Unlinks = len(c.truth.receipts)
 	for n := range c.truth.numbers {
 		if n >= c.report.Events {
 			c.differ.add("extra", "e%d is in the log and was never sent", n)

@@ -132,7 +132,7 @@ func (r *runner) run(ctx context.Context) error {
 
 // disturb sends everything while faults happen, and returns which events were
 // acknowledged, by number.
-func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) ([]bool, error) {
+func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) (*acknowledged, error) {
 	plan := schedule(r.Seed, limits{r.Duration, r.Every, r.MaxDown, r.MaxPause})
 	sending, cancel := context.WithTimeout(ctx, r.Duration+plan.longest()+acknowledgedWithin)
 	defer cancel()
@@ -153,7 +153,7 @@ func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) ([]bool, 
 	}
 	r.say("everything is acknowledged: %d events %v, %d requests sent again", made.next, made.marked, s.retried.Load())
 	r.report.Events, r.report.Retries, r.report.Fenced = made.next, s.retried.Load(), in.fenced
-	return s.acked, nil
+	return &s.acked, nil
 }
 
 // drain waits until the job has recorded the whole log, and stops it.
@@ -203,7 +203,7 @@ func (r *runner) drain(ctx context.Context, c *cluster, p *progress) error {
 }
 
 // compare fills the report.
-func (r *runner) compare(ctx context.Context, with *comparison, c *cluster, w *watcher, p *progress, acked []bool) error {
+func (r *runner) compare(ctx context.Context, with *comparison, c *cluster, w *watcher, p *progress, acked *acknowledged) error {
 	var err error
 	if with.truth, err = readTruth(ctx, config.Default(), c.brokers); err != nil {
 		return err

@@ -1,14 +1,11 @@
 package faults
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // chains: of each person the changes of path are numbered without a gap, each
 // begins where the one before ended, in the order of time, tells of each node
-// once, and the last one leads to where the person is.
+// once, and the last one leads to where the person is. Who left (a device that
+// was linked) and comes again (unlinked, or logged out) begins anew.
 //
 // Which changes there are is not compared with the oracle: it depends on how far
 // time had passed when an event that is out of order came, and for users on how
@@ -31,12 +28,13 @@ func (c *comparison) chains(rec *record) {
 }
 
 func (c *comparison) chain(person string, moves []*move, s *state) {
-	slices.SortStableFunc(moves, func(a, b *move) int {
-		return cmp.Or(cmp.Compare(a.transition, b.transition), cmp.Compare(a.at, b.at))
-	})
-	at, where := int64(0), ""
+	inOrder(moves)
+	at, where, number := int64(0), "", 0
 	for i, m := range moves {
-		if int(m.transition) != i+1 || m.from != where || m.at < at {
+		if where == "" {
+			at, number = 0, 0
+		}
+		if number++; int(m.transition) != number || m.from != where || m.at < at {
 			c.moved.add("chain", "%s: change %d is number %d, from %q to %q at %d; before it: %q since %d", person, i+1, m.transition, m.from, m.to, m.at, where, at)
 			return
 		}
@@ -45,8 +43,25 @@ func (c *comparison) chain(person string, moves []*move, s *state) {
 	switch {
 	case s == nil && where != "":
 		c.moved.add("chain", "%s is gone, and ends in %q", person, where)
-	case s != nil && (s.path != where || s.since != at || int(s.transitions) != len(moves)):
-		c.moved.add("chain", "%s is in %q since %d after %d changes; the changes are %d, to %q at %d", person, s.path, s.since, s.transitions, len(moves), where, at)
+	case s != nil && (s.path != where || s.since != at || int(s.transitions) != number):
+		c.moved.add("chain", "%s is in %q since %d after %d changes; the changes are %d, to %q at %d", person, s.path, s.since, s.transitions, number, where, at)
+	}
+}
+
+// inOrder puts what one batch decided for a person behind each other: by number,
+// and who begins anew after leaving behind that.
+func inOrder(moves []*move) {
+	where, number := "", uint32(0)
+	for i := range moves {
+		for j := i; j < len(moves) && moves[j].version == moves[i].version; j++ {
+			m := moves[j]
+			if m.from == where && (m.transition == number+1 || where == "" && m.transition == 1) {
+				copy(moves[i+1:j+1], moves[i:j])
+				moves[i] = m
+				break
+			}
+		}
+		where, number = moves[i].to, moves[i].transition
 	}
 }
 
@@ -55,13 +70,12 @@ func (c *comparison) chain(person string, moves []*move, s *state) {
 func (c *comparison) published(rec *record, w *watcher) {
 	c.report.Published = w.writes
 	for key, k := range w.told {
-		if k.gone {
-			c.differ.add("published", "%s was forgotten, and nobody asked for it", key)
-			continue
-		}
 		s := rec.persons[key]
 		user := c.truth.want.User(strings.TrimPrefix(key, "d:"))
 		switch {
+		case k.gone && s == nil && !(strings.HasPrefix(key, "d:") && user != ""):
+		case k.gone:
+			c.differ.add("published", "%s was forgotten, and is there", key)
 		case strings.HasPrefix(key, "d:") && k.pointer != user:
 			c.differ.add("published", "%s points to %q; the oracle has %q", key, k.pointer, user)
 		case k.pointer != "":

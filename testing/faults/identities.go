@@ -7,14 +7,30 @@ import (
 	"strings"
 )
 
-// plan says as whom a device is known, by the number of its event.
+// Calls that change who a device is. All are the clients' but the last, which is
+// the administrator's.
+const (
+	callIdentify = "identify"
+	callAlias    = "alias"
+	callReset    = "reset"
+	callUnlink   = "unlink"
+)
+
+// plan says as whom a device is known.
 type plan struct {
 	rng    *rand.Rand
 	events int
-	from   [2]int    // the event that links the device to each user; 0: none does
-	users  [2]string // the second one shares the device
-	says   float64   // share of the events that state the userId, once linked
-	apart  float64   // share of the events that state nothing but the userId
+	steps  []step
+	user   string  // by now
+	says   float64 // share of the events that state the userId, once linked
+	apart  float64 // share of the events that state nothing but the userId
+}
+
+// step is a call that is made with an event of the device.
+type step struct {
+	at   int // number of the event, from 1
+	call string
+	user string
 }
 
 // usersShare is the number of successive devices that may be one user's.
@@ -30,45 +46,62 @@ func (s *stream) plan(device string) *plan {
 		panic("the simulator's devices are numbered: " + device)
 	}
 	rng := rand.New(rand.NewPCG(s.seed, 1<<40+uint64(n)))
-	p := &plan{rng: rng}
-	user := fmt.Sprintf("person-%x-%d", s.seed, n/usersShare)
+	p := &plan{rng: rng, says: 0.5}
+	user, guest := fmt.Sprintf("person-%x-%d", s.seed, n/usersShare), fmt.Sprintf("guest-%x-%d", s.seed, n)
+	soon := 2 + rng.IntN(15)
+	later := soon + 2 + rng.IntN(20)
 	switch x := rng.Float64(); {
-	case x < 0.6: // nobody
-	case x < 0.75: // signs in
-		p.from, p.users, p.says = [2]int{2 + rng.IntN(20)}, [2]string{user}, 0.5
-	case x < 0.83: // then somebody else does
-		first := 2 + rng.IntN(10)
-		p.from, p.users, p.says = [2]int{first, first + 3 + rng.IntN(20)}, [2]string{user, fmt.Sprintf("guest-%x-%d", s.seed, n)}, 0.4
-	case x < 0.9: // is known from the first event, which is an identify
-		p.from, p.users, p.says = [2]int{1}, [2]string{user}, 0
+	case x < 0.5: // nobody
+	case x < 0.6: // signs in
+		p.steps = []step{{soon, callIdentify, user}}
+	case x < 0.65: // a server says so
+		p.steps = []step{{soon, callAlias, user}}
+	case x < 0.72: // then somebody else does
+		p.steps = []step{{soon, callIdentify, user}, {later, callIdentify, guest}}
+	case x < 0.77: // which a server has wrong: it would merge two users
+		p.steps = []step{{soon, callIdentify, user}, {later, callAlias, guest}}
+	case x < 0.83: // logs out, and comes back
+		p.steps = []step{{soon, callIdentify, user}, {later, callReset, ""}, {later + 1 + rng.IntN(10), callIdentify, user}}
+	case x < 0.87: // logs out, and is never heard of again
+		p.steps = []step{{soon, callIdentify, user}, {later, callReset, ""}}
+	case x < 0.93: // is taken away again
+		p.steps = []step{{soon, callIdentify, user}, {later, callUnlink, user}}
+	case x < 0.96: // is known from the first event
+		p.steps, p.says = []step{{1, callIdentify, user}}, 0
 	default: // and the shop's server speaks of them, too
-		p.from, p.users, p.says, p.apart = [2]int{1 + rng.IntN(20)}, [2]string{user}, 0.5, 0.2
+		p.steps, p.apart = []step{{soon, callIdentify, user}}, 0.2
 	}
 	s.plans[device] = p
 	return p
 }
 
-// identify is the event as whoever the visitor is by now, after the identify
-// call that makes it so.
+// identify is the event as whoever the visitor is by now, after the calls that
+// make it so.
 func (p *plan) identify(e sentEvent) (out []sentEvent) {
 	p.events++
-	user := ""
-	for i, from := range p.from {
-		if from == 0 || p.events < from {
-			continue
-		}
-		if user = p.users[i]; p.events == from {
-			call := e
-			call.Type, call.Event.Event, call.Name, call.Properties, call.UserID = "identify", "", "", nil, user
-			out = append(out, call)
+	for _, s := range p.steps {
+		if s.at == p.events {
+			out = append(out, s.event(e))
+			if p.user = s.user; s.call == callUnlink {
+				p.user = ""
+			}
 		}
 	}
 	switch x := p.rng.Float64(); {
-	case user == "" || x >= p.says+p.apart:
+	case p.user == "" || x >= p.says+p.apart:
 	case x < p.apart:
-		e.AnonymousID, e.UserID = "", user
+		e.AnonymousID, e.UserID = "", p.user
 	default:
-		e.UserID = user
+		e.UserID = p.user
 	}
 	return append(out, e)
+}
+
+// event is the call at the time of an event.
+func (s step) event(e sentEvent) sentEvent {
+	e.Type, e.Event.Event, e.Name, e.Properties, e.UserID = s.call, "", "", nil, s.user
+	if s.call == callAlias {
+		e.AnonymousID, e.PreviousID = "", e.AnonymousID
+	}
+	return e
 }

@@ -14,11 +14,15 @@ import (
 
 // truth is the log as it is in the end, and what the oracle makes of it.
 type truth struct {
-	want    *oracle.Result
-	records int
-	numbers map[int]bool // of the events in the log
-	alien   int          // records that nobody sent
+	want     *oracle.Result
+	records  int
+	numbers  map[int]bool    // of the events in the log
+	receipts map[string]bool // of the unlinks
+	alien    int             // records that nobody sent
 }
+
+// unlinked finds the receipt of an unlink.
+var unlinked = regexp.MustCompile(`^\{"type":"\$unlink",.*"messageId":"([^"]+)"`)
 
 // numbered finds the number of an event, also in the text of a refusal.
 var numbered = regexp.MustCompile(`messageId\\?":\\?"e(\d+)\\?"`)
@@ -29,10 +33,12 @@ func readTruth(ctx context.Context, cfg *config.Config, brokers []string) (*trut
 	if err != nil {
 		return nil, err
 	}
-	t := &truth{numbers: map[int]bool{}}
+	t := &truth{numbers: map[int]bool{}, receipts: map[string]bool{}}
 	err = readTopic(ctx, brokers, topic, func(r *kgo.Record) error {
 		t.records++
-		if m := numbered.FindSubmatch(r.Value); m == nil {
+		if m := unlinked.FindSubmatch(r.Value); m != nil {
+			t.receipts[string(m[1])] = true
+		} else if m = numbered.FindSubmatch(r.Value); m == nil {
 			t.alien++
 		} else if n, err := strconv.Atoi(string(m[1])); err == nil {
 			t.numbers[n] = true

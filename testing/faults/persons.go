@@ -25,6 +25,7 @@ type state struct {
 // move is one change of a person's path in the record.
 type move struct {
 	transition uint32
+	version    uint64 // of the batch that decided it
 	at, offset int64
 	from, to   string
 	nodes      map[string]int // +1 for each node entered, -1 for each left
@@ -33,7 +34,7 @@ type move struct {
 // record is what ClickHouse says of persons.
 type record struct {
 	persons map[string]*state
-	moves   map[string][]*move // of each person, by (at, transition)
+	moves   map[string][]*move // of each person, in the order of the batches
 	passed  int64              // event time that has passed everywhere
 }
 
@@ -71,8 +72,8 @@ func (r *record) readPersons(ctx context.Context, conn driver.Conn) error {
 }
 
 func (r *record) readMoves(ctx context.Context, conn driver.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT person, transition, toUnixTimestamp64Milli(at), offset, from_path, to_path, node, action FROM segment_events_once WHERE site = ?
-		ORDER BY person, at, transition, offset`, site)
+	rows, err := conn.Query(ctx, `SELECT person, transition, version, toUnixTimestamp64Milli(at), offset, from_path, to_path, node, action FROM segment_events_once WHERE site = ?
+		ORDER BY person, version, at, transition, offset`, site)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (r *record) readMoves(ctx context.Context, conn driver.Conn) error {
 	for rows.Next() {
 		var person, node, action string
 		m := &move{nodes: map[string]int{}}
-		if err := rows.Scan(&person, &m.transition, &m.at, &m.offset, &m.from, &m.to, &node, &action); err != nil {
+		if err := rows.Scan(&person, &m.transition, &m.version, &m.at, &m.offset, &m.from, &m.to, &node, &action); err != nil {
 			return err
 		}
 		all := r.moves[person]

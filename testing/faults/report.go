@@ -12,7 +12,8 @@ type Report struct {
 	Events       int                   `json:"events"`       // made; each has a number
 	Acknowledged int                   `json:"acknowledged"` // of them
 	Retries      int64                 `json:"retries"`      // requests that were sent again
-	Records      int                   `json:"records"`      // of the log: events, and what was sent twice
+	Unlinks      int                   `json:"unlinks"`      // of devices from users, in the log
+	Records      int                   `json:"records"`      // of the log: events, unlinks, and what was sent twice
 	Good         int                   `json:"good"`         // records = good + duplicates + dead
 	Duplicates   int                   `json:"duplicates"`
 	Dead         int                   `json:"dead"`

@@ -3,6 +3,8 @@ package faults
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -29,9 +31,14 @@ type sender struct {
 	queues  [senders]chan message
 	done    sync.WaitGroup
 	mu      sync.Mutex
-	acked   []bool // by number
+	acked   acknowledged
 	retried atomic.Int64
-	taken   atomic.Int64 // messages acknowledged
+}
+
+// acknowledged is what the log must have.
+type acknowledged struct {
+	numbers  []bool   // of events
+	receipts []string // of unlinks
 }
 
 func startSender(ctx context.Context, nodes []string, key string) *sender {
@@ -66,14 +73,13 @@ func (s *sender) finish() {
 }
 
 func (s *sender) work(ctx context.Context, i int) {
-	node := i
+	node, next := i, (*message)(nil)
 	for {
-		batch := s.gather(i)
-		if len(batch) == 0 {
+		var batch []message
+		if batch, next = s.gather(i, next); len(batch) == 0 {
 			return
 		}
-		body := bodyOf(batch)
-		for s.post(ctx, s.nodes[node%len(s.nodes)], body) != nil {
+		for s.post(ctx, s.nodes[node%len(s.nodes)], batch) != nil {
 			s.retried.Add(1)
 			node++ // whoever does not answer is left alone for a while
 			select {
@@ -82,24 +88,37 @@ func (s *sender) work(ctx context.Context, i int) {
 				return
 			}
 		}
-		s.acknowledge(batch)
 	}
 }
 
-// gather is what waits, at least one message; none when all is sent.
-func (s *sender) gather(i int) (batch []message) {
-	m, ok := <-s.queues[i]
-	for ok {
-		if batch = append(batch, m); len(batch) == maxBatch {
-			return batch
+// gather is what waits, at least one message, beginning with the one that was
+// left before; none when all is sent. An unlink goes alone.
+func (s *sender) gather(i int, left *message) (batch []message, next *message) {
+	if left == nil {
+		m, ok := <-s.queues[i]
+		if !ok {
+			return nil, nil
 		}
+		left = &m
+	}
+	if batch = append(batch, *left); left.unlink {
+		return batch, nil
+	}
+	for len(batch) < maxBatch {
 		select {
-		case m, ok = <-s.queues[i]:
+		case m, ok := <-s.queues[i]:
+			if !ok {
+				return batch, nil
+			}
+			if m.unlink {
+				return batch, &m
+			}
+			batch = append(batch, m)
 		default:
-			return batch
+			return batch, nil
 		}
 	}
-	return batch
+	return batch, nil
 }
 
 func bodyOf(batch []message) []byte {
@@ -113,35 +132,50 @@ func bodyOf(batch []message) []byte {
 	return append(b, "]}"...)
 }
 
-// post succeeds when the node has acknowledged the batch.
-func (s *sender) post(ctx context.Context, node string, body []byte) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, node+"/v1/batch", bytes.NewReader(body))
+// post succeeds when the node has acknowledged the batch, and notes that.
+func (s *sender) post(ctx context.Context, node string, batch []message) error {
+	path, body, want := "/v1/batch", bodyOf(batch), http.StatusOK
+	if batch[0].unlink {
+		path, body, want = "/v1/identity/unlink", batch[0].body, http.StatusAccepted
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, node+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("asking the collector: %w", err)
 	}
-	r.SetBasicAuth(s.key, "")
+	if r.SetBasicAuth(s.key, ""); batch[0].unlink {
+		r.Header.Set("Authorization", "Bearer "+adminKey)
+	}
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return fmt.Errorf("asking the collector: %w", err)
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	var answer struct{ Receipt string }
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != want {
+		err = errors.New(resp.Status)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	if err != nil {
 		return fmt.Errorf("reading the collector's answer: %w", err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the collector answers %s", resp.Status)
-	}
+	s.acknowledge(batch, answer.Receipt)
 	return nil
 }
 
-func (s *sender) acknowledge(batch []message) {
+func (s *sender) acknowledge(batch []message, receipt string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range batch {
-		for len(s.acked) <= m.number {
-			s.acked = append(s.acked, make([]bool, 1+len(s.acked))...)
-		}
-		s.acked[m.number] = true
+	if batch[0].unlink {
+		s.acked.receipts = append(s.acked.receipts, receipt)
+		return
 	}
-	s.taken.Add(int64(len(batch)))
+	for _, m := range batch {
+		for len(s.acked.numbers) <= m.number {
+			s.acked.numbers = append(s.acked.numbers, make([]bool, 1+len(s.acked.numbers))...)
+		}
+		s.acked.numbers[m.number] = true
+	}
 }

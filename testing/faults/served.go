@@ -69,8 +69,11 @@ func (c *comparison) served(ctx context.Context, rec *record, nodes []string) er
 }
 
 func (c *comparison) serves(node int, query string, got answer, s *state) {
-	if s == nil {
-		return // persons has told of it
+	if s == nil { // a device that logged out and was not seen since
+		if got.Known {
+			c.differ.add("served", "node %d, %s: %+v; ClickHouse knows nobody", node, query, got)
+		}
+		return
 	}
 	if want := (answer{true, s.path, s.served, s.since, got.Linked}); got != want {
 		c.differ.add("served", "node %d, %s: %+v; ClickHouse has %+v", node, query, got, want)

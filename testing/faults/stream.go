@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ type message struct {
 	number int
 	device string // messages of a device keep their order, unless they are held back
 	body   []byte // JSON
+	unlink bool   // not an event, and without a number: a request of its own
 }
 
 // Shares of the messages that are not as they should be.
@@ -72,7 +74,8 @@ func generate(seed uint64, events int, start time.Time, span time.Duration, emit
 // sentEvent is what is sent of an event.
 type sentEvent struct {
 	spec.Event
-	UserID string `json:"userId,omitempty"`
+	UserID     string `json:"userId,omitempty"`
+	PreviousID string `json:"previousId,omitempty"`
 }
 
 // take is an event of the simulator, with the identity that its visitor has by now.
@@ -101,9 +104,11 @@ func (s *stream) take(line []byte) error {
 
 // send numbers an event and lets it go, or not yet, or twice, or broken.
 func (s *stream) send(e *sentEvent) error {
-	m := message{number: s.next, device: e.AnonymousID}
-	if m.device == "" {
-		m.device = "user:" + e.UserID
+	m := message{number: s.next, device: cmp.Or(e.AnonymousID, e.PreviousID, "user:"+e.UserID)}
+	s.marked[e.Type]++
+	if e.Type == callUnlink {
+		m.unlink, m.body = true, fmt.Appendf(nil, `{"anonymousId":%q,"userId":%q}`, e.AnonymousID, e.UserID)
+		return s.emit(m)
 	}
 	s.next++
 	e.MessageID = "e" + strconv.Itoa(m.number)

@@ -1,6 +1,7 @@
 // Package oracle is the obviously right version of the whole job: it holds all
 // events in memory, sorts them, and folds each device once, in one thread. It
-// knows no shards, no lateness list, no wake-ups and no versions.
+// knows no shards, no lateness list, no wake-ups and no versions; and no
+// retention, no deletions and no limits of identity: logs for it stay below them.
 package oracle
 
 import (
@@ -118,18 +119,33 @@ func (o *Oracle) Take(r *Record) error {
 	e.Offset, e.Partition = r.Offset, r.Partition
 	clock, ticks := o.clocks[r.Partition]
 	switch {
-	case ticks && e.Time < clock-o.res.cfg.Lateness.Milliseconds():
+	case e.Kind == event.KindUnlink:
+		o.unlink(&e)
+		return nil
+	case e.Kind != event.KindReset && ticks && e.Time < clock-o.res.cfg.Lateness.Milliseconds():
 		o.dead(r, event.Late)
+		return nil
 	case o.seen[e.ID][e.Device]:
 		o.res.Duplicate++
-	default:
-		if o.seen[e.ID] == nil {
-			o.seen[e.ID] = map[string]bool{}
-		}
-		o.seen[e.ID][e.Device] = true
-		o.clocks[r.Partition] = max(clock, e.Time)
-		o.good(&e)
+		return nil
 	}
+	if e.Kind != event.KindReset { // a log-out has no time
+		o.clocks[r.Partition] = max(clock, e.Time)
+	}
+	if e.Kind == event.KindAlias && o.merges(&e) {
+		o.dead(r, event.Identity)
+		return nil
+	}
+	if o.seen[e.ID] == nil {
+		o.seen[e.ID] = map[string]bool{}
+	}
+	o.seen[e.ID][e.Device] = true
+	o.res.Good++
+	if e.Kind == event.KindReset {
+		o.reset(&e)
+		return nil
+	}
+	o.accept(&e)
 	return nil
 }
 
@@ -138,25 +154,63 @@ func (o *Oracle) dead(r *Record, why event.Reason) {
 	o.res.Letters = append(o.res.Letters, Letter{r.Partition, r.Offset, why})
 }
 
-// good takes an event into its epoch: a userId links a device that is no
+// accept takes an event into its epoch: a userId links a device that is no
 // user's, with all that it did before, and another user's opens a new epoch.
-func (o *Oracle) good(e *event.Event) {
-	o.res.Good++
-	es := o.res.devices[e.Device]
-	if len(es) == 0 {
-		es = append(es, &epoch{device: e.Device, partition: e.Partition})
-	}
-	last := es[len(es)-1]
+func (o *Oracle) accept(e *event.Event) {
+	last := o.present(e)
 	switch {
 	case e.User == "" || e.User == last.user:
 	case last.user == "":
 		last.user = e.User
 	default:
-		last = &epoch{device: e.Device, partition: e.Partition, number: e.Offset, user: e.User}
-		es = append(es, last)
+		last = o.open(e)
+		last.user = e.User
 	}
 	last.events = append(last.events, *e)
-	o.res.devices[e.Device] = es
+}
+
+// present is the present epoch of a device, which is made when there is none.
+func (o *Oracle) present(e *event.Event) *epoch {
+	es := o.res.devices[e.Device]
+	if len(es) == 0 {
+		es = []*epoch{{device: e.Device, partition: e.Partition}}
+		o.res.devices[e.Device] = es
+	}
+	return es[len(es)-1]
+}
+
+// open begins a new epoch of the device, which is nobody's.
+func (o *Oracle) open(e *event.Event) *epoch {
+	n := &epoch{device: e.Device, partition: e.Partition, number: e.Offset}
+	o.res.devices[e.Device] = append(o.res.devices[e.Device], n)
+	return n
+}
+
+// merges reports whether an alias would merge two users, or link what is not known.
+func (o *Oracle) merges(e *event.Event) bool {
+	es := o.res.devices[e.Device]
+	if len(es) == 0 {
+		return true
+	}
+	last := es[len(es)-1]
+	return last.user != "" && last.user != e.User
+}
+
+// reset is a log-out: what follows is nobody's yet.
+func (o *Oracle) reset(e *event.Event) {
+	if len(o.res.devices[e.Device]) == 0 || o.present(e).user != "" {
+		o.open(e)
+	}
+}
+
+// unlink takes the device from the user, in all of its epochs.
+func (o *Oracle) unlink(e *event.Event) {
+	o.res.Good++
+	for _, p := range o.res.devices[e.Device] {
+		if p.user == e.User {
+			p.user = ""
+		}
+	}
 }
 
 // Result is what must have been recorded of what was taken so far. It ends the oracle.
@@ -228,8 +282,8 @@ func (r *Result) User(device string) string {
 // Persons are the persons that exist in the end, "d:" device or "u:" user, sorted.
 func (r *Result) Persons() []string {
 	var out []string
-	for device := range r.devices {
-		if r.User(device) == "" {
+	for device, es := range r.devices {
+		if last := es[len(es)-1]; last.user == "" && len(last.events) > 0 {
 			out = append(out, session.PersonID(device, ""))
 		}
 	}
