@@ -15,14 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -178,61 +175,6 @@ func (l *Log) Append(machine int, entry []byte) (sure func() error) {
 	return l.put(l.record(kindEntry, int32(machine), entry))
 }
 
-// foreign is what others have written between this process's records.
-type foreign struct {
-	records int64         // so far
-	looked  chan struct{} // closed when it is known that they are no claim
-}
-
-// arrived reports that the log has this process's record at an offset, as the
-// want-th of the partition, and calls done when that counts: what others have
-// written before it must not be a claim. An earlier owner that was paused writes
-// once before it finds out; that is void, and no reason to stop.
-func (l *Log) arrived(partition int32, want, offset int64, done func(error)) {
-	l.mu.Lock()
-	f := l.foreign[partition]
-	known := int64(0)
-	if f != nil {
-		known = f.records
-	}
-	if offset != want+known {
-		f = &foreign{records: offset - want, looked: make(chan struct{})}
-		l.foreign[partition] = f
-		go func() {
-			defer close(f.looked)
-			if err := l.look(partition, want+known, offset); err != nil {
-				l.fail(err)
-			}
-		}()
-	}
-	l.mu.Unlock()
-	if f == nil {
-		done(nil)
-		return
-	}
-	go func() {
-		<-f.looked
-		done(l.Err())
-	}()
-}
-
-// look reads what others have written.
-func (l *Log) look(partition int32, from, to int64) error {
-	if from > to {
-		return fmt.Errorf("%w: topic %q, partition %d: the log gave offset %d twice; was the topic made anew?", ErrDamaged, l.cfg.Topic, partition, to)
-	}
-	err := each(context.Background(), &l.cfg, partition, from, to, func(r *kgo.Record) error {
-		if len(r.Value) > 0 && r.Value[0] == kindClaim {
-			return fmt.Errorf("%w (topic %q, partition %d, offset %d)", ErrFenced, l.cfg.Topic, partition, r.Offset)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, ErrFenced) {
-		err = fmt.Errorf("finding out who else writes to the changelog: %w", err)
-	}
-	return err
-}
-
 // put sends a record; sure waits for the log.
 func (l *Log) put(r *kgo.Record) (sure func() error) {
 	done := make(chan error, 1)
@@ -272,99 +214,6 @@ func (l *Log) fail(err error) error {
 		close(l.failed)
 	}
 	return l.err
-}
-
-// createTopic makes the topic. One of another number of machines is made anew:
-// its states are of other shards.
-func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
-	ts, err := adm.ListTopics(ctx, cfg.Topic)
-	if err != nil {
-		return fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
-	}
-	if t, ok := ts[cfg.Topic]; ok && t.Err == nil {
-		if len(t.Partitions) == cfg.Machines+1 {
-			return nil
-		}
-		if _, err := adm.DeleteTopic(ctx, cfg.Topic); err != nil {
-			return fmt.Errorf("deleting topic %q, which is of another number of shards: %w", cfg.Topic, err)
-		}
-	}
-	keep, segment, roll := "-1", strconv.Itoa(64<<20), strconv.Itoa(10*60*1000)
-	settings := map[string]*string{"retention.ms": &keep, "retention.bytes": &keep, "segment.bytes": &segment, "segment.ms": &roll}
-	for range 50 {
-		_, err = adm.CreateTopic(ctx, int32(cfg.Machines)+1, -1, settings, cfg.Topic)
-		if err == nil || !errors.Is(err, kerr.TopicAlreadyExists) {
-			break
-		}
-		time.Sleep(100 * time.Millisecond) // it is still being deleted
-	}
-	if err != nil {
-		return fmt.Errorf("creating topic %q on %v: %w", cfg.Topic, cfg.Brokers, err)
-	}
-	return nil
-}
-
-// Open takes the changelog over and reads what is in it: nil machines when there
-// is nothing to go on from, with the reason.
-func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
-	cl, err := connect(cfg.Brokers)
-	if err != nil {
-		return nil, nil, err
-	}
-	n := cfg.Machines + 1
-	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), foreign: make([]*foreign, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
-	rec, err := l.open(ctx)
-	if err != nil {
-		cl.Close()
-		return nil, nil, err
-	}
-	return l, rec, nil
-}
-
-func (l *Log) open(ctx context.Context) (*Recovery, error) {
-	adm := kadm.NewClient(l.cl)
-	if err := createTopic(ctx, adm, &l.cfg); err != nil {
-		return nil, err
-	}
-	claims, err := l.claim(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := recoverFrom(ctx, &l.cfg, claims)
-	if err != nil {
-		return nil, err
-	}
-	for p, at := range claims {
-		l.sent[p] = at + 1
-	}
-	if rec.Manifest == nil {
-		return rec, l.begin()
-	}
-	l.run, l.round, l.begun = rec.Manifest.Run, rec.Manifest.Round, rec.Manifest.Begun
-	return rec, nil
-}
-
-// claim makes this process the owner; control comes first, so that of two that
-// start at once one has both.
-func (l *Log) claim(ctx context.Context) ([]int64, error) {
-	claims := make([]int64, l.cfg.Machines+1)
-	for i := range claims {
-		p := (l.control() + int32(i)) % int32(len(claims))
-		r := l.record(kindClaim, p, []byte(time.Now().UTC().Format(time.RFC3339)))
-		if err := l.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-			return nil, fmt.Errorf("claiming topic %q: %w", l.cfg.Topic, err)
-		}
-		claims[p] = r.Offset
-	}
-	return claims, nil
-}
-
-// begin writes the manifest of a job that has no past: empty states.
-func (l *Log) begin() error {
-	for i := range l.parts {
-		l.parts[i] = Part{Begin: l.sent[i]}
-	}
-	return l.commit(nil)
 }
 
 // Commit makes the snapshots that were begun last the place from which a job

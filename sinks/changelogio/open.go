@@ -1,0 +1,106 @@
+package changelogio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// createTopic makes the topic. One of another number of machines is made anew:
+// its states are of other shards.
+func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
+	ts, err := adm.ListTopics(ctx, cfg.Topic)
+	if err != nil {
+		return fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
+	}
+	if t, ok := ts[cfg.Topic]; ok && t.Err == nil {
+		if len(t.Partitions) == cfg.Machines+1 {
+			return nil
+		}
+		if _, err := adm.DeleteTopic(ctx, cfg.Topic); err != nil {
+			return fmt.Errorf("deleting topic %q, which is of another number of shards: %w", cfg.Topic, err)
+		}
+	}
+	keep, segment, roll := "-1", strconv.Itoa(64<<20), strconv.Itoa(10*60*1000)
+	settings := map[string]*string{"retention.ms": &keep, "retention.bytes": &keep, "segment.bytes": &segment, "segment.ms": &roll}
+	for range 50 {
+		_, err = adm.CreateTopic(ctx, int32(cfg.Machines)+1, -1, settings, cfg.Topic)
+		if err == nil || !errors.Is(err, kerr.TopicAlreadyExists) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond) // it is still being deleted
+	}
+	if err != nil {
+		return fmt.Errorf("creating topic %q on %v: %w", cfg.Topic, cfg.Brokers, err)
+	}
+	return nil
+}
+
+// Open takes the changelog over and reads what is in it: nil machines when there
+// is nothing to go on from, with the reason.
+func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
+	cl, err := connect(cfg.Brokers)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := cfg.Machines + 1
+	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), foreign: make([]*foreign, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
+	rec, err := l.open(ctx)
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	return l, rec, nil
+}
+
+func (l *Log) open(ctx context.Context) (*Recovery, error) {
+	adm := kadm.NewClient(l.cl)
+	if err := createTopic(ctx, adm, &l.cfg); err != nil {
+		return nil, err
+	}
+	claims, err := l.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := recoverFrom(ctx, &l.cfg, claims)
+	if err != nil {
+		return nil, err
+	}
+	for p, at := range claims {
+		l.sent[p] = at + 1
+	}
+	if rec.Manifest == nil {
+		return rec, l.begin()
+	}
+	l.run, l.round, l.begun = rec.Manifest.Run, rec.Manifest.Round, rec.Manifest.Begun
+	return rec, nil
+}
+
+// claim makes this process the owner; control comes first, so that of two that
+// start at once one has both.
+func (l *Log) claim(ctx context.Context) ([]int64, error) {
+	claims := make([]int64, l.cfg.Machines+1)
+	for i := range claims {
+		p := (l.control() + int32(i)) % int32(len(claims))
+		r := l.record(kindClaim, p, []byte(time.Now().UTC().Format(time.RFC3339)))
+		if err := l.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+			return nil, fmt.Errorf("claiming topic %q: %w", l.cfg.Topic, err)
+		}
+		claims[p] = r.Offset
+	}
+	return claims, nil
+}
+
+// begin writes the manifest of a job that has no past: empty states.
+func (l *Log) begin() error {
+	for i := range l.parts {
+		l.parts[i] = Part{Begin: l.sent[i]}
+	}
+	return l.commit(nil)
+}
