@@ -143,17 +143,24 @@ func (j *Job) keep(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var entries uint64
+	// What was applied again goes into snapshots at once: a job that is killed again
+	// before the interval is over would have more to apply each time, until it had
+	// no time left for anything new.
+	again := j.Recovery.Batches > 0
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-j.local.Deleted(): // what was deleted is still in the last snapshots
+		if !again {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			case <-j.local.Deleted(): // what was deleted is still in the last snapshots
+			}
 		}
 		now := j.changelog.Stats().Entries
-		if now == entries {
+		if now == entries && !again {
 			continue
 		}
+		again = false
 		switch err := j.Snapshot(ctx); {
 		case err == nil:
 			entries = now

@@ -16,7 +16,10 @@ import (
 )
 
 // TestGoesOn: a job goes on where another one of the same process stopped, from
-// its journal alone and from snapshots, several times, while events come.
+// its journal alone and from snapshots, several times, while events come. What it
+// has applied again is in snapshots before their interval is over: jobs that
+// testing/faults killed every ten seconds had more to apply again each time, and
+// did nothing new for a minute.
 func TestGoesOn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -37,7 +40,7 @@ func TestGoesOn(t *testing.T) {
 		check(t, err)
 		check(t, j.Start(ctx))
 		t.Log(j.Recovery.String())
-		if has := j.Recovery.Profiles > 0; has != (life > 2) {
+		if has := j.Recovery.Profiles > 0; has != (life > 1) {
 			t.Errorf("life %d has %d profiles from snapshots", life, j.Recovery.Profiles)
 		}
 		if life > 0 && j.Recovery.Since.IsZero() {
@@ -66,6 +69,13 @@ func TestGoesOn(t *testing.T) {
 			}
 		}
 		check(t, cl.Flush(ctx))
+		if life == 1 {
+			waitFor(t, "snapshots of what was applied again", func() bool {
+				stats, err := j.Changelog()
+				check(t, err)
+				return stats.Rounds > 0
+			})
+		}
 		if life == lives-1 {
 			listed, err := kadm.NewClient(cl).ListEndOffsets(ctx, site)
 			check(t, err)
