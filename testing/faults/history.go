@@ -28,7 +28,7 @@ func (c *comparison) chains(rec *record) {
 }
 
 func (c *comparison) chain(person string, moves []*move, s *state) {
-	inOrder(moves)
+	inOrder(moves, "", 0)
 	at, where, number := int64(0), "", 0
 	for i, m := range moves {
 		if where == "" {
@@ -49,20 +49,27 @@ func (c *comparison) chain(person string, moves []*move, s *state) {
 }
 
 // inOrder puts what one batch decided for a person behind each other: by number,
-// and who begins anew after leaving behind that.
-func inOrder(moves []*move) {
-	where, number := "", uint32(0)
-	for i := range moves {
-		for j := i; j < len(moves) && moves[j].version == moves[i].version; j++ {
-			m := moves[j]
-			if m.from == where && (m.transition == number+1 || where == "" && m.transition == 1) {
-				copy(moves[i+1:j+1], moves[i:j])
-				moves[i] = m
-				break
-			}
-		}
-		where, number = moves[i].to, moves[i].transition
+// and who begins anew after leaving behind that. Time does not tell: an event
+// that is out of order may begin a person anew before the time at which it left.
+// It reports whether moves, from place and number on, are one chain.
+func inOrder(moves []*move, where string, number uint32) bool {
+	if len(moves) == 0 {
+		return true
 	}
+	for j := 0; j < len(moves) && moves[j].version == moves[0].version; j++ {
+		m := moves[j]
+		if m.from != where || m.transition != number+1 && !(where == "" && m.transition == 1) {
+			continue
+		}
+		copy(moves[1:j+1], moves[:j])
+		moves[0] = m
+		if inOrder(moves[1:], m.to, m.transition) {
+			return true
+		}
+		copy(moves[:j], moves[1:j+1])
+		moves[j] = m
+	}
+	return false
 }
 
 // published: the newest record of each key says what ClickHouse says, and what
