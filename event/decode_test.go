@@ -162,7 +162,7 @@ func (g gen) record() string {
 	if g.IntN(4) == 0 {
 		around += 300_000 // about the future limit
 	}
-	typ := g.pick("page", "screen", "track", "track", "track", "track", "track", "identify", "group", "alias", g.pick("track", "reset", "$unlink"))
+	typ := g.pick("page", "screen", "track", "track", "track", "track", "track", "identify", "group", "alias", g.pick("track", "reset", "$unlink", "$rebuild"))
 	event := g.name()
 	return g.object(
 		g.maybe(1, "type", g.str(typ)),

@@ -86,16 +86,19 @@ const (
 	KindReset
 	// KindAlias says that the anonymous visitor Device is User.
 	KindAlias
+	// KindRebuild tells to make the device anew from the log (Rebuild). It has
+	// Device, ID and Append, and its payload is Raw.
+	KindRebuild
 	numKinds
 )
 
 // Control reports whether the record is no behaviour: it has no event time and
 // is in no profile.
-func (k Kind) Control() bool { return k >= KindDelete && k <= KindReset }
+func (k Kind) Control() bool { return k >= KindDelete && k <= KindReset || k == KindRebuild }
 
 // Reserved reports whether only the endpoints of the site's own servers write
 // such records.
-func (k Kind) Reserved() bool { return k == KindDelete || k == KindUnlink }
+func (k Kind) Reserved() bool { return k == KindDelete || k == KindUnlink || k == KindRebuild }
 
 // FirstCustom is the kind of Config.Custom[0].
 const FirstCustom Kind = 64

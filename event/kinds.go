@@ -72,7 +72,7 @@ func KindOf(name string) (Kind, bool) {
 var kindNames = [numKinds]string{"other", "page", "ping", "click", "scroll", "hover", "focus", "video_start",
 	"video_pause", "video_complete", "form_start", "form_submit", "product_view", "list_view", "cart_add",
 	"cart_remove", "cart_view", "checkout", "order", "identify", "delete", "erased", "unlink",
-	"reset", "alias"}
+	"reset", "alias", "rebuild"}
 
 // String names the kind; custom kinds are "custom0" and so on.
 func (k Kind) String() string {

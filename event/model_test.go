@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
@@ -18,7 +19,7 @@ import (
 // empty reason, or whatever and the reason.
 func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	e := Event{Append: appendMS, Ingest: -1}
-	if len(raw) > cfg.MaxBytes {
+	if len(raw) > cfg.MaxBytes && !strings.HasPrefix(string(raw), `{"type":"$rebuild",`) {
 		return e, Oversized
 	}
 	top, ok := modelJSON(raw)
@@ -26,6 +27,17 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 		return e, Malformed
 	}
 	switch top["type"] {
+	case TypeRebuild:
+		e.Kind = KindRebuild
+		if !modelIDs(top, raw, &e) {
+			return e, Malformed
+		}
+		text, _ := top["raw"].(string)
+		if b, err := base64.StdEncoding.DecodeString(text); err != nil || len(b) == 0 {
+			return e, Malformed
+		}
+		e.User = ""
+		return e, ""
 	case TypeDelete, TypeUnlink, TypeReset:
 		e.Kind = map[any]Kind{TypeDelete: KindDelete, TypeUnlink: KindUnlink, TypeReset: KindReset}[top["type"]]
 		ok := modelIDs(top, raw, &e)

@@ -135,5 +135,10 @@ func (s *Shard) vectorOf(d *device, t int64) {
 }
 
 func (s *Shard) version(d *device) session.Version {
-	return session.Version{Generation: s.p.Generation, Offset: d.offset}
+	return s.versionAt(d.offset)
+}
+
+// versionAt is the version of what a record of the log makes.
+func (s *Shard) versionAt(offset int64) session.Version {
+	return session.Version{Generation: s.p.Generation, Offset: offset}
 }

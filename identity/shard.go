@@ -74,6 +74,9 @@ type Batch struct {
 	Dead    []DeadLetter
 	Emitted int64 // wall clock at which the source let the batch go, µs
 	Due     int64 // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
+	// Rebuilds is what the records that tell to make a device anew bring, of the
+	// last part of each.
+	Rebuilds map[Place]*Rebuild
 }
 
 // Output is what a batch makes. Slices are reused between batches.
@@ -100,24 +103,28 @@ type Output struct {
 	Sessions []SessionRow
 	Dead     []DeadLetter
 	Excess   []session.Excess // devices that too many share, once for each further user of a day
+	Replayed []Replayed       // what became of dead letters
 }
 
 // Reset empties the output and keeps its memory.
-func (o *Output) Reset() { o.Sessions, o.Dead, o.Excess = o.Sessions[:0], o.Dead[:0], o.Excess[:0] }
+func (o *Output) Reset() {
+	o.Sessions, o.Dead, o.Excess, o.Replayed = o.Sessions[:0], o.Dead[:0], o.Excess[:0], o.Replayed[:0]
+}
 
 // Shard is the device stage's state for a fixed group of partitions.
 type Shard struct {
-	p       *Params
-	parts   map[int32]*Partition
-	devices map[string]*device
-	past    map[string][]*device // earlier epochs of devices, while they have events for late ones
-	former  map[string][]string  // users of earlier epochs: their persons still have what the device did then
-	dirty   []dirty
-	held    []held // see device.held
-	emitted int64  // of the batch that is being applied
-	settled int64  // the watermark that was last given to Output.Passed
-	vector  session.Vector
-	Dropped uint64 // devices dropped by retention
+	p        *Params
+	parts    map[int32]*Partition
+	devices  map[string]*device
+	past     map[string][]*device // earlier epochs of devices, while they have events for late ones
+	former   map[string][]string  // users of earlier epochs: their persons still have what the device did then
+	dirty    []dirty
+	held     []held             // see device.held
+	emitted  int64              // of the batch that is being applied
+	rebuilds map[Place]*Rebuild // of the same batch
+	settled  int64              // the watermark that was last given to Output.Passed
+	vector   session.Vector
+	Dropped  uint64 // devices dropped by retention
 }
 
 // NewShard returns an empty shard.
@@ -204,7 +211,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	if err := s.admit(b.Ranges); err != nil {
 		return err
 	}
-	s.emitted = b.Emitted
+	s.emitted, s.rebuilds = b.Emitted, b.Rebuilds
 	skip := make(map[int32]int64, len(b.Ranges))
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
@@ -270,6 +277,9 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		return
 	case event.KindReset:
 		s.reset(q, e, out)
+		return
+	case event.KindRebuild:
+		s.rebuild(q, e, out)
 		return
 	case event.KindErased:
 		// Time has passed as when the event was accepted: what is late of others

@@ -18,7 +18,7 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 		return
 	}
 	at := max(q.evaluated, v.At)
-	cause := CauseUnlink
+	cause := causeOf(v, CauseUnlink)
 	if v.Erased {
 		q.user.erase(v.Device)
 		cause = CauseErased
@@ -31,7 +31,7 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 	case at >= q.user.last+s.p.Retention:
 		s.drop(q, at, CauseRetention, out)
 	default:
-		s.evaluate(q, at, CauseUnlink, v.Version.Offset, partition, out)
+		s.evaluate(q, at, causeOf(v, CauseUnlink), v.Version.Offset, partition, out)
 		s.publish(q)
 	}
 }

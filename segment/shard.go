@@ -24,10 +24,11 @@ const (
 	CauseStale
 	CauseRetention
 	CauseErased
+	CauseReplay
 )
 
 // Causes names the causes.
-var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention", "erased"}
+var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention", "erased", "replay"}
 
 // ShardParams are the constants of the person stage.
 type ShardParams struct {
@@ -147,7 +148,7 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		s.users[id] = q
 	}
 	at := max(q.evaluated, v.At)
-	cause := CauseEvent
+	cause := causeOf(v, CauseEvent)
 	switch q.user.put(v, s.p.MaxDevices) {
 	case stale:
 		return // a replay, or from before the device left
@@ -156,7 +157,7 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		return
 	case joined:
 		// What a device did before it was linked comes at once.
-		if (v.Epoch == 0 || v.Epoch != v.Version.Offset) && q.user.linked() > 1 {
+		if !v.Rebuilt && (v.Epoch == 0 || v.Epoch != v.Version.Offset) && q.user.linked() > 1 {
 			cause = CauseLink
 		}
 	}
@@ -169,14 +170,22 @@ func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
 	q := s.local(v)
 	at := max(q.evaluated, v.At)
 	if v.Retract {
-		s.drop(q, at, CauseLink, out)
+		s.drop(q, at, causeOf(v, CauseLink), out)
 		return
 	}
 	cause := CauseEvent
 	if v.Freed {
 		cause = CauseUnlink
 	}
-	s.evaluate(q, at, cause, v.Version.Offset, partition, out)
+	s.evaluate(q, at, causeOf(v, cause), v.Version.Offset, partition, out)
+}
+
+// causeOf is the cause of what a vector changes.
+func causeOf(v *session.Vector, usual Cause) Cause {
+	if v.Rebuilt {
+		return CauseReplay
+	}
+	return usual
 }
 
 // exceed notes that a device was left out of a user, who has as many as may be.

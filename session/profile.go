@@ -1,7 +1,6 @@
 package session
 
 import (
-	"reflect"
 	"slices"
 	"sort"
 
@@ -118,7 +117,7 @@ func (q *Profile) insert(it *item, p *Params) Change {
 // device may have been linked since.
 func changed(before, now []*Fold) (out []*Fold) {
 	for _, f := range now {
-		if !slices.ContainsFunc(before, func(g *Fold) bool { return g != nil && g.Start == f.Start && reflect.DeepEqual(f, g) }) {
+		if !slices.ContainsFunc(before, func(g *Fold) bool { return g != nil && g.Start == f.Start && f.Same(g) }) {
 			out = append(out, f)
 		}
 	}

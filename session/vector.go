@@ -34,6 +34,8 @@ type Vector struct {
 	Retract bool
 	Erased  bool  // and was deleted, in all of its epochs: nothing of it may stay
 	Freed   bool  // the device left its user and is a person again, with all its history
+	Rebuilt bool  // the device was made anew from the log
+	Former  bool  // of an earlier epoch of the device, which is somebody else's now, or another one's of the same user
 	Bot     bool  // a crawler: kept out of audiences
 	At      int64 // event time of the event that made this vector, ms
 	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)

@@ -23,6 +23,10 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 		g.dead.Append(&rows.DeadLetter{Site: site, Partition: d.Partition, Offset: d.Offset, Reason: string(d.Reason), Detail: d.Detail,
 			EventTime: d.Time, Appended: d.Append, Device: d.Device, Payload: strings.ToValidUTF8(string(d.Raw), "\uFFFD"), Version: uint64(d.Offset)})
 	}
+	for i := range g.out.Replayed {
+		r := &g.out.Replayed[i]
+		g.replayed.Append(&rows.Replayed{Site: site, Partition: r.Partition, Offset: r.Offset, Receipt: r.Receipt, Outcome: r.Outcome, At: h.Emitted / 1000, Version: uint64(r.Version)})
+	}
 	for i := range g.out.Excess {
 		g.effects.exceeded(rows.AlertDevicePersons, &g.out.Excess[i], "persons on one device that day: further ones are not linked")
 	}
@@ -37,6 +41,9 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 		return err
 	}
 	if err := emitRows(g.dead, decided, out); err != nil {
+		return err
+	}
+	if err := emitRows(g.replayed, decided, out); err != nil {
 		return err
 	}
 	if err := g.effects.rows(decided, version, out); err != nil {

@@ -44,6 +44,7 @@ type DeviceStage struct {
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
+	replayed *rows.Builder[rows.Replayed]
 	progress *rows.Builder[rows.Progress]
 	latency  *rows.Builder[rows.Latency]
 }
@@ -56,7 +57,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	}
 	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job), board: boardOf(b.Spec.Job),
 		needed:   segment.NewProjection(&b.Segment, len(b.Spec.Event.Elements)),
-		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
+		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), replayed: rows.NewReplayedBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
@@ -151,6 +152,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	g.stamps = g.stamps[:0]
 	g.version = g.built.Spec.version(h.ID + 1)
 	g.records.reset()
+	if err := g.rebuilds(s, b); err != nil {
+		return err
+	}
 	if err := s.shard.Apply(b, &g.out); err != nil {
 		return err
 	}
@@ -199,7 +203,9 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
 		return
 	}
-	g.point(v, e.Partition)
+	if !v.Former {
+		g.point(v, e.Partition)
+	}
 	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
 	v.Values = g.values
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)

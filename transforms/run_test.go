@@ -42,7 +42,8 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 type testLog struct {
 	parts   map[int32][]identity.Record
 	arrival []identity.Record
-	reads   int // ranges that were read again
+	reads   int                       // ranges that were read again
+	mended  map[identity.Place][]byte // what records say that are broken in the log
 }
 
 func (l *testLog) add(partition int32, value string) {

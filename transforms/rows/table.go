@@ -57,6 +57,7 @@ const (
 	TableAudience      = "audience"
 	TableLatency       = "latency"
 	TableDeadLetters   = "dead_letters"
+	TableReplayed      = "dead_letter_replays"
 	TableAlerts        = "alerts"
 	TableProgress      = "progress"
 )
@@ -69,6 +70,7 @@ var Tables = []Table{
 	state(describe(TableAudience, audienceColumns)),
 	state(describe(TableLatency, latencyColumns)),
 	describe(TableDeadLetters, deadLetterColumns),
+	state(describe(TableReplayed, replayedColumns)),
 	describe(TableAlerts, alertColumns),
 	state(describe(TableProgress, progressColumns)),
 }
@@ -96,6 +98,7 @@ var keys = map[string][]string{
 	TableAudience:      {"path", "minute"},
 	TableLatency:       {"stage", "minute", "job", "shard", "bucket"},
 	TableDeadLetters:   {"partition", "offset"},
+	TableReplayed:      {"partition", "offset"},
 	TableAlerts:        {"kind", "subject", "at", "state"},
 	TableProgress:      {"stage", "partition"},
 }

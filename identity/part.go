@@ -1,0 +1,140 @@
+package identity
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/microseg/microseg/event/codec"
+)
+
+// History is what the log holds of a device: what `microseg deadletters replay`
+// has read and a device shard makes the device anew from.
+type History struct {
+	Receipt string // of the replay
+	End     int64  // offset of the partition behind the last one that was read
+	Clock   int64  // data clock of the partition there, ms
+	Cut     bool   // the device is made anew even where it remembers what the log no longer holds
+	Records []Past
+}
+
+// Past is a record of the device.
+type Past struct {
+	Record
+	Clock  int64 // data clock of the partition before the record, ms
+	Letter bool  // it was a dead letter
+}
+
+// Part is a piece of a history, as much as one record of the log has room for.
+type Part struct {
+	Number, Of int
+	End        int64 // as in History: the parts and what came meanwhile are behind it
+	data       []byte
+}
+
+// partVersion is the first byte of a part; another one is refused.
+const partVersion = 1
+
+// maxHistory bounds the bytes of a history before it is compressed.
+const maxHistory = 256 << 20
+
+// ErrLongHistory says that the log holds more of a device than is made anew at once.
+var ErrLongHistory = fmt.Errorf("the log holds more than %d MB of the device; start the job with --rebuild to make all states anew", maxHistory>>20)
+
+// Parts encodes the history in payloads of about size bytes.
+func (h *History) Parts(size int) ([][]byte, error) {
+	var w codec.Writer
+	w.String(h.Receipt)
+	w.Int(h.Clock)
+	w.Bool(h.Cut)
+	w.Uint(uint64(len(h.Records)))
+	for i := range h.Records {
+		r := &h.Records[i]
+		w.Int(r.Offset)
+		w.Int(r.Append)
+		w.Int(r.Clock)
+		w.Bool(r.Letter)
+		w.Bytes(r.Value)
+		if len(w.B) > maxHistory {
+			return nil, ErrLongHistory
+		}
+	}
+	var packed bytes.Buffer
+	z, err := flate.NewWriter(&packed, flate.BestSpeed)
+	if err == nil {
+		if _, err = z.Write(w.B); err == nil {
+			err = z.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("packing what the log holds of a device: %w", err)
+	}
+	rest := packed.Bytes()
+	n := max(1, (len(rest)+size-1)/size)
+	var parts [][]byte
+	for i := range n {
+		piece := rest[:min(size, len(rest))]
+		rest = rest[len(piece):]
+		w := codec.Writer{}
+		w.Byte(partVersion)
+		w.Uint(uint64(i))
+		w.Uint(uint64(n))
+		w.Int(h.End)
+		w.B = append(w.B, piece...)
+		parts = append(parts, w.B)
+	}
+	return parts, nil
+}
+
+// ReadPart reads a payload; the part aliases it.
+func ReadPart(payload []byte) (p Part, err error) {
+	r := codec.Reader{B: payload}
+	if v := r.Byte(); r.Err() == nil && v != partVersion {
+		return p, &codec.VersionError{What: "part of a history", Got: int(v), Want: partVersion}
+	}
+	n, of := r.Uint(), r.Uint()
+	p.End, p.data = r.Int(), r.B
+	if n >= of || of > maxHistory || p.End < 0 {
+		r.Fail()
+	}
+	p.Number, p.Of = int(n), int(of)
+	return p, r.Err()
+}
+
+var errParts = errors.New("the parts of a history are not all there, or not of one")
+
+// ReadHistory puts the parts of a device's history in partition together; they are
+// in the order of their numbers.
+func ReadHistory(partition int32, parts []Part) (*History, error) {
+	var packed []byte
+	for i, p := range parts {
+		if p.Number != i || p.Of != len(parts) || p.End != parts[0].End {
+			return nil, errParts
+		}
+		packed = append(packed, p.data...)
+	}
+	if len(parts) == 0 {
+		return nil, errParts
+	}
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxHistory+1))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the history of a device: %w", err)
+	}
+	if len(text) > maxHistory {
+		return nil, ErrLongHistory
+	}
+	r := codec.Reader{B: text}
+	h := &History{Receipt: r.String(), End: parts[0].End, Clock: r.Int(), Cut: r.Bool()}
+	last := int64(-1)
+	for range r.Len() {
+		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: r.Int(), Letter: r.Bool()}
+		if p.Value = r.Bytes(); p.Offset <= last || p.Offset >= h.End {
+			r.Fail()
+		}
+		last = p.Offset
+		h.Records = append(h.Records, p)
+	}
+	return h, r.Err()
+}

@@ -1,0 +1,357 @@
+package identity
+
+import (
+	"cmp"
+	"container/heap"
+	"maps"
+	"slices"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/session"
+)
+
+// Place is a record's place in the log.
+type Place struct {
+	Partition int32
+	Offset    int64
+}
+
+// Rebuild is what a device is made anew from, in the order of the log.
+type Rebuild struct {
+	Receipt string
+	Cut     bool // as in History
+	Steps   []Step
+}
+
+// Step is a record of the device.
+type Step struct {
+	Event   event.Event
+	Clock   int64        // data clock of the partition before the record, ms
+	Letter  bool         // it was a dead letter
+	Refused event.Reason // by the decoder, still: Event has only its place
+}
+
+// What a replay made of a dead letter, besides the reasons of those that stay
+// dead letters; they are the values of dead_letter_replays.outcome.
+const (
+	ReplayedGood      = "good"
+	ReplayedDuplicate = "duplicate"
+	// ReplayedHistory: nothing was done, since the device's state comes from events
+	// that the log no longer holds.
+	ReplayedHistory = "history"
+)
+
+// Replayed is what became of a dead letter.
+type Replayed struct {
+	Place
+	Receipt string
+	Outcome string
+	Device  string
+	Version int64 // offset of the record that told to make the device anew
+}
+
+// rebuild makes a device anew, as if its dead letters had been read in their
+// time: all events that the log holds of it are folded again, in all of its
+// epochs, by a shard of its own. What the device has shown stays: its person goes
+// on where it is. A state that the log does not explain, without the letters or
+// with them, comes from events that the log no longer holds; it stays as it is,
+// unless the rebuild says that it may lose them.
+func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
+	q.Counts.Read++
+	q.Counts.Good++
+	r := s.rebuilds[Place{e.Partition, e.Offset}]
+	if r == nil {
+		return // a part: the last one brings all
+	}
+	old := s.present(q, e.Device, out)
+	without := s.refold(q, e, r, false)
+	with := s.refold(q, e, r, true)
+	done := slices.Contains(slices.Collect(maps.Values(with.letters)), ReplayedGood)
+	if !r.Cut && !without.explains(old, q, s.p) {
+		done = false // either it has the letters, or it has what the log has not
+		if !with.explains(old, q, s.p) {
+			for at := range with.letters {
+				with.letters[at] = ReplayedHistory
+			}
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(with.letters)) {
+		out.Replayed = append(out.Replayed, Replayed{Place{e.Partition, at}, r.Receipt, with.letters[at], e.Device, e.Offset})
+	}
+	if !done {
+		return
+	}
+	s.correct(without, with, e, out)
+	if with.devices[e.Device] != nil { // else the retention has forgotten it
+		s.replace(q, old, with, e, out)
+	}
+}
+
+// refolded is a device made from its events alone.
+type refolded struct {
+	*Shard
+	id       string
+	clock    int64                      // newest event of the letters that are good
+	vectors  map[int64]*session.Vector  // of epochs that are users', the last of each
+	sessions map[sessionKey]*SessionRow // that are over
+	letters  map[int64]string           // offset of a letter → outcome
+}
+
+// sessionKey names a session of the device.
+type sessionKey struct{ epoch, start int64 }
+
+// noPartition holds the time of a refolded shard back, so that it drops nothing
+// that the real one may still look at.
+const noPartition = -1
+
+// foldEvery is after how many events a refolded shard folds away what is over.
+const foldEvery = 256
+
+// refold folds the steps, with the letters among them or without.
+func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *refolded {
+	f := &refolded{Shard: NewShard(s.p), id: e.Device, vectors: map[int64]*session.Vector{}, sessions: map[sessionKey]*SessionRow{}, letters: map[int64]string{}}
+	f.settled, f.emitted = s.settled, s.emitted
+	f.Partition(noPartition).Time = s.settled
+	p := f.Partition(e.Partition)
+	out := Output{Vector: f.vector, Before: func(*session.Profile, int64) {}, Gone: func(string, *session.Profile, int64) {},
+		Erased: func(string, *session.Profile, int64) { clear(f.sessions) }, Opened: func(string) {}, Passed: func(int64) {}}
+	for i := range r.Steps {
+		x := &r.Steps[i]
+		if x.Letter && !letters {
+			continue
+		}
+		p.Clock = max(p.Clock, x.Clock)
+		p.Time = max(p.Time, p.Clock)
+		if x.Refused != "" {
+			f.letters[x.Event.Offset] = string(x.Refused)
+			continue
+		}
+		counts := p.Counts
+		f.event(&x.Event, &out)
+		if x.Letter {
+			f.judged(&x.Event, &counts, p, &out)
+		}
+		if i%foldEvery == foldEvery-1 {
+			f.pass(&out)
+		}
+		f.take(&out)
+	}
+	p.Clock, p.Time = max(p.Clock, q.Clock), max(p.Time, q.Time)
+	f.pass(&out)
+	f.take(&out)
+	return f
+}
+
+// judged notes what became of a letter.
+func (f *refolded) judged(e *event.Event, before *Counts, p *Partition, out *Output) {
+	switch {
+	case p.Counts.Good > before.Good:
+		f.letters[e.Offset] = ReplayedGood
+		f.clock = max(f.clock, e.Time)
+	case p.Counts.Duplicate > before.Duplicate:
+		f.letters[e.Offset] = ReplayedDuplicate
+	case len(out.Dead) > 0: // else it was erased
+		f.letters[e.Offset] = string(out.Dead[len(out.Dead)-1].Reason)
+	}
+}
+
+// vector keeps what users have of the device.
+func (f *refolded) vector(v *session.Vector, _ *event.Event) {
+	switch {
+	case v.User == "":
+	case v.Retract:
+		maps.DeleteFunc(f.vectors, func(_ int64, o *session.Vector) bool { return v.Erased || o.User == v.User })
+	default:
+		c := *v
+		f.vectors[v.Epoch] = &c
+	}
+}
+
+// take keeps the rows of sessions, the last of each, and lets all else go.
+func (f *refolded) take(out *Output) {
+	for _, row := range out.Sessions {
+		key := sessionKey{row.Epoch, row.Start}
+		if row.Fold == nil {
+			delete(f.sessions, key)
+			continue
+		}
+		f.sessions[key] = &row
+	}
+	out.Reset()
+}
+
+// explains reports whether the fold gives the state that the device has.
+func (f *refolded) explains(d *device, q *Partition, p *Params) bool {
+	if d == nil {
+		return true // there is nothing to lose
+	}
+	n := f.devices[f.id]
+	return n != nil && n.userID() == d.userID() && n.epoch == d.epoch && n.isShared() == d.isShared() && n.Profile.Same(&d.Profile, q.Time, &p.Session)
+}
+
+// correct makes the rows of the sessions that are over, where they are otherwise
+// with the letters or were not made before, and tombstones for those that there
+// are no longer. Open ones get theirs when they are due.
+func (s *Shard) correct(without, with *refolded, e *event.Event, out *Output) {
+	version := RowVersion(s.versionAt(e.Offset))<<1 | 1
+	unsaid, open := openSessions(s.epochsOf(e.Device)), openSessions(with.epochsOf(e.Device))
+	for _, key := range sortedKeys(with.sessions) {
+		row := with.sessions[key]
+		if was := without.sessions[key]; !unsaid[key] && was != nil && was.Person == row.Person && was.Fold.Same(row.Fold) {
+			continue
+		}
+		row.Version = version
+		out.Sessions = append(out.Sessions, *row)
+	}
+	gone := maps.Clone(without.sessions)
+	for key := range openSessions(without.epochsOf(e.Device)) { // it may have a row
+		gone[key] = nil
+	}
+	for _, key := range sortedKeys(gone) {
+		if with.sessions[key] == nil && !open[key] {
+			out.Sessions = append(out.Sessions, SessionRow{Device: e.Device, Person: session.PersonID(e.Device, ""), Epoch: key.epoch, Start: key.start, Version: version})
+		}
+	}
+}
+
+// openSessions are the sessions of which the row that says "closed" was not made.
+func openSessions(epochs []*device) map[sessionKey]bool {
+	open := map[sessionKey]bool{}
+	for _, d := range epochs {
+		if f := d.State().Fold; f != nil && !d.closed {
+			open[sessionKey{d.epoch, f.Start}] = true
+		}
+	}
+	return open
+}
+
+// epochsOf are the device's epochs that late events can reach, and the present one.
+func (s *Shard) epochsOf(id string) []*device {
+	all := slices.Clone(s.past[id])
+	if d := s.devices[id]; d != nil {
+		all = append(all, d)
+	}
+	return all
+}
+
+func sortedKeys(m map[sessionKey]*SessionRow) []sessionKey {
+	return slices.SortedFunc(maps.Keys(m), func(a, b sessionKey) int {
+		return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.start, b.start))
+	})
+}
+
+// replace puts the refolded device in the place of what the shard has of it, and
+// tells whoever it is and was a part of.
+func (s *Shard) replace(q *Partition, old *device, f *refolded, e *event.Event, out *Output) {
+	now := f.devices[f.id]
+	t := max(q.Clock, s.settled, now.Last)
+	users := slices.Clone(s.former[f.id])
+	owned, own := old.isPerson(), now.isPerson()
+	if old != nil {
+		out.Before(&old.Profile, t)
+		users = append(users, old.userID())
+		for _, p := range s.past[f.id] {
+			users = append(users, p.userID())
+		}
+	}
+	if owned && !own {
+		s.vectorOf(old, t)
+		s.vector.Version, s.vector.Retract, s.vector.Rebuilt = s.versionAt(e.Offset), true, true
+		out.Vector(&s.vector, e)
+	}
+	if now.userID() == "" && !own && old != nil {
+		out.Opened(f.id)
+	}
+	d := s.seat(q, old, f, e.Offset)
+	// The data clock is the newest accepted event's at lower offsets: these are accepted here.
+	q.Clock = max(q.Clock, f.clock)
+	q.Time = max(q.Time, q.Clock)
+	if own {
+		s.vectorOf(d, t)
+		s.vector.Rebuilt = true
+		out.Vector(&s.vector, e)
+	}
+	s.tell(d, f, users, t, e, out)
+}
+
+// isPerson reports whether the device is a person of its own.
+func (d *device) isPerson() bool { return d != nil && d.userID() == "" && d.Last > 0 }
+
+// seat puts the epochs of the refolded device into the shard. The present one
+// keeps the place in memory of the old one, whose person looks at its profile.
+func (s *Shard) seat(q *Partition, old *device, f *refolded, offset int64) *device {
+	for _, p := range s.past[f.id] {
+		s.unplace(p)
+	}
+	delete(s.past, f.id)
+	d, now := &device{}, f.devices[f.id]
+	if old != nil {
+		s.unplace(old)
+		d = old
+	}
+	seat, same := d.Seat, old != nil && old.userID() == now.userID()
+	*d = *now
+	if d.Seat = nil; same {
+		d.Seat = seat
+	}
+	s.devices[d.id] = d
+	for _, p := range append(slices.Clone(f.past[f.id]), d) {
+		p.offset, p.queued, p.dirty, p.held = offset, 0, false, false
+		if p != d {
+			s.past[p.id] = append(s.past[p.id], p)
+		}
+		if p.State().Fold != nil && !p.closed {
+			s.wait(p)
+		}
+		s.schedule(q, p)
+	}
+	if users := f.former[f.id]; len(users) > 0 {
+		s.former[d.id] = users
+	} else {
+		delete(s.former, d.id)
+	}
+	return d
+}
+
+// unplace takes an epoch out of whatever waits for it.
+func (s *Shard) unplace(d *device) {
+	for _, q := range s.parts {
+		if i := int(d.place); d.queued != 0 && i < len(q.agenda) && q.agenda[i] == d {
+			heap.Remove(&q.agenda, i)
+		}
+	}
+	s.held = slices.DeleteFunc(s.held, func(h held) bool { return h.device == d })
+	s.dirty = slices.DeleteFunc(s.dirty, func(y dirty) bool { return y.device == d })
+	d.queued = 0
+}
+
+// tell gives each user that has or had the device the vectors of its epochs that
+// are theirs, and then takes back what is older.
+func (s *Shard) tell(d *device, f *refolded, users []string, t int64, e *event.Event, out *Output) {
+	epochs := slices.Sorted(maps.Keys(f.vectors))
+	for _, epoch := range epochs {
+		users = append(users, f.vectors[epoch].User)
+	}
+	slices.Sort(users)
+	for _, user := range slices.Compact(users) {
+		if user == "" {
+			continue
+		}
+		for _, epoch := range epochs {
+			v := f.vectors[epoch]
+			if v.User != user {
+				continue
+			}
+			s.vector = *v
+			if epoch == d.epoch {
+				s.vector.Profile = &d.Profile
+			}
+			s.vector.Former = epoch != d.epoch
+			s.vector.Device, s.vector.Version, s.vector.At, s.vector.Rebuilt = d.id, s.versionAt(e.Offset), t, true
+			s.vector.Version.Revision++
+			out.Vector(&s.vector, e)
+		}
+		s.vector = session.Vector{Device: d.id, User: user, Version: s.versionAt(e.Offset), Retract: true, Rebuilt: true, At: t}
+		out.Vector(&s.vector, e)
+	}
+}

@@ -1,0 +1,194 @@
+package transforms
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// breakSome makes dead letters of some records: what is read of them first is not
+// what their text says, as by a decoder with a fault that is mended later. They
+// are none that let time pass, or others would have been judged otherwise.
+func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map[identity.Place]bool, devices map[string]bool) {
+	t.Helper()
+	d, err := event.NewDecoder(spec.Event)
+	check(t, err)
+	letters, devices, l.mended = map[identity.Place]bool{}, map[string]bool{}, map[identity.Place][]byte{}
+	clocks := map[int32]int64{}
+	for i := range l.arrival {
+		rec := &l.arrival[i]
+		var e event.Event
+		if d.Decode(rec.Value, nil, 0, &e) != nil {
+			continue
+		}
+		if (e.Kind == event.KindReset || !e.Kind.Control() && e.Time <= clocks[rec.Partition]) && r.IntN(3) > 0 {
+			at := identity.Place{Partition: rec.Partition, Offset: rec.Offset}
+			l.mended[at] = rec.Value
+			rec.Value = []byte(`{"broken":`)
+			l.parts[at.Partition][at.Offset].Value = rec.Value
+			letters[at] = true
+			devices[e.Device] = true
+			continue
+		}
+		clocks[rec.Partition] = max(clocks[rec.Partition], e.Time)
+	}
+	return letters, devices
+}
+
+// mend is a record as the mended decoder reads it.
+func (l *testLog) mend(rec identity.Record) identity.Record {
+	if text, ok := l.mended[identity.Place{Partition: rec.Partition, Offset: rec.Offset}]; ok {
+		rec.Value = text
+	}
+	return rec
+}
+
+// rebuild gathers the devices' histories and adds the records that make them anew,
+// in parts of a few bytes; between reading and writing more records come.
+func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]bool, devices map[string]bool, more []string) {
+	t.Helper()
+	d, err := event.NewDecoder(spec.Event)
+	check(t, err)
+	g := identity.NewGatherer(d, devices, letters)
+	for _, p := range slices.Sorted(maps.Keys(l.parts)) {
+		for i := range l.parts[p] {
+			rec := l.mend(l.parts[p][i])
+			g.Take(&rec)
+		}
+	}
+	for _, device := range slices.Sorted(maps.Keys(devices)) {
+		for p, h := range g.Histories(device) {
+			h.Receipt = "receipt"
+			parts, err := h.Parts(40 + r.IntN(3000))
+			check(t, err)
+			for _, b := range parts {
+				for len(more) > 0 && r.IntN(3) == 0 {
+					l.add(int32(more[0][0]-'0'), more[0][1:])
+					more = more[1:]
+				}
+				l.add(p, string((&event.Rebuild{Device: device, Receipt: "receipt", Payload: b}).Append(nil)))
+			}
+		}
+	}
+	for _, m := range more {
+		l.add(int32(m[0]-'0'), m[1:])
+	}
+}
+
+// TestReplay: dead letters that read now are in their place, with all that follows
+// from them: links, epochs, duplicates of them that were good; the state is that
+// of a fold over the whole log as it reads now, sessions, persons, memberships and
+// what serving reads included.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	outcomes, causes := map[string]int{}, map[string]int{}
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		parts, shards := int32(3), 1+r.IntN(2)
+		spec := testSpec(t, fmt.Sprint("replay-", seed), shards, parts)
+		whole := linkLog(r, parts, 20+r.IntN(40))
+		n := len(whole.arrival) * (1 + r.IntN(4)) / 4
+		l := &testLog{}
+		for _, rec := range whole.arrival[:n] {
+			l.add(rec.Partition, string(rec.Value))
+		}
+		var more []string
+		for _, rec := range whole.arrival[n:] {
+			more = append(more, fmt.Sprint(rec.Partition)+string(rec.Value))
+		}
+		letters, devices := l.breakSome(t, r, &spec)
+		l.rebuild(t, r, &spec, letters, devices, more)
+		b, err := spec.Build()
+		check(t, err)
+		open := memberships{}
+		got := runPlainWith(t, &spec, l, l.cut(t, &spec, r), func(b rows.Batch) { open.take(t, seed, b) })
+		d, err := event.NewDecoder(spec.Event)
+		check(t, err)
+		m := newModel(b)
+		for _, rec := range l.arrival {
+			m.take(t, d, l.mend(rec))
+		}
+		got.erase(t, l.tombstones(t, &spec))
+		compareSessions(t, seed, got, m)
+		comparePersons(t, seed, got, m, true)
+		comparePublished(t, seed, got)
+		compareUsers(t, seed, got, m)
+		compareServed(t, seed, got, m)
+		open.compare(t, seed, got)
+		for _, row := range got[rows.TableReplayed] {
+			outcomes[row["outcome"]]++
+		}
+		for _, row := range got[rows.TableSegmentEvents] {
+			causes[row["cause"]]++
+		}
+		forgetBuilt(spec.Job)
+	}
+	if outcomes[identity.ReplayedHistory] > 0 || outcomes[identity.ReplayedGood] < 500 || outcomes[identity.ReplayedDuplicate] < 100 || causes["replay"] < 100 {
+		t.Errorf("the replays prove little, or failed: %v, changes of path %v", outcomes, causes)
+	}
+}
+
+// TestReplayKeepsWhatTheLogHasNot: a device whose state comes from events that the
+// log has dropped is left as it is, and so is one whose history does not arrive
+// whole, unless the replay says that the rest is enough.
+func TestReplayKeepsWhatTheLogHasNot(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name            string
+		cut, torn       bool
+		outcome, events string
+	}{
+		{"refused", false, false, identity.ReplayedHistory, "3"},
+		{"cut", true, false, identity.ReplayedGood, "2"},
+		{"torn", true, true, "", "3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			spec := testSpec(t, "keeps-"+c.name, 1, 1)
+			l := &testLog{}
+			page := func(id int) string {
+				return fmt.Sprintf(`{"type":"page","anonymousId":"d","messageId":"m%d","timestamp":"2026-03-01T10:00:0%dZ","properties":{"url":"https://x.y/"}}`, id, id)
+			}
+			for id := range 4 {
+				l.add(0, page(id))
+			}
+			l.arrival[3].Value = []byte(`{"broken":`)
+			letters := map[identity.Place]bool{{Partition: 0, Offset: 3}: true}
+			d, err := event.NewDecoder(spec.Event)
+			check(t, err)
+			g := identity.NewGatherer(d, map[string]bool{"d": true}, letters)
+			for i := range l.parts[0][2:] { // the first two are gone
+				g.Take(&l.parts[0][2+i])
+			}
+			h := g.Histories("d")[0]
+			h.Cut = c.cut
+			parts, err := h.Parts(50)
+			check(t, err)
+			if c.torn {
+				parts = parts[1:]
+			}
+			for _, b := range parts {
+				l.add(0, string((&event.Rebuild{Device: "d", Receipt: "r", Payload: b}).Append(nil)))
+			}
+			got := runPlain(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 1))))
+			if row := got[rows.TableReplayed]["test|0|3"]; row["outcome"] != c.outcome {
+				t.Errorf("the letter's replay is %v, not %q", row, c.outcome)
+			}
+			n := 0
+			for _, row := range got[rows.TableSessions] {
+				if n++; row["events"] != c.events && n == 1 {
+					t.Errorf("the session is %v, it should have %s events", row, c.events)
+				}
+			}
+			if dead := len(got[rows.TableDeadLetters]); dead != 1+map[bool]int{true: 1}[c.torn] {
+				t.Errorf("%d dead letters", dead)
+			}
+		})
+	}
+}
