@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -39,12 +40,24 @@ func (r *Recovery) String() string {
 }
 
 // fingerprint names all that decides: with another one, what was decided cannot
-// be gone on with.
-func fingerprint(b *transforms.Built, topic string) (string, error) {
+// be gone on with. What only says which records are events (sizes, the future,
+// consent) is named apart: with another such reading the states are still right,
+// and dead letters that read by now can be replayed.
+func fingerprint(b *transforms.Built, topic string) (decides, reading string, err error) {
 	s := b.Spec
 	s.Job, s.Run, s.Life, s.Erased = "", 0, 0, nil
 	s.Rules = nil // what they read of a person is in the slots
-	j, err := json.Marshal([]any{topic, s, b.Segment.Slots})
+	e := &s.Event
+	if reading, err = hashOf(e.MaxBytes, e.FutureMS, e.MaxPayload, e.Consent); err != nil {
+		return "", "", err
+	}
+	e.MaxBytes, e.FutureMS, e.MaxPayload, e.Consent = 0, 0, 0, event.Consent{}
+	decides, err = hashOf(topic, s, b.Segment.Slots)
+	return decides, reading, err
+}
+
+func hashOf(v ...any) (string, error) {
+	j, err := json.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("naming the configuration: %w", err)
 	}
@@ -65,7 +78,7 @@ func (j *Job) recover(ctx context.Context) error {
 		return err
 	}
 	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends}
-	if cfg.Fingerprint, err = fingerprint(b, j.Source.Topic); err != nil {
+	if cfg.Fingerprint, cfg.Reading, err = fingerprint(b, j.Source.Topic); err != nil {
 		return err
 	}
 	log, found, err := changelogio.Open(ctx, cfg)
@@ -192,6 +205,21 @@ func (j *Job) Snapshot(ctx context.Context) error {
 		return err
 	}
 	j.snapshotErr.Store(nil)
+	return nil
+}
+
+// rest writes snapshots at the end of a job that was stopped: the next one has
+// nothing to apply again, and may read records otherwise. It fails only where
+// another process has the job.
+func (j *Job) rest(ctx context.Context) error {
+	if !j.local.IsCaughtUp() {
+		return nil
+	}
+	err := j.Snapshot(ctx)
+	if err == nil || errors.Is(err, changelogio.ErrFenced) {
+		return err
+	}
+	slog.Warn("no snapshot at the end; the next start applies again what came after the last one", "err", err)
 	return nil
 }
 

@@ -133,13 +133,16 @@ func (j *Job) Stop() error {
 	kafkaio.Stop(j.Spec.Job)
 	err := <-j.done
 	j.done <- err
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
 	if j.stopKeep != nil {
 		j.stopKeep()
 		<-j.kept
 		defer j.changelog.Close()
+		if err == nil {
+			err = j.rest(ctx)
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
 	for _, ferr := range []error{clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job)} {
 		if err == nil {
 			err = ferr

@@ -111,6 +111,12 @@ func pause(ctx context.Context) error {
 	}
 }
 
+// IsCaughtUp reports whether everything that the journal had is applied again.
+func (l *Local) IsCaughtUp() bool {
+	ok, err := l.caughtUp()
+	return ok && err == nil
+}
+
 // CaughtUp waits until everything that the journal had is applied again.
 func (l *Local) CaughtUp(ctx context.Context) error { return l.wait(ctx, l.caughtUp) }
 

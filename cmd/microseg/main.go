@@ -65,6 +65,6 @@ Try "microseg demo": it brings its own log, runner and ClickHouse.`,
 	}
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
 	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(), checkCommand(&cfg),
-		reportCommand(), profileCommand(), identityCommand(), healthCommand(&cfg), sqlCommand(), benchCommand(&cfg), clickhouseCommand())
+		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), benchCommand(&cfg), clickhouseCommand())
 	return c
 }

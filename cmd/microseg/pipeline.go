@@ -137,19 +137,10 @@ recorded event times. Without --brokers it uses the stack that "microseg up" run
 			if full && (o.Rate > 0 || o.Speed > 0) || o.Rate > 0 && o.Speed > 0 {
 				return errors.New("choose one of --rate, --speed and --max")
 			}
-			o.Path, o.Topic, o.Brokers, o.Progress = args[0], topic, split(brokers), os.Stderr
-			if brokers == "" {
-				a, err := runningStack(dataDir)
-				if err != nil {
-					return err
-				}
-				o.Brokers = []string{a.Kafka}
-				if topic == "" {
-					o.Topic = a.Topic
-				}
-			}
-			if o.Topic == "" {
-				o.Topic = "events"
+			o.Path, o.Progress = args[0], os.Stderr
+			var err error
+			if o.Brokers, o.Topic, err = logOf(brokers, topic); err != nil {
+				return err
 			}
 			if partitions > 0 {
 				if err := kafkalog.CreateTopic(c.Context(), o.Brokers, o.Topic, partitions); err != nil {

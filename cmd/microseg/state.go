@@ -43,19 +43,9 @@ person shard (p) users; "since" is what a restart reads again behind the snapsho
 }
 
 func runState(ctx context.Context, out io.Writer, brokers, topic string, verify, asJSON bool) error {
-	seeds := split(brokers)
-	if brokers == "" {
-		a, err := runningStack(dataDir)
-		if err != nil {
-			return err
-		}
-		seeds = []string{a.Kafka}
-		if topic == "" {
-			topic = a.Topic
-		}
-	}
-	if topic == "" {
-		topic = "events"
+	seeds, topic, err := logOf(brokers, topic)
+	if err != nil {
+		return err
 	}
 	s, err := changelogio.Inspect(ctx, seeds, changelogio.Topic(topic), verify)
 	if err != nil {

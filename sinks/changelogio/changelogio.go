@@ -37,7 +37,10 @@ type Config struct {
 	// Fingerprint names what decides: a job with another one does not continue,
 	// it begins a changelog of its own.
 	Fingerprint string
-	Run         int64 // of the job, should it begin one
+	// Reading names how records are read: a job with another one goes on from
+	// snapshots, but cannot apply again what was applied behind them.
+	Reading string
+	Run     int64 // of the job, should it begin one
 	Anew        bool  // begin one, whatever is there
 	// Ends are where the topic of events ends when a job begins a changelog, by
 	// partition.
@@ -61,6 +64,7 @@ const chunkSize = 512 << 10
 type Manifest struct {
 	Schema      int
 	Fingerprint string
+	Reading     string
 	Run         int64
 	Nonce       uint64 // of the process that wrote it
 	Round       uint64
@@ -246,9 +250,14 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64) error {
 func (l *Log) commit(offsets map[int32]int64) error {
 	l.mu.Lock()
 	l.round++
-	m := Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Run: l.run, Nonce: l.nonce, Round: l.round, At: time.Now().UnixMilli(), Begun: l.begun, Offsets: offsets,
+	m := &Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Reading: l.cfg.Reading, Run: l.run, Nonce: l.nonce, Round: l.round, At: time.Now().UnixMilli(), Begun: l.begun, Offsets: offsets,
 		Machines: append([]Part(nil), l.parts...)}
 	l.mu.Unlock()
+	return l.write(m)
+}
+
+// write makes a manifest the one to go on from.
+func (l *Log) write(m *Manifest) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encoding a manifest: %w", err)

@@ -177,8 +177,24 @@ func TestRefused(t *testing.T) {
 		t.Errorf("another configuration: %q", rec.Reason)
 	}
 	cfg.Fingerprint = "b"
-	if _, rec := open(t, cfg); rec.Manifest == nil {
+	if l, rec := open(t, cfg); rec.Manifest == nil {
 		t.Errorf("the same again: %q", rec.Reason)
+	} else {
+		snapshotAll(t, l, "state")
+		check(t, l.Commit(t.Context(), nil))
+	}
+	read := cfg
+	read.Reading = "otherwise"
+	if l, rec := open(t, read); rec.Manifest == nil {
+		t.Errorf("read otherwise, with nothing behind the snapshots: %q", rec.Reason)
+	} else {
+		put(t, l, 0, "behind")
+	}
+	if _, rec := open(t, read); rec.Manifest == nil || rec.Entries != 1 || string(rec.Machines[1].Snapshot) != "state" {
+		t.Errorf("read as behind the snapshots: %q, %+v", rec.Reason, rec)
+	}
+	if _, rec := open(t, cfg); rec.Manifest != nil || !strings.Contains(rec.Reason, "killed") {
+		t.Errorf("read otherwise, with something behind the snapshots: %q", rec.Reason)
 	}
 	cfg.Anew = true
 	if _, rec := open(t, cfg); rec.Manifest != nil {

@@ -78,7 +78,12 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	if rec.Manifest == nil {
 		return rec, l.begin()
 	}
-	l.run, l.round, l.begun = rec.Manifest.Run, rec.Manifest.Round, rec.Manifest.Begun
+	m := rec.Manifest
+	l.run, l.round, l.begun = m.Run, m.Round, m.Begun
+	if m.Reading != l.cfg.Reading { // what comes now is read so: whoever goes on from these snapshots must, too
+		m.Reading = l.cfg.Reading
+		return rec, l.write(m)
+	}
 	return rec, nil
 }
 

@@ -63,6 +63,9 @@ func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, e
 		}
 	}
 	rec.Took = time.Since(start)
+	if m.Reading != cfg.Reading && rec.Entries > 0 {
+		return &Recovery{Reason: "the job was killed, and how events are read has changed since: what it had done after its last snapshots would be done otherwise (stop it first, or start it once as it was)"}, nil
+	}
 	return rec, nil
 }
 

@@ -76,6 +76,7 @@ func TestOracle(t *testing.T) {
 			conn := replayAll(t, site, io.NopCloser(bytes.NewReader(file)), false, one)
 			want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
 			check(t, err)
+			compareVerdicts(t, conn, site, want)
 			compareSessions(t, conn, site, want)
 			comparePaths(t, conn, site, want)
 		})
@@ -92,6 +93,7 @@ func TestOracleOnKafka(t *testing.T) {
 	conn := replayTo(t, []string{broker.Brokers()[0]}, "oracle-kafka", io.NopCloser(bytes.NewReader(file)), false, func(*config.Config) {})
 	want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
 	check(t, err)
+	compareVerdicts(t, conn, "oracle-kafka", want)
 	compareSessions(t, conn, "oracle-kafka", want)
 	comparePaths(t, conn, "oracle-kafka", want)
 }
@@ -116,6 +118,10 @@ func compareSessions(t *testing.T, conn driver.Conn, site string, want *oracle.R
 	if i != len(want.Sessions) {
 		t.Errorf("%d sessions, the oracle has %d", i, len(want.Sessions))
 	}
+}
+
+func compareVerdicts(t *testing.T, conn driver.Conn, site string, want *oracle.Result) {
+	t.Helper()
 	var good, duplicate, dead uint64
 	check(t, conn.QueryRow(context.Background(), "SELECT good_events, duplicate_events, dead_events FROM events_summary WHERE site = ?", site).Scan(&good, &duplicate, &dead))
 	if int(good) != want.Good || int(duplicate) != want.Duplicate || int(dead) != want.Dead {

@@ -15,9 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestGoesOn: a job goes on where another one of the same process stopped, from
-// its journal alone and from snapshots, several times, while events come. What it
-// has applied again is in snapshots before their interval is over: jobs that
+// TestGoesOn: a job goes on where another one of the same process was, several
+// times, while events come. One that was stopped leaves snapshots, so that nothing
+// is applied again; one that is taken over, as a killed one, leaves its journal. What
+// was applied again is in snapshots before their interval is over: jobs that
 // testing/faults killed every ten seconds had more to apply again each time, and
 // did nothing new for a minute.
 func TestGoesOn(t *testing.T) {
@@ -33,6 +34,7 @@ func TestGoesOn(t *testing.T) {
 	defer cl.Close()
 	r := rand.New(rand.NewPCG(1, 1))
 	start, sent := time.Now().Add(-5*time.Minute), 0
+	var left *pipelines.Job // that was not stopped
 	for life := range lives {
 		cfg := config.Default()
 		cfg.Source.Shards = 2
@@ -42,6 +44,15 @@ func TestGoesOn(t *testing.T) {
 		t.Log(j.Recovery.String())
 		if has := j.Recovery.Profiles > 0; has != (life > 1) {
 			t.Errorf("life %d has %d profiles from snapshots", life, j.Recovery.Profiles)
+		}
+		if again := j.Recovery.Batches > 0; again != (left != nil) {
+			t.Errorf("life %d applies %d batches again", life, j.Recovery.Batches)
+		}
+		if left != nil {
+			if err := left.Stop(); err == nil {
+				t.Error("a job that was taken over ends as if nothing had happened")
+			}
+			left = nil
 		}
 		if life > 0 && j.Recovery.Since.IsZero() {
 			t.Fatalf("life %d read the log again: %s", life, j.Recovery.String())
@@ -81,6 +92,10 @@ func TestGoesOn(t *testing.T) {
 			check(t, err)
 			listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
 			check(t, j.Drained(ctx, ends))
+		}
+		if life == 0 || life == 2 {
+			left = j
+			continue
 		}
 		check(t, j.Stop())
 	}
