@@ -7,6 +7,7 @@ import "github.com/microseg/microseg/event"
 type Gatherer struct {
 	decoder *event.Decoder
 	letters map[Place]bool
+	skipped map[Place]bool
 	devices map[string]map[int32]*History // by device and partition
 	parts   map[int32]*gathered
 	event   event.Event
@@ -17,9 +18,9 @@ type Gatherer struct {
 type gathered struct{ clock, end int64 }
 
 // NewGatherer makes a gatherer for some devices. letters are the records that
-// were dead letters.
-func NewGatherer(d *event.Decoder, devices map[string]bool, letters map[Place]bool) *Gatherer {
-	g := &Gatherer{decoder: d, letters: letters, devices: map[string]map[int32]*History{}, parts: map[int32]*gathered{}}
+// were dead letters, skipped those that stay so whatever they say now.
+func NewGatherer(d *event.Decoder, devices map[string]bool, letters, skipped map[Place]bool) *Gatherer {
+	g := &Gatherer{decoder: d, letters: letters, skipped: skipped, devices: map[string]map[int32]*History{}, parts: map[int32]*gathered{}}
 	for id := range devices {
 		g.devices[id] = map[int32]*History{}
 	}
@@ -34,6 +35,9 @@ func (g *Gatherer) Take(r *Record) {
 		g.parts[r.Partition] = p
 	}
 	p.end = r.Offset + 1
+	if g.skipped[Place{r.Partition, r.Offset}] {
+		return
+	}
 	e := &g.event
 	if g.decoder.Decode(r.Value, r.Key, r.Append, e) != nil || e.Kind == event.KindRebuild {
 		return

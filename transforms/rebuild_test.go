@@ -55,7 +55,7 @@ func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[id
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
-	g := identity.NewGatherer(d, devices, letters)
+	g := identity.NewGatherer(d, devices, letters, nil)
 	for _, p := range slices.Sorted(maps.Keys(l.parts)) {
 		for i := range l.parts[p] {
 			rec := l.mend(l.parts[p][i])
@@ -162,7 +162,7 @@ func TestReplayKeepsWhatTheLogHasNot(t *testing.T) {
 			letters := map[identity.Place]bool{{Partition: 0, Offset: 3}: true}
 			d, err := event.NewDecoder(spec.Event)
 			check(t, err)
-			g := identity.NewGatherer(d, map[string]bool{"d": true}, letters)
+			g := identity.NewGatherer(d, map[string]bool{"d": true}, letters, nil)
 			for i := range l.parts[0][2:] { // the first two are gone
 				g.Take(&l.parts[0][2+i])
 			}

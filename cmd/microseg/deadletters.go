@@ -73,7 +73,8 @@ func replayDeadlettersCommand(cfg *string) *cobra.Command {
 must be the job's. The devices of those that are events now are made anew by the job
 from all that the log holds of them, as if the letters had been read in their time:
 sessions, links, segments. What was shown stays shown; a person's path goes on from
-where it is. What is late, or an alias that merges users, stays a dead letter.
+where it is. What is late, an alias that merges users, and what came without
+consent stays a dead letter.
 
 The log's retention bounds it, and is stated first. A device that remembers what the
 log no longer holds (a link, a cart, a session) is left as it is and its letters are
@@ -94,7 +95,7 @@ what is in its place already stays there.`,
 	f := c.Flags()
 	f.StringVar(&r.brokers, "brokers", "", "brokers of the log (default: the running stack's)")
 	f.StringVar(&r.o.Topic, "topic", "", "topic of events (default: the running stack's, else events)")
-	f.StringVar(&r.reason, "reason", "", "only devices with a letter of this reason: malformed, oversized, future or no_consent")
+	f.StringVar(&r.reason, "reason", "", "only devices with a letter of this reason: malformed, oversized or future")
 	f.StringVar(&r.o.Device, "device", "", "only this device (an anonymousId, or user:<userId>)")
 	f.BoolVar(&r.o.Cut, "cut", false, "make devices anew even where they remember what the log no longer holds: that is lost")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -196,9 +197,9 @@ func planText(topic string, p *deadletters.Plan) string {
 		since = "records since " + p.Since.UTC().Format(time.RFC3339)
 	}
 	return fmt.Sprintf("topic %s holds %s and keeps them %s: what devices did before cannot be made anew\n"+
-		"%d dead letters: %d read by now, %d are still no events, %d are no longer in the log; %d others stay (late, or aliases that merge users)\n"+
+		"%d dead letters: %d read by now, %d are still no events, %d are no longer in the log; %d others stay (late, aliases that merge users, without consent)\n"+
 		"%d devices to make anew from the log\n",
-		topic, since, kept, p.Letters, p.Readable, p.Refused, p.Gone, p.Verdicts, p.Devices)
+		topic, since, kept, p.Letters, p.Readable, p.Refused, p.Gone, p.Verdicts+p.Unconsented, p.Devices)
 }
 
 func outcomeText(outcome string) string {

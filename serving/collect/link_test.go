@@ -93,8 +93,8 @@ func TestAliasAndReset(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	s.ok(s.post("/v1/batch", `{"batch":[{"type":"alias","anonymousId":"a2","previousId":"a1","userId":"ann","messageId":"1"},{"type":"reset","anonymousId":"a3","messageId":"2"},
-		{"type":"$unlink","anonymousId":"a4","userId":"ann","messageId":"3"}]}`, auth))
-	for _, r := range s.records(3) {
+		{"type":"$unlink","anonymousId":"a4","userId":"ann","messageId":"3"},{"type":"$rebuild","anonymousId":"a4","messageId":"4","raw":"AAAA"}]}`, auth))
+	for _, r := range s.records(4) {
 		e, _, err := decoded(t, event.Config{}, r)
 		switch string(r.Key) {
 		case "a1":

@@ -39,18 +39,19 @@ const DefaultMaxBytes = 512 << 20
 
 // Plan is what a replay will do, as of the time when it was made.
 type Plan struct {
-	Since      time.Time     `json:"since"`      // of the oldest record that the log holds
-	Retention  time.Duration `json:"retention"`  // for which the topic keeps records, ns; 0: for ever
-	Letters    int           `json:"letters"`    // dead letters that could read by now
-	Gone       int           `json:"gone"`       // those that the log no longer holds
-	Refused    int           `json:"refused"`    // those that are still no events
-	Verdicts   int           `json:"verdicts"`   // late, or aliases that merge users: the log's order decided them, no fault did
-	Devices    int           `json:"devices"`    // that are made anew
-	Scattered  int           `json:"scattered"`  // devices whose events are in several partitions: they are left as they are
-	Readable   int           `json:"readable"`   // letters that read now
-	Receipt    string        `json:"receipt"`    // names the replay
-	Sent       int           `json:"sent"`       // letters of the devices that were sent, those of other reasons included
-	Partitions []int32       `json:"partitions"` // of the devices
+	Since       time.Time     `json:"since"`       // of the oldest record that the log holds
+	Retention   time.Duration `json:"retention"`   // for which the topic keeps records, ns; 0: for ever
+	Letters     int           `json:"letters"`     // dead letters that could read by now
+	Gone        int           `json:"gone"`        // those that the log no longer holds
+	Refused     int           `json:"refused"`     // those that are still no events
+	Verdicts    int           `json:"verdicts"`    // late, or aliases that merge users: the log's order decided them, no fault did
+	Unconsented int           `json:"unconsented"` // events without consent, which are never replayed
+	Devices     int           `json:"devices"`     // that are made anew
+	Scattered   int           `json:"scattered"`   // devices whose events are in several partitions: they are left as they are
+	Readable    int           `json:"readable"`    // letters that read now
+	Receipt     string        `json:"receipt"`     // names the replay
+	Sent        int           `json:"sent"`        // letters of the devices that were sent, those of other reasons included
+	Partitions  []int32       `json:"partitions"`  // of the devices
 }
 
 // Replay reads a log. Close it.
@@ -99,6 +100,9 @@ func (r *Replay) find(ctx context.Context) error {
 		case l.Reason == event.Late || l.Reason == event.Identity:
 			r.plan.Verdicts++
 			continue
+		case l.Reason == event.NoConsent: // consent that came later is not for what was before
+			r.plan.Unconsented++
+			continue
 		case r.o.Reason != "" && l.Reason != r.o.Reason:
 			continue
 		}
@@ -144,11 +148,15 @@ const (
 // Send reads the log from its beginning and writes, for each device, the record
 // that tells to make it anew. It returns the plan with what was sent.
 func (r *Replay) Send(ctx context.Context) (Plan, error) {
-	letters := map[identity.Place]bool{}
+	letters, skipped := map[identity.Place]bool{}, map[identity.Place]bool{}
 	for _, l := range r.o.Letters {
-		letters[l.Place] = true
+		if l.Reason == event.NoConsent {
+			skipped[l.Place] = true
+		} else {
+			letters[l.Place] = true
+		}
 	}
-	g := identity.NewGatherer(r.decoder, r.devices, letters)
+	g := identity.NewGatherer(r.decoder, r.devices, letters, skipped)
 	next := maps.Clone(r.scan.starts)
 	advance := func() error {
 		ends, err := r.scan.ends(ctx)
