@@ -9,8 +9,15 @@ import "container/heap"
 // when it returns its place is moved forward.
 type agenda []*device
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].queued < a[j].queued }
+func (a agenda) Len() int { return len(a) }
+func (a agenda) Less(i, j int) bool {
+	d, o := a[i], a[j]
+	if d.queued != o.queued {
+		return d.queued < o.queued
+	}
+	// A shard that was read from a snapshot must take them in the same order.
+	return d.id < o.id || d.id == o.id && d.epoch < o.epoch
+}
 func (a agenda) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].place, a[j].place = int32(i), int32(j)
@@ -80,7 +87,8 @@ func (s *Shard) release() {
 	held := s.held
 	s.held = nil
 	for _, h := range held {
-		if h.device.held = false; h.device.queued > h.part.Time {
+		s.keep(h.device)
+		if h.device.set(markHeld, false); h.device.queued > h.part.Time {
 			h.device.queued = h.part.Time
 			heap.Fix(&h.part.agenda, int(h.device.place))
 		}
@@ -94,8 +102,8 @@ type held struct {
 }
 
 func (s *Shard) hold(q *Partition, d *device) {
-	if !d.held {
-		d.held = true
+	if !d.is(markHeld) {
+		d.set(markHeld, true)
 		s.held = append(s.held, held{q, d})
 	}
 }
@@ -103,6 +111,7 @@ func (s *Shard) hold(q *Partition, d *device) {
 // tick does what is due at the partition's event time.
 func (s *Shard) tick(q *Partition, out *Output) {
 	for len(q.agenda) > 0 && q.agenda[0].queued <= q.Time {
+		s.keep(q.agenda[0])
 		d := heap.Pop(&q.agenda).(*device)
 		d.queued = 0
 		if !s.visit(q, d, out) {

@@ -20,7 +20,30 @@ type device struct {
 	dirty  bool  // its open session changed since its row was last made
 	closed bool  // the row that says "closed" was made
 	past   bool  // a newer epoch has begun
-	held   bool  // silent for the retention, and the shard's time is not so far yet
+	marks
+}
+
+// marks are two facts in one byte: a device is as large as its size class.
+type marks uint8
+
+const (
+	markHeld  marks = 1 << iota // it is silent for the retention, and the shard's time is not so far yet
+	markSaved                   // as Shard.round: it is in the snapshot that is being written
+)
+
+func (m marks) is(fact marks) bool { return m&fact != 0 }
+
+func (m *marks) set(fact marks, is bool) {
+	if *m &^= fact; is {
+		*m |= fact
+	}
+}
+
+// fresh is a device that a snapshot which is being written does not know.
+func (s *Shard) fresh(id string, epoch int64) *device {
+	d := &device{id: id, epoch: epoch, offset: epoch}
+	d.set(markSaved, s.round)
+	return d
 }
 
 // link is whose the epoch is, and what is known of its device.

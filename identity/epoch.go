@@ -17,7 +17,7 @@ func (s *Shard) open(d *device, offset int64) *device {
 	d.past = true
 	s.past[d.id] = append(s.past[d.id], d)
 	s.remember(d.id, d.userID())
-	n := &device{id: d.id, epoch: offset, offset: offset}
+	n := s.fresh(d.id, offset)
 	if h := d.remembered(); h != nil {
 		h.opened = 0
 		n.link = &link{history: h}
@@ -39,7 +39,7 @@ func (s *Shard) remember(id, user string) {
 // that day: what they do is in an epoch of its own, which is nobody's for good.
 func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *device {
 	if d == nil {
-		d = &device{id: strings.Clone(e.Device)}
+		d = s.fresh(strings.Clone(e.Device), 0)
 		s.devices[d.id] = d
 	}
 	switch {
@@ -103,7 +103,8 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	d := s.present(q, e.Device, out)
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
-		d = &device{id: strings.Clone(e.Device), epoch: e.Offset, offset: e.Offset, link: &link{history: &history{opened: q.Clock}}}
+		d = s.fresh(strings.Clone(e.Device), e.Offset)
+		d.link = &link{history: &history{opened: q.Clock}}
 		s.devices[d.id] = d
 		s.schedule(q, d)
 	}

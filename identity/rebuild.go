@@ -291,13 +291,16 @@ func (s *Shard) seat(q *Partition, old *device, f *refolded, offset int64) *devi
 	}
 	seat, same := d.Seat, old != nil && old.userID() == now.userID()
 	*d = *now
+	d.set(markSaved, s.round)
 	if d.Seat = nil; same {
 		d.Seat = seat
 	}
 	s.devices[d.id] = d
 	for _, p := range append(slices.Clone(f.past[f.id]), d) {
-		p.offset, p.queued, p.dirty, p.held = offset, 0, false, false
+		p.offset, p.queued, p.dirty = offset, 0, false
+		p.set(markHeld, false)
 		if p != d {
+			p.set(markSaved, s.round)
 			s.past[p.id] = append(s.past[p.id], p)
 		}
 		if p.State().Fold != nil && !p.closed {

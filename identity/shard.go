@@ -119,11 +119,13 @@ type Shard struct {
 	past     map[string][]*device // earlier epochs of devices, while they have events for late ones
 	former   map[string][]string  // users of earlier epochs: their persons still have what the device did then
 	dirty    []dirty
-	held     []held             // see device.held
+	held     []held             // see markHeld
 	emitted  int64              // of the batch that is being applied
 	rebuilds map[Place]*Rebuild // of the same batch
 	settled  int64              // the watermark that was last given to Output.Passed
 	vector   session.Vector
+	saving   saving
+	round    bool   // which devices' markSaved means that the snapshot has them
 	Dropped  uint64 // devices dropped by retention
 }
 
@@ -268,6 +270,7 @@ func (s *Shard) dead(q *Partition, d DeadLetter, out *Output) {
 
 func (s *Shard) event(e *event.Event, out *Output) {
 	q := s.parts[e.Partition]
+	s.keepAll(e.Device)
 	switch e.Kind {
 	case event.KindDelete:
 		s.erase(q, e, out)

@@ -2,24 +2,51 @@ package identity
 
 import (
 	"container/heap"
+	"math"
 	"slices"
 
 	"github.com/microseg/microseg/event/codec"
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused. Version
-// 2 knew no epochs without events and counted no users.
+// 3 was written at once, its devices by partition; version 2 knew no epochs
+// without events and counted no users.
 const (
-	schemaVersion = 3
+	schemaVersion = 4
+	wholeVersion  = 3
 	oldestVersion = 2
 )
 
 // AppendTo writes the whole shard.
 func (s *Shard) AppendTo(w *codec.Writer) {
+	s.Save(w)
+	for s.SaveSome(w, math.MaxInt) {
+	}
+}
+
+// saving is a snapshot that is written while the shard goes on: the devices that
+// are still to be written, by partition, and those that have changed since it
+// began, as they were then.
+type saving struct {
+	parts []unsaved
+	kept  codec.Writer
+}
+
+type unsaved struct {
+	id      int32
+	devices []*device
+}
+
+// Save begins a snapshot of the shard as it is now and writes what is not of
+// single devices. SaveSome writes these, whatever happens to them meanwhile.
+func (s *Shard) Save(w *codec.Writer) {
+	s.giveUp()
+	s.round = !s.round
 	w.Byte(schemaVersion)
 	w.Uint(s.Dropped)
 	w.Int(s.settled)
 	w.Uint(uint64(len(s.parts)))
+	devices := 0
 	for id, q := range s.parts {
 		w.Int(int64(id))
 		w.Int(q.Offset)
@@ -30,19 +57,81 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 			w.Uint(c)
 		}
 		// The agenda holds every device, also those whose newer epoch hides them.
-		w.Uint(uint64(len(q.agenda)))
-		for _, d := range q.agenda {
-			d.appendTo(w)
-		}
+		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
+		devices += len(q.agenda)
 	}
 	s.appendDirty(w)
-	w.Uint(uint64(len(s.former)))
-	for id, users := range s.former {
-		w.String(id)
-		w.Uint(uint64(len(users)))
-		for _, u := range users {
-			w.String(u)
+	w.Uint(uint64(devices))
+}
+
+// SaveSome goes on with the snapshot that Save began and looks at up to n devices.
+// It reports whether there is more to do.
+func (s *Shard) SaveSome(w *codec.Writer, n int) bool {
+	for ; n > 0 && len(s.saving.parts) > 0; n-- {
+		p := &s.saving.parts[0]
+		if len(p.devices) == 0 {
+			s.saving.parts = s.saving.parts[1:]
+			continue
 		}
+		d := p.devices[0]
+		p.devices = p.devices[1:]
+		if d.is(markSaved) != s.round {
+			s.save(w, p.id, d)
+		}
+	}
+	if len(s.saving.parts) > 0 {
+		return true
+	}
+	w.B = append(w.B, s.saving.kept.B...)
+	s.saving = saving{}
+	return false
+}
+
+// giveUp ends a snapshot that nobody goes on with.
+func (s *Shard) giveUp() {
+	for _, p := range s.saving.parts {
+		for _, d := range p.devices {
+			d.set(markSaved, s.round)
+		}
+	}
+	s.saving = saving{}
+}
+
+// keep must be called before a device changes in any way that a snapshot shows.
+func (s *Shard) keep(d *device) {
+	if len(s.saving.parts) == 0 || d == nil || d.is(markSaved) == s.round {
+		return
+	}
+	for id, q := range s.parts {
+		if i := int(d.place); d.queued != 0 && i < len(q.agenda) && q.agenda[i] == d {
+			s.save(&s.saving.kept, id, d)
+			return
+		}
+	}
+}
+
+// keepAll keeps all epochs of a device.
+func (s *Shard) keepAll(id string) {
+	if len(s.saving.parts) == 0 {
+		return
+	}
+	s.keep(s.devices[id])
+	for _, d := range s.past[id] {
+		s.keep(d)
+	}
+}
+
+func (s *Shard) save(w *codec.Writer, partition int32, d *device) {
+	d.set(markSaved, s.round)
+	w.Int(int64(partition))
+	d.appendTo(w)
+	if d.past {
+		return
+	}
+	users := s.former[d.id]
+	w.Uint(uint64(len(users)))
+	for _, u := range users {
+		w.String(u)
 	}
 }
 
@@ -65,20 +154,32 @@ func (s *Shard) appendDirty(w *codec.Writer) {
 	}
 }
 
-func (s *Shard) readDirty(r *codec.Reader) {
+// waiting is a row that waits, before its device is read.
+type waiting struct {
+	id        string
+	epoch, at int64
+}
+
+func readDirty(r *codec.Reader) (all []waiting) {
 	for range r.Len() {
-		id, epoch, at := r.String(), r.Int(), r.Int()
-		d := s.devices[id]
-		for _, p := range s.past[id] {
-			if p.epoch == epoch {
+		all = append(all, waiting{r.String(), r.Int(), r.Int()})
+	}
+	return all
+}
+
+func (s *Shard) setDirty(all []waiting) {
+	for _, y := range all {
+		d := s.devices[y.id]
+		for _, p := range s.past[y.id] {
+			if p.epoch == y.epoch {
 				d = p
 			}
 		}
-		if d == nil || d.epoch != epoch {
+		if d == nil || d.epoch != y.epoch {
 			continue // an epoch that has ended: its sessions have their last rows
 		}
 		d.dirty = true
-		s.dirty = append(s.dirty, dirty{d, at})
+		s.dirty = append(s.dirty, dirty{d, y.at})
 	}
 }
 
@@ -90,7 +191,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Int(d.queued)
 	w.Bool(d.closed)
 	w.Bool(d.past)
-	w.Bool(d.held)
+	w.Bool(d.is(markHeld))
 	w.Bool(d.isShared())
 	// Epochs share the history; the present one brings it.
 	own := d.remembered() != nil && !d.past
@@ -100,9 +201,8 @@ func (d *device) appendTo(w *codec.Writer) {
 	d.Profile.AppendTo(w)
 }
 
-// ReadShard reads what AppendTo wrote.
-func ReadShard(b []byte, p *Params) (*Shard, error) {
-	r := codec.Reader{B: b}
+// ReadShard reads what AppendTo wrote, or an older version, and leaves what is behind it.
+func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 	s := NewShard(p)
 	v := r.Byte()
 	if v < oldestVersion || v > schemaVersion {
@@ -110,43 +210,73 @@ func ReadShard(b []byte, p *Params) (*Shard, error) {
 	}
 	s.Dropped, s.settled = r.Uint(), r.Int()
 	for range r.Len() {
-		id := int32(r.Int())
-		q := s.Partition(id)
+		q := s.Partition(int32(r.Int()))
 		q.Offset, q.Clock, q.Time, q.idle = r.Int(), r.Int(), r.Int(), r.Bool()
 		q.Counts = Counts{Read: r.Uint(), Good: r.Uint(), Duplicate: r.Uint(), Dead: r.Uint()}
-		n := r.Len()
-		q.agenda = slices.Grow(q.agenda, n)
-		for range n {
-			d := readDevice(&r, p, v)
-			if r.Err() != nil {
-				return nil, r.Err()
-			}
-			q.agenda.Push(d)
-			if d.held {
-				s.held = append(s.held, held{q, d})
-			}
-			if d.past {
-				s.past[d.id] = append(s.past[d.id], d)
-			} else {
-				s.devices[d.id] = d
+		if v <= wholeVersion {
+			for range r.Len() {
+				if s.put(q, readDevice(r, p, v)); r.Err() != nil {
+					return nil, r.Err()
+				}
 			}
 		}
+	}
+	rows := readDirty(r)
+	if v <= wholeVersion {
+		for range r.Len() {
+			s.readFormer(r, r.String())
+		}
+	} else if err := s.readDevices(r, p); err != nil {
+		return nil, err
+	}
+	s.setDirty(rows)
+	for _, q := range s.parts {
 		heap.Init(&q.agenda)
 	}
-	s.readDirty(&r)
+	return s, r.Err()
+}
+
+func (s *Shard) readDevices(r *codec.Reader, p *Params) error {
 	for range r.Len() {
-		id := r.String()
-		for range r.Len() {
-			s.former[id] = append(s.former[id], r.String())
+		q := s.parts[int32(r.Int())]
+		d := readDevice(r, p, schemaVersion)
+		if q == nil {
+			r.Fail()
+		}
+		if r.Err() != nil {
+			return r.Err()
+		}
+		if s.put(q, d); !d.past {
+			s.readFormer(r, d.id)
 		}
 	}
-	return s, r.Err()
+	return nil
+}
+
+func (s *Shard) readFormer(r *codec.Reader, id string) {
+	for range r.Len() {
+		s.former[id] = append(s.former[id], r.String())
+	}
+}
+
+// put takes a device that was read in; the agenda is put in order at the end.
+func (s *Shard) put(q *Partition, d *device) {
+	q.agenda.Push(d)
+	if d.is(markHeld) {
+		s.held = append(s.held, held{q, d})
+	}
+	if d.past {
+		s.past[d.id] = append(s.past[d.id], d)
+	} else {
+		s.devices[d.id] = d
+	}
 }
 
 func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	d := &device{id: r.String()}
 	d.linkTo(r.String())
-	d.epoch, d.offset, d.queued, d.closed, d.past, d.held = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool(), r.Bool()
+	d.epoch, d.offset, d.queued, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
+	d.set(markHeld, r.Bool())
 	if version > oldestVersion {
 		shared, own := r.Bool(), r.Bool()
 		if own {

@@ -215,6 +215,7 @@ func (j *Job) rest(ctx context.Context) error {
 	if !j.local.IsCaughtUp() {
 		return nil
 	}
+	j.local.Hurry()
 	err := j.Snapshot(ctx)
 	if err == nil || errors.Is(err, changelogio.ErrFenced) {
 		return err

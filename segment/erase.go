@@ -14,6 +14,7 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 	if v.Erased && s.p.Publish {
 		s.erased = append(s.erased, session.PersonID("", v.User))
 	}
+	s.keep(q)
 	if q == nil || !s.wakeUntil(q, max(q.evaluated, v.At), out) {
 		return
 	}

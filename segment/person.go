@@ -18,12 +18,13 @@ type person struct {
 	queued      int64 // time of the person's live entry in the wake heap, 0 for none
 	node        int32 // -1 while nowhere: before the first evaluation, or without devices
 	transitions uint32
-	index       int32  // in Shard.locals
+	index       int32  // in Shard.all
 	truths      uint64 // of ShardParams.Truths, as last published
 	gone        bool   // dropped, or the device was linked to a user
 	publish     bool   // in Shard.changed
 	dirty       bool   // evaluated since its last row
 	counted     bool   // in the audience, at node
+	saved       bool   // as Shard.round: it is in the snapshot that is being written
 }
 
 // name is the person's id in rows and records.
@@ -89,19 +90,28 @@ func (s *Shard) local(v *session.Vector) *person {
 	return q
 }
 
-// seat takes a local person in.
+// seat takes a person in.
 func (s *Shard) seat(q *person) {
-	q.profile.Seat = q
-	q.index = int32(len(s.locals))
-	s.locals = append(s.locals, q)
+	if q.user != nil {
+		s.users[q.id] = q
+	} else {
+		q.profile.Seat = q
+	}
+	q.saved = s.round // a snapshot that is being written does not know it
+	q.index = int32(len(s.all))
+	s.all = append(s.all, q)
 }
 
-// unseat takes a local person out.
+// unseat takes a person out.
 func (s *Shard) unseat(q *person) {
-	n := len(s.locals) - 1
-	other := s.locals[n]
-	s.locals[q.index], other.index = other, q.index
-	s.locals[n] = nil
-	s.locals = s.locals[:n]
-	q.profile.Seat = nil
+	n := len(s.all) - 1
+	other := s.all[n]
+	s.all[q.index], other.index = other, q.index
+	s.all[n] = nil
+	s.all = s.all[:n]
+	if q.user != nil {
+		delete(s.users, q.id)
+	} else {
+		q.profile.Seat = nil
+	}
 }

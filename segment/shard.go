@@ -94,7 +94,7 @@ func (e *Effects) Reset() {
 type Shard struct {
 	p         *ShardParams
 	users     map[string]*person
-	locals    []*person
+	all       []*person // users, and locals
 	wakes     wakes
 	dirty     []dirty
 	audience  audience
@@ -111,6 +111,8 @@ type Shard struct {
 	Now       int64 // event time that has passed in the whole shard (the watermark)
 	Emitted   int64 // wall clock of the batch that is being applied, µs; its owner sets it
 	Dropped   uint64
+	saving    saving
+	round     bool // which persons' saved means that the snapshot has them
 }
 
 // NewShard returns an empty shard.
@@ -124,7 +126,7 @@ func NewShard(p *ShardParams) *Shard {
 }
 
 // Persons is the number of persons in state.
-func (s *Shard) Persons() int { return len(s.users) + len(s.locals) }
+func (s *Shard) Persons() int { return len(s.all) }
 
 // Apply takes one device vector, or its retraction, into its person: wake-ups
 // that come before it fire first, at their own times. The vector of an unlinked
@@ -139,13 +141,14 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		return
 	}
 	q := s.users[v.User]
+	s.keep(q)
 	if q != nil && !s.wakeUntil(q, max(q.evaluated, v.At), out) {
 		q = nil
 	}
 	if q == nil {
 		id := strings.Clone(v.User) // strings of a batch alias its buffer
 		q = &person{id: id, node: nowhere, user: &user{}}
-		s.users[id] = q
+		s.seat(q)
 	}
 	at := max(q.evaluated, v.At)
 	cause := causeOf(v, CauseEvent)
@@ -200,6 +203,7 @@ func (s *Shard) exceed(q *person, v *session.Vector, t int64, out *Effects) {
 
 // evaluate decides the person's path at time t, which never runs backwards.
 func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partition int32, out *Effects) {
+	s.keep(q)
 	node, next := nowhere, never
 	if q.devices() > 0 {
 		v := s.view(q, t)
@@ -290,6 +294,7 @@ func (s *Shard) view(q *person, t int64) *View {
 
 // drop takes a person out of the shard.
 func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
+	s.keep(q)
 	s.count(q, nowhere, false, t)
 	s.move(q, nowhere, t, cause, -1, -1, out)
 	row := erasedRow(q, t)
@@ -299,23 +304,9 @@ func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
 	out.States = append(out.States, row) // nothing will touch it again
 	q.gone = true
 	s.publish(q)
-	if q.user != nil {
-		delete(s.users, q.id)
-	} else {
-		s.unseat(q)
-	}
+	s.unseat(q)
 	if cause == CauseRetention {
 		s.Dropped++
-	}
-}
-
-// each calls f for every person.
-func (s *Shard) each(f func(*person)) {
-	for _, q := range s.locals {
-		f(q)
-	}
-	for _, q := range s.users {
-		f(q)
 	}
 }
 
@@ -325,25 +316,25 @@ func (s *Shard) each(f func(*person)) {
 func (s *Shard) weigh(w int64, out *Effects) {
 	n := s.p.Tree.Len()
 	live, long := make([]float64, n), make([]float64, n)
-	s.each(func(q *person) {
+	for _, q := range s.all {
 		if q.node == nowhere || q.bot() {
-			return
+			continue
 		}
 		l, g := q.sums(&s.p.Params, max(w, q.evaluated))
 		for _, a := range s.p.Tree.Ancestors(int(q.node)) {
 			live[a] += l
 			long[a] += g
 		}
-	})
+	}
 	turned := s.audience.weigh(w, live, long, s.p.HalfLives, s.p.StaleShare)
 	if len(turned) == 0 {
 		return
 	}
-	s.each(func(q *person) {
+	for _, q := range s.all {
 		if q.counted && q.evaluated < w && anyOf(s.p.Tree.Ancestors(int(q.node)), turned) {
 			s.evaluate(q, w, CauseStale, -1, -1, out)
 		}
-	})
+	}
 }
 
 func anyOf(path []int, set map[int]bool) bool {

@@ -3,6 +3,7 @@ package segment
 import (
 	"container/heap"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/microseg/microseg/event/codec"
@@ -10,16 +11,39 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
-// shardVersion is the first byte of a snapshot; a newer one is refused. Version 1
-// knew no limit of devices, and of a user's last vector alone whether it was a bot's.
+// shardVersion is the first byte of a snapshot; a newer one is refused. Version 2
+// was written at once; version 1 knew no limit of devices, and of a user's last
+// vector alone whether it was a bot's.
 const (
-	shardVersion  = 2
+	shardVersion  = 3
+	wholeVersion  = 2
 	oldestVersion = 1
 )
 
 // AppendTo writes the whole shard. Profiles of local persons are their owner's
 // to write.
 func (s *Shard) AppendTo(w *codec.Writer) {
+	s.Save(w)
+	for s.SaveSome(w, math.MaxInt) {
+	}
+}
+
+// saving is a snapshot that is written while the shard goes on: the persons that
+// are still to be written, and those that have changed since it began, as they
+// were then.
+type saving struct {
+	on   bool
+	left []*person
+	kept codec.Writer
+}
+
+// Save begins a snapshot of the shard as it is now and writes what is not of
+// single persons. SaveSome writes these, whatever happens to them meanwhile.
+func (s *Shard) Save(w *codec.Writer) {
+	for _, q := range s.saving.left { // nobody went on with the last one
+		q.saved = s.round
+	}
+	s.round = !s.round
 	w.Byte(shardVersion)
 	w.Int(s.Now)
 	w.Uint(s.Dropped)
@@ -28,9 +52,37 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 	for _, slot := range s.slots {
 		w.Uint(uint64(slot))
 	}
-	w.Uint(uint64(s.Persons()))
-	s.each(func(q *person) { q.appendTo(w) })
 	s.appendDirty(w)
+	s.saving = saving{on: true, left: slices.Clone(s.all)}
+	w.Uint(uint64(len(s.all)))
+}
+
+// SaveSome goes on with the snapshot that Save began and looks at up to n persons.
+// It reports whether there is more to do.
+func (s *Shard) SaveSome(w *codec.Writer, n int) bool {
+	for ; n > 0 && len(s.saving.left) > 0; n-- {
+		q := s.saving.left[0]
+		s.saving.left = s.saving.left[1:]
+		if q.saved != s.round {
+			q.saved = s.round
+			q.appendTo(w)
+		}
+	}
+	if len(s.saving.left) > 0 {
+		return true
+	}
+	w.B = append(w.B, s.saving.kept.B...)
+	s.saving = saving{}
+	return false
+}
+
+// keep must be called before a person changes in any way that a snapshot shows.
+func (s *Shard) keep(q *person) {
+	// Entries of the wake heap outlive their persons.
+	if s.saving.on && q != nil && !q.gone && q.saved != s.round {
+		q.saved = s.round
+		q.appendTo(&s.saving.kept)
+	}
 }
 
 // appendDirty writes which rows wait, and since when: who takes over must make
@@ -52,22 +104,35 @@ func (s *Shard) appendDirty(w *codec.Writer) {
 	}
 }
 
-func (s *Shard) readDirty(r *codec.Reader, profile func(device string) *session.Profile) {
+// waiting is a row that waits, before its person is read.
+type waiting struct {
+	linked bool
+	id     string
+	at     int64
+}
+
+func readDirty(r *codec.Reader) (all []waiting) {
 	for range r.Len() {
-		linked, id, at := r.Bool(), r.String(), r.Int()
-		q := s.users[id]
-		if !linked && profile != nil {
-			if p := profile(id); p != nil {
+		all = append(all, waiting{r.Bool(), r.String(), r.Int()})
+	}
+	return all
+}
+
+func (s *Shard) setDirty(all []waiting, profile func(device string) *session.Profile) error {
+	for _, y := range all {
+		q := s.users[y.id]
+		if !y.linked && profile != nil {
+			if p := profile(y.id); p != nil {
 				q, _ = p.Seat.(*person)
 			}
 		}
 		if q == nil {
-			r.Fail()
-			return
+			return codec.ErrCorrupt
 		}
 		q.dirty = true
-		s.dirty = append(s.dirty, dirty{q, at})
+		s.dirty = append(s.dirty, dirty{q, y.at})
 	}
+	return nil
 }
 
 func (q *person) appendTo(w *codec.Writer) {
@@ -139,43 +204,56 @@ func readPerson(r *codec.Reader, version byte) *person {
 	return q
 }
 
-// ReadShard reads what AppendTo wrote. profile finds the profile of a local
-// person's device; it may be nil where there are none.
-func ReadShard(b []byte, p *ShardParams, profile func(device string) *session.Profile) (*Shard, error) {
-	r := codec.Reader{B: b}
+// ReadShard reads what AppendTo wrote, or an older version. profile finds the
+// profile of a local person's device; it may be nil where there are none.
+func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *session.Profile) (*Shard, error) {
 	s := NewShard(p)
 	version := r.Byte()
 	if version < oldestVersion || version > shardVersion {
 		return nil, &codec.VersionError{What: "person shard", Got: int(version), Want: shardVersion}
 	}
 	s.Now, s.Dropped = r.Int(), r.Uint()
-	s.audience.read(&r)
-	if err := s.readSlots(&r); err != nil {
+	s.audience.read(r)
+	if err := s.readSlots(r); err != nil {
 		return nil, err
 	}
+	var rows []waiting
+	if version > wholeVersion {
+		rows = readDirty(r)
+	}
 	for range r.Len() {
-		q := readPerson(&r, version)
-		switch {
-		case r.Err() != nil:
-			return nil, r.Err()
-		case q.user != nil:
-			s.users[q.id] = q
-		default:
-			if profile != nil {
-				q.profile = profile(q.id)
-			}
-			if q.profile == nil {
-				return nil, fmt.Errorf("reading the snapshot of a person shard: there is no device %q: %w", q.id, codec.ErrCorrupt)
-			}
-			s.seat(q)
-		}
-		if q.queued != 0 {
-			s.wakes = append(s.wakes, wake{q.queued, q})
+		if err := s.readPerson(r, version, profile); err != nil {
+			return nil, err
 		}
 	}
 	heap.Init(&s.wakes)
-	s.readDirty(&r, profile)
+	if version <= wholeVersion {
+		rows = readDirty(r)
+	}
+	if err := s.setDirty(rows, profile); err != nil {
+		return nil, err
+	}
 	return s, r.Err()
+}
+
+func (s *Shard) readPerson(r *codec.Reader, version byte, profile func(device string) *session.Profile) error {
+	q := readPerson(r, version)
+	if r.Err() != nil {
+		return r.Err()
+	}
+	if q.user == nil {
+		if profile != nil {
+			q.profile = profile(q.id)
+		}
+		if q.profile == nil {
+			return fmt.Errorf("reading the snapshot of a person shard: there is no device %q: %w", q.id, codec.ErrCorrupt)
+		}
+	}
+	s.seat(q)
+	if q.queued != 0 {
+		s.wakes = append(s.wakes, wake{q.queued, q})
+	}
+	return nil
 }
 
 // readSlots checks that the vectors hold what the configuration needs.

@@ -16,10 +16,17 @@ type wake struct {
 
 type wakes []wake
 
-func (h wakes) Len() int           { return len(h) }
-func (h wakes) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h wakes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *wakes) Push(x any)        { *h = append(*h, x.(wake)) }
+func (h wakes) Len() int { return len(h) }
+func (h wakes) Less(i, j int) bool {
+	if h[i].at != h[j].at {
+		return h[i].at < h[j].at
+	}
+	// A shard that was read from a snapshot must take them in the same order.
+	p, q := h[i].person, h[j].person
+	return p.id < q.id || p.id == q.id && p.user == nil && q.user != nil
+}
+func (h wakes) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *wakes) Push(x any)   { *h = append(*h, x.(wake)) }
 func (h *wakes) Pop() any {
 	old := *h
 	w := old[len(old)-1]
@@ -84,6 +91,7 @@ func (s *Shard) Advance(w int64, out *Effects) {
 		if q.queued != k.at {
 			continue // superseded by an earlier entry
 		}
+		s.keep(q)
 		q.queued = 0
 		switch {
 		case q.gone:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/microseg/microseg/event"
@@ -30,10 +31,14 @@ type DeviceState struct {
 	last    int64   // id of the last batch applied, -1 before the first
 	passed  int64   // event time that the own person shard was told
 	told    told
-	unsent  int   // batches since the own person shard was told
-	marks   marks // not in the snapshot: the next ones say more
-	built   *Built
-	log     LogReader
+	unsent  int // batches since the own person shard was told
+
+	head        codec.Writer // of the persons, in the snapshot that is being written
+	devicesLeft bool         // in it
+
+	marks marks // not in the snapshot: the next ones say more
+	built *Built
+	log   LogReader
 }
 
 // NewDeviceState returns an empty state. The log is where batches are read
@@ -50,11 +55,23 @@ func NewDeviceState(b *Built, log LogReader) *DeviceState {
 // Devices is the number of devices in state.
 func (s *DeviceState) Devices() int { return s.shard.Devices() }
 
-// deviceVersion is the first byte of a device shard's snapshot; a newer one is refused.
-const deviceVersion = 1
+// deviceVersion is the first byte of a device shard's snapshot; a newer one is
+// refused. Version 1 said how long the part of the devices was.
+const (
+	deviceVersion       = 2
+	oldestDeviceVersion = 1
+)
 
 // AppendTo implements logstate.State.
 func (s *DeviceState) AppendTo(w *codec.Writer) {
+	s.Save(w)
+	for s.SaveSome(w, math.MaxInt) {
+	}
+}
+
+// Save begins a snapshot of the state as it is now; SaveSome goes on with it,
+// whatever is applied meanwhile.
+func (s *DeviceState) Save(w *codec.Writer) {
 	w.Byte(deviceVersion)
 	w.Uint(uint64(len(s.sent)))
 	w.Int(s.last)
@@ -69,11 +86,22 @@ func (s *DeviceState) AppendTo(w *codec.Writer) {
 	w.Int(s.passed)
 	w.Int(int64(s.unsent))
 	s.told.appendTo(w)
-	at := len(w.B)
-	w.Fixed(0)
-	s.shard.AppendTo(w)
-	w.PutFixed(at, uint64(len(w.B)-at-8))
-	s.persons.AppendTo(w)
+	s.shard.Save(w)
+	s.head = codec.Writer{}
+	s.persons.Save(&s.head)
+	s.devicesLeft = true
+}
+
+// SaveSome writes up to n devices or persons of the snapshot that Save began, and
+// reports whether there is more.
+func (s *DeviceState) SaveSome(w *codec.Writer, n int) bool {
+	if s.devicesLeft {
+		if s.devicesLeft = s.shard.SaveSome(w, n); !s.devicesLeft {
+			w.B = append(w.B, s.head.B...) // persons are read behind their devices
+		}
+		return true
+	}
+	return s.persons.SaveSome(w, n)
 }
 
 // stats is the state in numbers, with so many new moves.
@@ -104,7 +132,8 @@ func (s *DeviceState) SnapshotSize() int {
 func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error) {
 	r := codec.Reader{B: b}
 	s := NewDeviceState(built, log)
-	if v := r.Byte(); v != deviceVersion {
+	v := r.Byte()
+	if v < oldestDeviceVersion || v > deviceVersion {
 		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: deviceVersion}
 	}
 	if n := r.Len(); n != len(s.sent) {
@@ -119,18 +148,17 @@ func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error
 		}
 	}
 	s.passed, s.unsent, s.told = r.Int(), int(r.Int()), readTold(&r)
-	n := r.Fixed()
-	if r.Err() == nil && n > uint64(len(r.B)) {
-		r.Fail()
+	if v == oldestDeviceVersion {
+		r.Fixed()
 	}
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.shard, err = identity.ReadShard(r.B[:n], &built.Identity); err != nil {
+	if s.shard, err = identity.ReadShard(&r, &built.Identity); err != nil {
 		return nil, err
 	}
-	s.persons, err = segment.ReadShard(r.B[n:], &built.Segment, s.shard.Profile)
+	s.persons, err = segment.ReadShard(&r, &built.Segment, s.shard.Profile)
 	return s, err
 }
 

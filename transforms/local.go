@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
@@ -30,7 +31,9 @@ type Local struct {
 	devices  []*deviceMachine
 	persons  []*personMachine
 	audience *audienceMachine
-	pause    func(context.Context) error // while a snapshot waits
+	pause    func(context.Context) error                // while a snapshot waits
+	pace     func(context.Context, time.Duration) error // after a piece of a snapshot, which took so long
+	atOnce   int                                        // devices or persons of a piece
 	deleted  chan struct{}
 }
 
@@ -50,7 +53,7 @@ func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Loca
 	if len(from) != 2*n+1 {
 		return nil, fmt.Errorf("the journal is of %d machines, the job has %d", len(from), 2*n+1)
 	}
-	l := &Local{built: b, journal: journal, pause: pause, deleted: make(chan struct{}, 1)}
+	l := &Local{built: b, journal: journal, pause: pause, pace: pace, atOnce: saveAtOnce, deleted: make(chan struct{}, 1)}
 	for i := range n {
 		d, err := newDeviceMachine(b, log, &from[i])
 		if err != nil {
@@ -85,10 +88,9 @@ func localOf(job string) *Local {
 // machine is what the three kinds share. A batch that fails half-way leaves a
 // state that nobody may look at: the process must start again.
 type machine struct {
-	mu       sync.Mutex
-	broken   error
-	snapshot int    // bytes of the last one
-	retold   retold // while there is a script
+	mu     sync.Mutex
+	broken error
+	retold retold // while there is a script
 }
 
 // do runs f alone; whatever fails breaks the machine.
@@ -121,7 +123,6 @@ func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachin
 			return nil, err
 		}
 	}
-	m.snapshot = len(from.Snapshot)
 	last := m.state.last
 	for _, e := range from.Entries {
 		h, err := wire.ReadHeader(e)
@@ -222,7 +223,6 @@ func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
 			return nil, err
 		}
 	}
-	m.snapshot = len(from.Snapshot)
 	seen := append([]int64(nil), m.state.seqs...)
 	for _, e := range from.Entries {
 		r := codec.Reader{B: e}

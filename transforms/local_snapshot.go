@@ -9,7 +9,6 @@ import (
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/logstate"
 )
 
 // Archive is where snapshots of the machines go.
@@ -36,12 +35,11 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 	n := l.built.Spec.Shards
 	sent, told := make([][]int64, n), make([]int64, 2*n)
 	for i, m := range l.devices {
-		w, err := begin(&m.machine, a, i, func() logstate.State {
+		err := l.save(ctx, &m.machine, a, i, m.state, func() {
 			sent[i], told[i] = append([]int64(nil), m.state.seqs...), m.state.told.seq
 			m.state.shard.Partitions(func(id int32, p *identity.Partition) { offsets[id] = p.Offset })
-			return m.state
 		})
-		if err := finish(w, err); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("writing the snapshot of device shard %d: %w", i, err)
 		}
 	}
@@ -49,11 +47,7 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 		if err := l.wait(ctx, func() (bool, error) { return m.covers(sent, i) }); err != nil {
 			return nil, err
 		}
-		w, err := begin(&m.machine, a, n+i, func() logstate.State {
-			told[n+i] = m.state.told.seq
-			return m.state
-		})
-		if err := finish(w, err); err != nil {
+		if err := l.save(ctx, &m.machine, a, n+i, m.state, func() { told[n+i] = m.state.told.seq }); err != nil {
 			return nil, fmt.Errorf("writing the snapshot of person shard %d: %w", i, err)
 		}
 	}
@@ -66,28 +60,66 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 	return offsets, nil
 }
 
-// begin encodes a machine's state, which nobody changes meanwhile; writing it is
-// for when others may go on.
-func begin(m *machine, a Archive, number int, state func() logstate.State) (io.WriteCloser, error) {
-	c := codec.Writer{B: make([]byte, 0, m.snapshot+m.snapshot/8)} // growing would copy it all, again and again
-	m.mu.Lock()
-	if m.broken != nil {
-		defer m.mu.Unlock()
-		return nil, m.broken
-	}
-	w := a.Begin(number)
-	state().AppendTo(&c)
-	m.mu.Unlock()
-	m.snapshot = len(c.B)
-	_, err := w.Write(c.B)
-	return w, err
+// saved is a state that can be written while it goes on.
+type saved interface {
+	Save(w *codec.Writer)
+	SaveSome(w *codec.Writer, n int) bool
 }
 
-func finish(w io.WriteCloser, err error) error {
-	if err != nil {
+// Of a snapshot: how many devices or persons are written while nobody may change
+// any, about a millisecond's worth; and bytes that are handed on at once.
+const (
+	saveAtOnce = 400
+	writeAt    = 512 << 10
+)
+
+// save writes the snapshot of a machine as of now, while batches are applied in
+// between; cut is called at its moment.
+func (l *Local) save(ctx context.Context, m *machine, a Archive, number int, s saved, cut func()) error {
+	var c codec.Writer
+	var w io.WriteCloser
+	if err := m.look(func() {
+		cut()
+		w = a.Begin(number)
+		s.Save(&c)
+	}); err != nil {
 		return err
 	}
+	for more := true; more; {
+		start := time.Now()
+		if err := m.look(func() { more = s.SaveSome(&c, l.atOnce) }); err != nil {
+			return err
+		}
+		if err := l.pace(ctx, time.Since(start)); err != nil {
+			return err
+		}
+		if len(c.B) < writeAt && more {
+			continue
+		}
+		if _, err := w.Write(c.B); err != nil {
+			return err
+		}
+		c.B = c.B[:0]
+	}
 	return w.Close()
+}
+
+// paceBy is how much longer than it took to write a few devices nothing is written
+// then: a snapshot takes a third of a core.
+const paceBy = 2
+
+func pace(ctx context.Context, took time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(paceBy * took):
+		return nil
+	}
+}
+
+// Hurry makes snapshots go as fast as they can: nobody waits for batches any more.
+func (l *Local) Hurry() {
+	l.pace = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 }
 
 // wait waits until ok says so.
@@ -175,5 +207,8 @@ func (m *audienceMachine) snapshot(a Archive, number int) error {
 	if err == nil {
 		_, err = w.Write(b)
 	}
-	return finish(w, err)
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
@@ -163,6 +164,15 @@ func start(t *testing.T, r *rand.Rand, spec *Spec, l *testLog, j *memJournal, s 
 	p.local, err = NewLocal(b, l, p, j.recovered())
 	check(t, err)
 	p.local.pause = func(context.Context) error { return p.drainOne() }
+	p.local.atOnce = 1 + r.IntN(3)
+	p.local.pace = func(context.Context, time.Duration) error { // a snapshot is written while batches are applied
+		for p.r.IntN(3) == 0 {
+			if _, err := p.advance(); err != nil && err != io.EOF {
+				return err
+			}
+		}
+		return nil
+	}
 	for i := range spec.Shards {
 		offsets, next, script := p.local.Resume(i)
 		src := &testSource{shard: i, next: next, offsets: offsets, script: script}
@@ -388,26 +398,36 @@ func (p *process) run() error {
 				return err
 			}
 		}
-		if p.r.IntN(2) == 0 {
-			if err := p.drainOne(); err != nil && err != io.EOF {
-				return err
-			}
+		more, err := p.advance()
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if more {
 			continue
 		}
-		s := p.sources[p.r.IntN(len(p.sources))]
-		b := p.batch(s)
-		if b == nil {
-			if done, err := p.done(); done || err != nil {
-				return err
-			}
-			continue
-		}
-		for n := 1 + p.r.IntN(8)/7; n > 0; n-- { // now and then twice
-			if _, err := p.local.device(context.Background(), s.shard, b, p.outputs(s.shard, s.shard)); err != nil {
-				return err
-			}
+		if done, err := p.done(); done || err != nil {
+			return err
 		}
 	}
+}
+
+// advance does one of the things that the runner can do next; false means that a
+// source had nothing.
+func (p *process) advance() (bool, error) {
+	if p.r.IntN(2) == 0 {
+		return true, p.drainOne()
+	}
+	s := p.sources[p.r.IntN(len(p.sources))]
+	b := p.batch(s)
+	if b == nil {
+		return false, nil
+	}
+	for n := 1 + p.r.IntN(8)/7; n > 0; n-- { // now and then twice
+		if _, err := p.local.device(context.Background(), s.shard, b, p.outputs(s.shard, s.shard)); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // read reports whether all records are read and nothing is under way.

@@ -2,6 +2,7 @@ package transforms
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
@@ -37,6 +38,14 @@ const personVersion = 1
 
 // AppendTo implements logstate.State.
 func (s *PersonState) AppendTo(w *codec.Writer) {
+	s.Save(w)
+	for s.SaveSome(w, math.MaxInt) {
+	}
+}
+
+// Save begins a snapshot of the state as it is now; SaveSome goes on with it,
+// whatever is applied meanwhile.
+func (s *PersonState) Save(w *codec.Writer) {
 	w.Byte(personVersion)
 	w.Int(s.batches)
 	for _, seq := range s.seqs {
@@ -49,8 +58,12 @@ func (s *PersonState) AppendTo(w *codec.Writer) {
 		w.Int(v)
 	}
 	s.told.appendTo(w)
-	s.persons.AppendTo(w)
+	s.persons.Save(w)
 }
+
+// SaveSome writes up to n persons of the snapshot that Save began, and reports
+// whether there is more.
+func (s *PersonState) SaveSome(w *codec.Writer, n int) bool { return s.persons.SaveSome(w, n) }
 
 // ReadPersonState reads what AppendTo wrote.
 func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
@@ -72,7 +85,7 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 		return nil, err
 	}
 	var err error
-	s.persons, err = segment.ReadShard(r.B, &built.Segment, nil)
+	s.persons, err = segment.ReadShard(&r, &built.Segment, nil)
 	return s, err
 }
 
