@@ -71,7 +71,6 @@ func (s *Shard) drop(id string) {
 	for _, q := range s.parts {
 		for i := len(q.agenda) - 1; i >= 0; i-- {
 			if d := q.agenda[i]; d.id == id {
-				s.keep(d)
 				d.dirty, d.past = false, true
 				heap.Remove(&q.agenda, i)
 				i = len(q.agenda) // another one has moved to i
