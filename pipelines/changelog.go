@@ -224,6 +224,14 @@ func (j *Job) rest(ctx context.Context) error {
 	return nil
 }
 
+// Profiles is how many devices and users the states hold; 0 where a runner keeps them.
+func (j *Job) Profiles() int {
+	if j.local == nil {
+		return 0
+	}
+	return j.local.Profiles()
+}
+
 // CaughtUp waits until the job has applied again what another had applied.
 func (j *Job) CaughtUp(ctx context.Context) error { return j.local.CaughtUp(ctx) }
 

@@ -30,6 +30,7 @@ type Job struct {
 	Sink     clickhouseio.Config
 	Segments segmentsio.Config // the topic that serving reads
 	Rebuild  bool              // do not go on from the changelog: make the state anew from the log
+	Abrupt   bool              // Stop writes no snapshots: the next job finds what one that was killed leaves
 	Recovery Recovery          // where the job went on; set by Start
 
 	done        chan error
@@ -139,7 +140,7 @@ func (j *Job) Stop() error {
 		j.stopKeep()
 		<-j.kept
 		defer j.changelog.Close()
-		if err == nil {
+		if err == nil && !j.Abrupt {
 			err = j.rest(ctx)
 		}
 	}

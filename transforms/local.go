@@ -187,8 +187,11 @@ func (l *Local) Resume(shard int) (offsets map[int32]int64, next int64, script [
 
 // Profiles is how many devices and users the states hold.
 func (l *Local) Profiles() (n int) {
-	for i := range l.devices {
-		n += l.devices[i].state.Devices() + l.persons[i].state.persons.Persons()
+	for _, m := range l.devices {
+		m.look(func() { n += m.state.Devices() })
+	}
+	for _, m := range l.persons {
+		m.look(func() { n += m.state.persons.Persons() })
 	}
 	return n
 }

@@ -39,6 +39,8 @@ type benchOptions struct {
 	HistoryS   float64       `json:"history_s"` // of event time at the offered rate, read before the measurement
 	WarmUp     time.Duration `json:"-"`
 	WarmUpS    float64       `json:"warm_up_s"` // not in the latencies
+	Snapshots  time.Duration `json:"-"`
+	SnapshotsS float64       `json:"snapshot_interval_s"`
 	Idle       time.Duration `json:"-"`
 	Start      time.Time     `json:"-"` // of event time; zero: a fixed day
 	Profile    string        `json:"-"` // file of the CPU profile
@@ -56,6 +58,9 @@ type benchResult struct {
 	Stages          map[string]quantiles `json:"stages_ms"`
 	PeakRSSMB       float64              `json:"peak_rss_mb"`
 	RSSMB           []float64            `json:"rss_mb_by_minute"`
+	Snapshots       uint64               `json:"snapshots"`      // of all shards, that were written
+	SnapshotBytes   int64                `json:"snapshot_bytes"` // of the last
+	Profiles        int                  `json:"profiles"`
 	Idle            *idleResult          `json:"idle,omitempty"`
 	Settings        benchOptions         `json:"settings"`
 }
@@ -104,6 +109,7 @@ serve" serving nodes, "bench recover" a restart.`,
 	f.StringVar(&o.DSN, "dsn", "", "ClickHouse (default: an embedded one)")
 	f.DurationVar(&o.History, "history", 0, "with --rate: first read so much event time of history, so that memory is at its level")
 	f.DurationVar(&o.WarmUp, "warm-up", 3*time.Second, "leave the first events of a run with --rate out of the latencies")
+	f.DurationVar(&o.Snapshots, "snapshot-interval", 0, "between snapshots of the state (default: the configuration's)")
 	f.DurationVar(&o.Idle, "idle", 0, "then watch for so long what an idle job costs")
 	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the measured part to this file (go tool pprof)")
 	f.StringVar(&o.HeapFile, "memprofile", "", "write a heap profile, taken before the job stops, to this file")
@@ -145,6 +151,10 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.Snapshots > 0 {
+		cfg.Source.SnapshotInterval = o.Snapshots
+	}
+	o.SnapshotsS = cfg.Source.SnapshotInterval.Seconds()
 	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS, o.HistoryS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds(), o.History.Seconds()
 	stop, err := startProfile(o.Profile)
 	if err != nil {
@@ -333,5 +343,7 @@ func (j *job) printBench(r *benchResult) error {
 		}
 	}
 	r.AppendToDecided = r.Stages["refresh"]
+	stats, _ := j.Changelog()
+	r.Snapshots, r.SnapshotBytes, r.Profiles = stats.Rounds, stats.SnapshotBytes, j.Profiles()
 	return printJSON(os.Stdout, r)
 }

@@ -127,5 +127,6 @@ func (j *job) fill(ctx context.Context, out *recoverResult, load benchOptions, s
 	if _, err := j.drain(ctx); err != nil {
 		return err
 	}
+	j.Abrupt = true
 	return j.Stop()
 }
