@@ -52,6 +52,27 @@ func fingerprint(b *transforms.Built, topic string) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
+// takeOver makes this process the job's: it goes on where another one was, which
+// can do nothing any more that anybody sees.
+func (j *Job) takeOver(ctx context.Context) error {
+	err := j.recover(ctx)
+	if err == nil {
+		j.Segments.Fence = j.Segments.Topic + "-job"
+		err = segmentsio.Claim(ctx, j.Segments)
+	}
+	// Who stood still between the two claims has taken the segments from a process
+	// that took over meanwhile.
+	if err == nil {
+		err = j.changelog.Owned()
+	}
+	if err != nil && j.changelog != nil {
+		j.changelog.Close()
+		j.changelog = nil
+		err = errors.Join(err, segmentsio.Finish(ctx, j.Spec.Job))
+	}
+	return err
+}
+
 // recover takes the job's changelog over and puts the states of the process
 // that had it into this one.
 func (j *Job) recover(ctx context.Context) error {

@@ -104,7 +104,7 @@ func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; n > maxLocalShards+2 {
 		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
 	}
-	if err := j.recover(ctx); err != nil {
+	if err := j.takeOver(ctx); err != nil {
 		return err
 	}
 	p, s := beam.NewPipelineWithRoot()
@@ -121,7 +121,17 @@ func (j *Job) Start(ctx context.Context) error {
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	j.stopKeep, j.kept = stop, make(chan struct{})
 	go j.keep(keep, j.Config.Source.SnapshotInterval)
-	go func() { j.done <- RunPrism(context.WithoutCancel(ctx), p) }()
+	go j.changelog.Watch(keep)
+	ran := make(chan error, 1)
+	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
+	go func() {
+		select {
+		case err := <-ran:
+			j.done <- err
+		case <-j.changelog.Failed(): // stages that no event reaches do not learn of it
+			j.done <- j.changelog.Err()
+		}
+	}()
 	return nil
 }
 

@@ -52,6 +52,7 @@ const (
 	kindBegin    = 'b' // nonce, round: the journal from here on is not in the snapshot
 	kindChunk    = 's' // nonce, round, bytes
 	kindManifest = 'm' // nonce, JSON
+	kindAlive    = 'a' // nonce: the owner looks whether it still is
 )
 
 // chunkSize is how much of a snapshot a record holds, bytes.

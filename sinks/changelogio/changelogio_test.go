@@ -161,6 +161,31 @@ func TestZombie(t *testing.T) {
 	}
 }
 
+// TestIdleZombie: a job that came back as a zombie went on for as long as no event
+// came, and longer: one that catches up applies what its journal has, and appends
+// nothing. It looks by itself, at once and then every second.
+func TestIdleZombie(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	old, _ := open(t, cfg)
+	check(t, old.Owned())
+	watching := make(chan struct{})
+	go func() { defer close(watching); old.Watch(t.Context()) }()
+	young, _ := open(t, cfg)
+	<-old.Failed()
+	<-watching
+	if err := old.Owned(); !errors.Is(err, ErrFenced) {
+		t.Errorf("the zombie believes to be the owner: %v", err)
+	}
+	check(t, young.Owned())
+	put(t, young, 0, "after")
+	snapshotAll(t, young, "state")
+	check(t, young.Commit(t.Context(), nil))
+	if _, rec := open(t, cfg); string(rec.Machines[0].Snapshot) != "state" {
+		t.Errorf("the next process finds %q", rec.Machines[0].Snapshot)
+	}
+}
+
 // TestRefused: what cannot be gone on with says why and what to do.
 func TestRefused(t *testing.T) {
 	t.Parallel()
