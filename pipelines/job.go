@@ -41,32 +41,33 @@ type Job struct {
 }
 
 // NewJob wires a configuration to a log, a topic of events and a ClickHouse,
-// whose schema it migrates, and makes the topic of segments beside the other.
+// whose schema it migrates, and makes the topic of segments beside the other. An
+// AwayError says that one of them does not answer; it may be called again then.
 func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
 	parts, err := kafkaio.Partitions(ctx, brokers, topic)
 	if err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	if err := migrations.Up(ctx, dsn); err != nil {
-		return nil, err
+		return nil, away(theClickHouse(dsn), err)
 	}
 	j := &Job{Config: cfg, Site: site, done: make(chan error, 1)}
 	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
 	if j.Spec.Erased, err = kafkaio.Erasures(ctx, brokers, topic); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	s := &cfg.Source
 	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
 	j.Segments = segmentsio.Config{Brokers: brokers, Topic: segmentsio.Topic(topic), Job: j.Spec.Job}
 	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life}
 	if err := spillio.CreateTopic(ctx, brokers, spillio.Topic(topic)); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	if cfg.Sink.Linger > 0 {
 		j.Sink.Spill, j.Sink.SpillAfter = spillio.Config{Brokers: strings.Join(brokers, ","), Topic: spillio.Topic(topic)}, cfg.Sink.SpillAfter
@@ -99,13 +100,14 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 }
 
 // Start runs the pipeline in the background; Done tells how it ended. It does
-// not end with the context: Stop drains it, a cancelled one would fail.
+// not end with the context: Stop drains it, a cancelled one would fail. After an
+// AwayError it may be called again.
 func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; n > maxLocalShards+2 {
 		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
 	}
 	if err := j.takeOver(ctx); err != nil {
-		return err
+		return away(theLog(j.Source.Brokers), err)
 	}
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
