@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -98,6 +99,8 @@ func (j *Job) recover(ctx context.Context) error {
 	for i := range found.Machines {
 		from = append(from, transforms.Recovered(found.Machines[i]))
 	}
+	j.Spec.Run = log.Run()
+	b.Spec.Run = j.Spec.Run
 	j.goOn(b, found.Manifest)
 	reader := kafkaio.Log{Brokers: j.Source.Brokers, Topic: j.Source.Topic}
 	if j.local, err = transforms.NewLocal(b, reader, log, from); err != nil {
@@ -108,11 +111,12 @@ func (j *Job) recover(ctx context.Context) error {
 	if found.Manifest != nil {
 		j.Recovery.From, j.Recovery.Since = "changelog", time.UnixMilli(found.Manifest.At)
 	}
+	j.clock = j.clockAfter(found.Manifest)
 	needed := map[int32]int64{}
 	for shard := range j.Spec.Shards {
 		offsets, next, script := j.local.Resume(shard)
 		j.Recovery.add(script)
-		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script})
+		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock})
 		for p, o := range offsets {
 			needed[p] = o
 		}
@@ -129,9 +133,25 @@ func (j *Job) goOn(b *transforms.Built, m *changelogio.Manifest) {
 	if m == nil {
 		return
 	}
-	j.Spec.Run = m.Run
 	j.Spec.Erased = slices.DeleteFunc(j.Spec.Erased, func(e identity.Erasure) bool { return e.Offset >= m.Begun[e.Partition] })
-	b.Spec.Run, b.Spec.Erased = j.Spec.Run, j.Spec.Erased
+	b.Spec.Erased = j.Spec.Erased
+}
+
+// clockAfter is a clock that goes on from those of the processes before. What
+// waits for a time to pass, such as rows, would wait for this machine's clock to
+// reach that of the last one, and the record stand still.
+func (j *Job) clockAfter(m *changelogio.Manifest) *clock.Forward {
+	var after int64 // µs
+	if m != nil {
+		after = (m.At + 1) * 1000
+	}
+	for shard := range j.Spec.Shards {
+		_, _, script := j.local.Resume(shard)
+		if n := len(script); n > 0 {
+			after = max(after, script[n-1].Emitted)
+		}
+	}
+	return clock.NewForward(time.UnixMicro(after))
 }
 
 func (r *Recovery) add(script []identity.RawBatch) {
@@ -209,7 +229,7 @@ func (j *Job) Snapshot(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := j.changelog.Commit(ctx, offsets); err != nil {
+	if err := j.changelog.Commit(ctx, offsets, j.clock.Now()); err != nil {
 		return err
 	}
 	j.snapshotErr.Store(nil)

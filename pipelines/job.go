@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -34,6 +35,7 @@ type Job struct {
 
 	done        chan error
 	local       *transforms.Local
+	clock       *clock.Forward // that of the source: over machines, and never back
 	changelog   *changelogio.Log
 	stopKeep    context.CancelFunc
 	kept        chan struct{} // closed when no snapshot is written any more
@@ -90,7 +92,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	if shards == 0 {
 		shards = min(runtime.NumCPU(), maxLocalShards)
 	}
-	now := time.Now()
+	now := clock.Now()
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, now.UnixNano()), Run: now.Unix(), Life: uint64(now.UnixNano()), Shards: min(shards, int(parts)), Partitions: parts,
 		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
