@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/microseg/microseg/sources/kafkaio"
 )
 
 // AwayError says that something that a job needs does not answer now, or not yet
@@ -70,8 +70,8 @@ func away(what string, err error) error {
 // overloaded or full. A topic that nobody has made, another schema and a login
 // that is refused stay.
 func passes(err error) bool {
-	if e := (*kerr.Error)(nil); errors.As(err, &e) {
-		return e.Retriable && !errors.Is(e, kerr.UnknownTopicOrPartition)
+	if may, ofTheLog := kafkaio.Passes(err); ofTheLog {
+		return may
 	}
 	return clickhouseio.Retryable(err)
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/microseg/microseg/testing/spec"
 )
 
 // Bounds of what a client has under way.
@@ -121,8 +123,16 @@ func (s *sender) gather(i int, left *message) (batch []message, next *message) {
 	return batch, nil
 }
 
+// statesSent is of how many batches one says when it is sent, so that collectors
+// correct the times of its events by their own clock.
+const statesSent = 10
+
 func bodyOf(batch []message) []byte {
-	b := []byte(`{"batch":[`)
+	b := []byte("{")
+	if batch[0].number%statesSent == 0 {
+		b = fmt.Appendf(b, `"sentAt":%q,`, spec.Time(time.Now()))
+	}
+	b = append(b, `"batch":[`...)
 	for i, m := range batch {
 		if i > 0 {
 			b = append(b, ',')
