@@ -51,8 +51,8 @@ type stream struct {
 // generate emits at least so many events. Equal arguments give equal messages,
 // but for the times, which count from start.
 func generate(seed uint64, events int, start time.Time, span time.Duration, emit func(message) error) (*stream, error) {
-	// How many events visitors make is known when they have made them.
-	for visitors := 300; ; {
+	// How many events visitors make is known when they have made them: about 200.
+	for visitors := events/200 + 1; ; {
 		s, err := visit(seed, visitors, start, span, func(message) error { return nil })
 		if err != nil {
 			return s, err
