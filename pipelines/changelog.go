@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -65,6 +66,27 @@ func hashOf(v ...any) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
+// takeOver makes this process the job's: it goes on where another one was, which
+// can do nothing any more that anybody sees.
+func (j *Job) takeOver(ctx context.Context) error {
+	err := j.recover(ctx)
+	if err == nil {
+		j.Segments.Fence = j.Segments.Topic + "-job"
+		err = segmentsio.Claim(ctx, j.Segments)
+	}
+	// Who stood still between the two claims has taken the segments from a process
+	// that took over meanwhile.
+	if err == nil {
+		err = j.changelog.Owned()
+	}
+	if err != nil && j.changelog != nil {
+		j.changelog.Close()
+		j.changelog = nil
+		err = errors.Join(err, segmentsio.Finish(ctx, j.Spec.Job))
+	}
+	return err
+}
+
 // recover takes the job's changelog over and puts the states of the process
 // that had it into this one.
 func (j *Job) recover(ctx context.Context) error {
@@ -90,6 +112,8 @@ func (j *Job) recover(ctx context.Context) error {
 	for i := range found.Machines {
 		from = append(from, transforms.Recovered(found.Machines[i]))
 	}
+	j.Spec.Run = log.Run()
+	b.Spec.Run = j.Spec.Run
 	j.goOn(b, found.Manifest)
 	reader := kafkaio.Log{Brokers: j.Source.Brokers, Topic: j.Source.Topic}
 	if j.local, err = transforms.NewLocal(b, reader, log, from); err != nil {
@@ -100,11 +124,12 @@ func (j *Job) recover(ctx context.Context) error {
 	if found.Manifest != nil {
 		j.Recovery.From, j.Recovery.Since = "changelog", time.UnixMilli(found.Manifest.At)
 	}
+	j.clock = j.clockAfter(found.Manifest)
 	needed := map[int32]int64{}
 	for shard := range j.Spec.Shards {
 		offsets, next, script := j.local.Resume(shard)
 		j.Recovery.add(script)
-		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script})
+		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock})
 		for p, o := range offsets {
 			needed[p] = o
 		}
@@ -121,9 +146,25 @@ func (j *Job) goOn(b *transforms.Built, m *changelogio.Manifest) {
 	if m == nil {
 		return
 	}
-	j.Spec.Run = m.Run
 	j.Spec.Erased = slices.DeleteFunc(j.Spec.Erased, func(e identity.Erasure) bool { return e.Offset >= m.Begun[e.Partition] })
-	b.Spec.Run, b.Spec.Erased = j.Spec.Run, j.Spec.Erased
+	b.Spec.Erased = j.Spec.Erased
+}
+
+// clockAfter is a clock that goes on from those of the processes before. What
+// waits for a time to pass, such as rows, would wait for this machine's clock to
+// reach that of the last one, and the record stand still.
+func (j *Job) clockAfter(m *changelogio.Manifest) *clock.Forward {
+	var after int64 // µs
+	if m != nil {
+		after = (m.At + 1) * 1000
+	}
+	for shard := range j.Spec.Shards {
+		_, _, script := j.local.Resume(shard)
+		if n := len(script); n > 0 {
+			after = max(after, script[n-1].Emitted)
+		}
+	}
+	return clock.NewForward(time.UnixMicro(after))
 }
 
 func (r *Recovery) add(script []identity.RawBatch) {
@@ -201,7 +242,7 @@ func (j *Job) Snapshot(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := j.changelog.Commit(ctx, offsets); err != nil {
+	if err := j.changelog.Commit(ctx, offsets, j.clock.Now()); err != nil {
 		return err
 	}
 	j.snapshotErr.Store(nil)

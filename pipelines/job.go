@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -35,6 +36,7 @@ type Job struct {
 
 	done        chan error
 	local       *transforms.Local
+	clock       *clock.Forward // that of the source: over machines, and never back
 	changelog   *changelogio.Log
 	stopKeep    context.CancelFunc
 	kept        chan struct{} // closed when no snapshot is written any more
@@ -42,32 +44,33 @@ type Job struct {
 }
 
 // NewJob wires a configuration to a log, a topic of events and a ClickHouse,
-// whose schema it migrates, and makes the topic of segments beside the other.
+// whose schema it migrates, and makes the topic of segments beside the other. An
+// AwayError says that one of them does not answer; it may be called again then.
 func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
 	parts, err := kafkaio.Partitions(ctx, brokers, topic)
 	if err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	if err := migrations.Up(ctx, dsn); err != nil {
-		return nil, err
+		return nil, away(theClickHouse(dsn), err)
 	}
 	j := &Job{Config: cfg, Site: site, done: make(chan error, 1)}
 	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
 	if j.Spec.Erased, err = kafkaio.Erasures(ctx, brokers, topic); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	s := &cfg.Source
 	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
 	j.Segments = segmentsio.Config{Brokers: brokers, Topic: segmentsio.Topic(topic), Job: j.Spec.Job}
 	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life}
 	if err := spillio.CreateTopic(ctx, brokers, spillio.Topic(topic)); err != nil {
-		return nil, err
+		return nil, away(theLog(brokers), err)
 	}
 	if cfg.Sink.Linger > 0 {
 		j.Sink.Spill, j.Sink.SpillAfter = spillio.Config{Brokers: strings.Join(brokers, ","), Topic: spillio.Topic(topic)}, cfg.Sink.SpillAfter
@@ -90,7 +93,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	if shards == 0 {
 		shards = min(runtime.NumCPU(), maxLocalShards)
 	}
-	now := time.Now()
+	now := clock.Now()
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, now.UnixNano()), Run: now.Unix(), Life: uint64(now.UnixNano()), Shards: min(shards, int(parts)), Partitions: parts,
 		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
@@ -100,13 +103,14 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 }
 
 // Start runs the pipeline in the background; Done tells how it ended. It does
-// not end with the context: Stop drains it, a cancelled one would fail.
+// not end with the context: Stop drains it, a cancelled one would fail. After an
+// AwayError it may be called again.
 func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; n > maxLocalShards+2 {
 		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
 	}
-	if err := j.recover(ctx); err != nil {
-		return err
+	if err := j.takeOver(ctx); err != nil {
+		return away(theLog(j.Source.Brokers), err)
 	}
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
@@ -122,7 +126,17 @@ func (j *Job) Start(ctx context.Context) error {
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	j.stopKeep, j.kept = stop, make(chan struct{})
 	go j.keep(keep, j.Config.Source.SnapshotInterval)
-	go func() { j.done <- RunPrism(context.WithoutCancel(ctx), p) }()
+	go j.changelog.Watch(keep)
+	ran := make(chan error, 1)
+	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
+	go func() {
+		select {
+		case err := <-ran:
+			j.done <- err
+		case <-j.changelog.Failed(): // stages that no event reaches do not learn of it
+			j.done <- j.changelog.Err()
+		}
+	}()
 	return nil
 }
 

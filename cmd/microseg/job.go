@@ -13,18 +13,23 @@ import (
 // job is a live job with what the command line does around it.
 type job struct{ *pipelines.Job }
 
+// newJob makes a job, as soon as its log and its ClickHouse answer.
 func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*job, error) {
-	j, err := pipelines.NewJob(ctx, cfg, brokers, topic, site, dsn)
+	var made *pipelines.Job
+	err := pipelines.Await(ctx, func() (err error) {
+		made, err = pipelines.NewJob(ctx, cfg, brokers, topic, site, dsn)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &job{j}, nil
+	return &job{made}, nil
 }
 
-// start starts the job and says where it goes on.
+// start starts the job, as soon as its log answers, and says where it goes on.
 func (j *job) start(ctx context.Context, rebuild bool) error {
 	j.Rebuild = rebuild
-	if err := j.Start(ctx); err != nil {
+	if err := pipelines.Await(ctx, func() error { return j.Start(ctx) }); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, j.Recovery.String())

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
 )
@@ -24,7 +25,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	err := root().ExecuteContext(ctx)
+	err := clock.FromEnv()
+	if err == nil {
+		err = root().ExecuteContext(ctx)
+	}
 	var code exitCode
 	switch {
 	case errors.As(err, &code):

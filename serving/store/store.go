@@ -94,7 +94,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 func (s *Store) connect(ctx context.Context) (err error) {
 	s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.cfg.Brokers...), kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(answered{s}))
+		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(answered{s}),
+		kgo.KeepControlRecords()) // a partition may end with the end of a transaction
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", s.cfg.Brokers, err)
 	}
@@ -173,9 +174,14 @@ func (s *Store) run(ctx context.Context) {
 			if p.Err != nil {
 				slog.Warn("reading segments", "topic", p.Topic, "partition", p.Partition, "err", p.Err)
 			}
+			records := 0
 			for _, r := range p.Records {
-				s.take(r, now)
+				if !r.Attrs.IsControl() {
+					s.take(r, now)
+					records++
+				}
 			}
+			s.consumed.Add(uint64(records))
 			s.moved(&p)
 		})
 	}
@@ -196,7 +202,6 @@ func (s *Store) moved(p *kgo.FetchTopicPartition) {
 	q.end = max(q.end, p.HighWatermark)
 	if n := len(p.Records); n > 0 {
 		q.next = p.Records[n-1].Offset + 1
-		s.consumed.Add(uint64(n))
 	}
 	if !q.reached && q.next >= q.goal {
 		q.reached = true

@@ -40,8 +40,8 @@ type Config struct {
 	// Reading names how records are read: a job with another one goes on from
 	// snapshots, but cannot apply again what was applied behind them.
 	Reading string
-	Run     int64 // of the job, should it begin one
-	Anew        bool  // begin one, whatever is there
+	Run     int64 // of the job, should it begin one; it is later than those before
+	Anew    bool  // begin one, whatever is there
 	// Ends are where the topic of events ends when a job begins a changelog, by
 	// partition.
 	Ends map[int32]int64
@@ -55,6 +55,7 @@ const (
 	kindBegin    = 'b' // nonce, round: the journal from here on is not in the snapshot
 	kindChunk    = 's' // nonce, round, bytes
 	kindManifest = 'm' // nonce, JSON
+	kindAlive    = 'a' // nonce: the owner looks whether it still is
 )
 
 // chunkSize is how much of a snapshot a record holds, bytes.
@@ -68,7 +69,7 @@ type Manifest struct {
 	Run         int64
 	Nonce       uint64 // of the process that wrote it
 	Round       uint64
-	At          int64           // wall clock, ms
+	At          int64           // the job's clock, ms
 	Begun       map[int32]int64 // Config.Ends of the process that began the changelog
 	Offsets     map[int32]int64 // of the topic of events: the last ones in the snapshots
 	Machines    []Part
@@ -223,9 +224,9 @@ func (l *Log) fail(err error) error {
 // Commit makes the snapshots that were begun last the place from which a job
 // goes on, and lets the log forget what is before them. Call it when everything
 // that the job made before them is where it belongs. offsets are the last ones of
-// the topic of events that the snapshots have.
-func (l *Log) Commit(ctx context.Context, offsets map[int32]int64) error {
-	if err := l.commit(offsets); err != nil {
+// the topic of events that the snapshots have, at is the job's clock.
+func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time) error {
+	if err := l.commit(offsets, at); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -247,10 +248,10 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64) error {
 	return nil
 }
 
-func (l *Log) commit(offsets map[int32]int64) error {
+func (l *Log) commit(offsets map[int32]int64, at time.Time) error {
 	l.mu.Lock()
 	l.round++
-	m := &Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Reading: l.cfg.Reading, Run: l.run, Nonce: l.nonce, Round: l.round, At: time.Now().UnixMilli(), Begun: l.begun, Offsets: offsets,
+	m := &Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Reading: l.cfg.Reading, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets,
 		Machines: append([]Part(nil), l.parts...)}
 	l.mu.Unlock()
 	return l.write(m)

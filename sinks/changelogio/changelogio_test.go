@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -111,7 +112,7 @@ func TestEqualsAModel(t *testing.T) {
 				check(t, w.Close())
 			}
 			if r.IntN(2) == 0 {
-				check(t, l.Commit(t.Context(), map[int32]int64{0: int64(n)}))
+				check(t, l.Commit(t.Context(), map[int32]int64{0: int64(n)}, time.Now()))
 				want = next
 			}
 		}
@@ -154,10 +155,35 @@ func TestZombie(t *testing.T) {
 	}
 	snapshotAll(t, young, "state")
 	put(t, young, 0, "behind")
-	check(t, young.Commit(t.Context(), nil))
+	check(t, young.Commit(t.Context(), nil, time.Now()))
 	_, rec = open(t, cfg)
 	if got := entries(rec.Machines[0]); !slices.Equal(got, []string{"behind"}) || string(rec.Machines[0].Snapshot) != "state" {
 		t.Errorf("machine 0 has %q", got)
+	}
+}
+
+// TestIdleZombie: a job that came back as a zombie went on for as long as no event
+// came, and longer: one that catches up applies what its journal has, and appends
+// nothing. It looks by itself, at once and then every second.
+func TestIdleZombie(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	old, _ := open(t, cfg)
+	check(t, old.Owned())
+	watching := make(chan struct{})
+	go func() { defer close(watching); old.Watch(t.Context()) }()
+	young, _ := open(t, cfg)
+	<-old.Failed()
+	<-watching
+	if err := old.Owned(); !errors.Is(err, ErrFenced) {
+		t.Errorf("the zombie believes to be the owner: %v", err)
+	}
+	check(t, young.Owned())
+	put(t, young, 0, "after")
+	snapshotAll(t, young, "state")
+	check(t, young.Commit(t.Context(), nil, time.Now()))
+	if _, rec := open(t, cfg); string(rec.Machines[0].Snapshot) != "state" {
+		t.Errorf("the next process finds %q", rec.Machines[0].Snapshot)
 	}
 }
 
@@ -170,7 +196,7 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a new changelog: %+v", rec)
 	}
 	snapshotAll(t, l, "state")
-	check(t, l.Commit(t.Context(), nil))
+	check(t, l.Commit(t.Context(), nil, time.Now()))
 	other := cfg
 	other.Fingerprint = "b"
 	if _, rec := open(t, other); rec.Manifest != nil || !strings.Contains(rec.Reason, "has changed") {
@@ -181,7 +207,7 @@ func TestRefused(t *testing.T) {
 		t.Errorf("the same again: %q", rec.Reason)
 	} else {
 		snapshotAll(t, l, "state")
-		check(t, l.Commit(t.Context(), nil))
+		check(t, l.Commit(t.Context(), nil, time.Now()))
 	}
 	read := cfg
 	read.Reading = "otherwise"
@@ -196,14 +222,14 @@ func TestRefused(t *testing.T) {
 	if _, rec := open(t, cfg); rec.Manifest != nil || !strings.Contains(rec.Reason, "killed") {
 		t.Errorf("read otherwise, with something behind the snapshots: %q", rec.Reason)
 	}
-	cfg.Anew = true
-	if _, rec := open(t, cfg); rec.Manifest != nil {
-		t.Error("asked to begin anew, it goes on")
+	cfg.Anew, cfg.Run = true, 3 // this machine's clock is behind: rows of an earlier run would lose against those that are there
+	if l, rec := open(t, cfg); rec.Manifest != nil || l.Run() <= 7 {
+		t.Errorf("asked to begin anew, it goes on, or as run %d", l.Run())
 	}
 	cfg.Anew = false
 	l, _ = open(t, cfg)
 	snapshotAll(t, l, "state")
-	check(t, l.Commit(t.Context(), nil))
+	check(t, l.Commit(t.Context(), nil, time.Now()))
 	rewrite(t, l, func(m *Manifest) { m.Machines[1].CRC++ })
 	for _, err := range []error{reopen(cfg), inspect(cfg)} {
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "--rebuild") {

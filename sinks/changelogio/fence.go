@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -44,6 +45,31 @@ func (l *Log) arrived(partition int32, want, offset int64, done func(error)) {
 		<-f.looked
 		done(l.Err())
 	}()
+}
+
+// Owned reports whether nobody had taken the changelog over when the log
+// answered, and whoever does from then on comes after everything before the call.
+func (l *Log) Owned() error { return l.put(l.record(kindAlive, l.control(), nil))() }
+
+// aliveEvery is how often an owner looks whether it still is. A process that came
+// back as a zombie learns of it within that time also where no event comes.
+const aliveEvery = time.Second
+
+// Watch looks whether this process is still the owner, until the context ends or
+// it is not; Failed tells of that.
+func (l *Log) Watch(ctx context.Context) {
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if l.Owned() != nil {
+			return
+		}
+	}
 }
 
 // look reads what others have written.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/event/clock"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -76,6 +77,8 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 		l.sent[p] = at + 1
 	}
 	if rec.Manifest == nil {
+		// Versions of a later run win; a clock that is behind would make it an earlier one.
+		l.run = max(l.run, rec.Run+1)
 		return rec, l.begin()
 	}
 	m := rec.Manifest
@@ -107,5 +110,5 @@ func (l *Log) begin() error {
 	for i := range l.parts {
 		l.parts[i] = Part{Begin: l.sent[i]}
 	}
-	return l.commit(nil)
+	return l.commit(nil, clock.Now())
 }

@@ -3,6 +3,7 @@ package changelogio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Recovery struct {
 	Manifest *Manifest // nil: nothing to go on from
 	Reason   string    // why not
+	Run      int64     // of the job that wrote last, whether or not this one goes on; 0: none did
 	Machines []Machine
 	Entries  int   // of the journal, of all machines
 	Bytes    int64 // of snapshots and entries
@@ -33,16 +35,18 @@ type Machine struct {
 func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, error) {
 	start := time.Now()
 	rec := &Recovery{Reason: "as asked for"}
+	m, err := newestManifest(ctx, cfg, claims[cfg.Machines])
+	if err != nil && !(cfg.Anew && errors.Is(err, ErrDamaged)) {
+		return nil, err
+	}
+	if m != nil {
+		rec.Run = m.Run
+	}
 	if cfg.Anew {
 		return rec, nil
 	}
-	m, reason, err := lastManifest(ctx, cfg, claims[cfg.Machines])
-	if err != nil {
-		return nil, err
-	}
-	if m == nil {
-		rec.Reason = reason
-		return rec, nil
+	if rec.Reason, err = m.unfit(cfg); err != nil || rec.Reason != "" {
+		return rec, err
 	}
 	rec.Manifest, rec.Machines = m, make([]Machine, cfg.Machines)
 	g, ctx := errgroup.WithContext(ctx)
@@ -64,7 +68,7 @@ func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, e
 	}
 	rec.Took = time.Since(start)
 	if m.Reading != cfg.Reading && rec.Entries > 0 {
-		return &Recovery{Reason: "the job was killed, and how events are read has changed since: what it had done after its last snapshots would be done otherwise (stop it first, or start it once as it was)"}, nil
+		return &Recovery{Reason: "the job was killed, and how events are read has changed since: what it had done after its last snapshots would be done otherwise (stop it first, or start it once as it was)", Run: rec.Run}, nil
 	}
 	return rec, nil
 }
@@ -86,22 +90,19 @@ func (o *owner) read(value []byte) (kind byte, body []byte, ok bool) {
 	return kind, r.B, nonce == o.nonce
 }
 
-// lastManifest is the one to go on from.
-func lastManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, reason string, err error) {
-	last, err = newestManifest(ctx, cfg, end)
+// unfit is why a job cannot go on from the manifest, empty if it can.
+func (m *Manifest) unfit(cfg *Config) (reason string, err error) {
 	switch {
-	case err != nil:
-		return nil, "", err
-	case last == nil:
-		return nil, "there is no changelog yet", nil
-	case last.Schema > Schema:
-		return nil, "", fmt.Errorf("topic %q has schema %d and this program knows %d: %w; start that version, or rebuild the state from the log (--rebuild)", cfg.Topic, last.Schema, Schema, ErrSchema)
-	case last.Fingerprint != cfg.Fingerprint:
-		return nil, "the configuration of events, sessions or segments has changed", nil
-	case len(last.Machines) != cfg.Machines:
-		return nil, "the number of shards has changed", nil
+	case m == nil:
+		return "there is no changelog yet", nil
+	case m.Schema > Schema:
+		return "", fmt.Errorf("topic %q has schema %d and this program knows %d: %w; start that version, or rebuild the state from the log (--rebuild)", cfg.Topic, m.Schema, Schema, ErrSchema)
+	case m.Fingerprint != cfg.Fingerprint:
+		return "the configuration of events, sessions or segments has changed", nil
+	case len(m.Machines) != cfg.Machines:
+		return "the number of shards has changed", nil
 	}
-	return last, "", nil
+	return "", nil
 }
 
 func newestManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, err error) {

@@ -25,6 +25,7 @@ type Config struct {
 	Topic   string
 	Job     string // names the job in this process
 	Wait    bool   // a bundle ends when the log has acknowledged its records; else the next one reports what failed
+	Fence   string // not empty: one process at a time, the last that called Claim
 }
 
 // Topic is the name of the topic of segments that belongs to a topic of events.
@@ -97,12 +98,15 @@ type Writer struct {
 	topic     string
 	failed    atomic.Pointer[error]
 	published atomic.Uint64
+	fence     *fence // nil: anybody may write beside it
 }
 
-// Open connects a writer.
-func Open(cfg Config) (*Writer, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes))
+// Open connects a writer that anybody may write beside.
+func Open(cfg Config) (*Writer, error) { return open(cfg) }
+
+func open(cfg Config, more ...kgo.Opt) (*Writer, error) {
+	cl, err := kgo.NewClient(append(more, kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes))...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", cfg.Brokers, err)
 	}
@@ -114,6 +118,11 @@ func Open(cfg Config) (*Writer, error) {
 func (w *Writer) Publish(ctx context.Context, batch []byte) error {
 	if err := w.Err(); err != nil {
 		return err
+	}
+	if f := w.fence; f != nil {
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		f.open.Store(true)
 	}
 	// A record may be sent after the bundle, whose context ends with it.
 	ctx = context.WithoutCancel(ctx)
@@ -134,8 +143,14 @@ func (w *Writer) done(_ *kgo.Record, err error) {
 		w.published.Add(1)
 		return
 	}
-	err = fmt.Errorf("publishing to topic %q: %w", w.topic, err)
+	w.fail(err)
+}
+
+// fail sets the error, once, and returns it.
+func (w *Writer) fail(err error) error {
+	err = fmt.Errorf("publishing to topic %q: %w", w.topic, fenced(err))
 	w.failed.CompareAndSwap(nil, &err)
+	return w.Err()
 }
 
 // Err is the first record's failure, nil while there is none.
@@ -149,8 +164,11 @@ func (w *Writer) Err() error {
 // Published is how many records the log has acknowledged.
 func (w *Writer) Published() uint64 { return w.published.Load() }
 
-// Flush waits until the log has acknowledged everything.
+// Flush waits until the log has acknowledged everything, for good.
 func (w *Writer) Flush(ctx context.Context) error {
+	if w.fence != nil {
+		return w.commit(ctx)
+	}
 	if err := w.cl.Flush(ctx); err != nil {
 		return fmt.Errorf("publishing to topic %q: %w", w.topic, err)
 	}
@@ -159,6 +177,9 @@ func (w *Writer) Flush(ctx context.Context) error {
 
 // Close flushes and disconnects.
 func (w *Writer) Close(ctx context.Context) error {
+	if w.fence != nil {
+		w.fence.end()
+	}
 	err := w.Flush(ctx)
 	w.cl.Close()
 	return err
@@ -174,6 +195,9 @@ func acquire(cfg Config) (*Writer, error) {
 	defer writersMu.Unlock()
 	if w := writers[cfg.Job]; w != nil {
 		return w, nil
+	}
+	if cfg.Fence != "" {
+		return nil, fmt.Errorf("publishing to topic %q: this process has not claimed it, or has finished", cfg.Topic)
 	}
 	w, err := Open(cfg)
 	if err == nil {

@@ -93,6 +93,7 @@ type reader struct {
 	flushed   time.Time
 	changed   bool // records went out since the last flush
 	quiet     int  // heartbeats since the last record
+	clock     *clock.Forward
 }
 
 // StatsOf are those of a job's readers in this process.
@@ -123,7 +124,10 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 		return nil, err
 	}
 	now := time.Now()
-	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now}
+	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now, clock: clock.NewForward(time.Time{})}
+	if s := scriptOf(fn.Options.Job, r.Shard); s != nil && s.Clock != nil {
+		rd.clock = s.Clock
+	}
 	for _, p := range r.Positions {
 		rd.last[p.Partition] = clock.Now()
 	}
@@ -239,7 +243,8 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 	} else {
 		rd.quiet++
 	}
-	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: now.UnixMicro(), Due: rd.due(now, len(chunks) == 0, fn.Options.Flush)}
+	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: rd.clock.Now().UnixMicro()}
+	b.Due = rd.due(now, b.Emitted, len(chunks) == 0, fn.Options.Flush)
 	rd.heartbeat = now
 	last, today := map[int32]int64{}, clock.Now()
 	for _, c := range chunks {
@@ -261,10 +266,10 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 // due says which changes are due as rows: all of them when nothing has come for
 // a while, else those that have waited for the interval, a few at a time so that
 // no batch has to make all rows of a second.
-func (rd *reader) due(now time.Time, empty bool, interval time.Duration) int64 {
+func (rd *reader) due(now time.Time, emitted int64, empty bool, interval time.Duration) int64 {
 	if empty {
 		rd.flushed, rd.changed = now, false
-		return now.UnixMicro()
+		return emitted
 	}
 	if now.Sub(rd.flushed) < interval/flushSteps {
 		return 0
@@ -273,7 +278,7 @@ func (rd *reader) due(now time.Time, empty bool, interval time.Duration) int64 {
 	if rd.f.pending() > 0 {
 		interval *= backlogFlush
 	}
-	return now.Add(-interval).UnixMicro()
+	return emitted - interval.Microseconds()
 }
 
 const (

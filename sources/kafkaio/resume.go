@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 )
 
@@ -15,6 +16,8 @@ type Resumption struct {
 	// Script are batches that the other process had cut from there on, without
 	// their records: what was decided with them must be decided in the same way.
 	Script []identity.RawBatch
+	// Clock is the job's: it goes on from the other process's.
+	Clock *clock.Forward
 }
 
 var resumptions sync.Map // readerKey → *script

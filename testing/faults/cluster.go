@@ -28,6 +28,10 @@ const (
 	adminKey   = "the-admin-key-of-the-faults"
 )
 
+// skews are how far the clocks of machines are ahead: each node has its own, and
+// the job goes from one to the next whenever it starts again.
+var skews = [nodes + 1]time.Duration{5 * time.Minute, -5 * time.Minute, 0}
+
 // secrets of the nodes.
 var secrets = []string{"MICROSEG_TOKEN_KEYS=k:" + strings.Repeat("5a", 32), "MICROSEG_ADMIN_KEY=" + adminKey}
 
@@ -61,7 +65,7 @@ func startCluster(ctx context.Context, binary, dir string, report func(string, .
 		return nil, err
 	}
 	c.pipeline = newUnit(kindPipeline, report, func(_ context.Context, n int) (process, error) {
-		return c.run(fmt.Sprintf("pipeline-%d", n), "pipeline", "--brokers", c.brokers[0], "--dsn", c.dsn, "--topic", topic, "--site", site)
+		return c.run(fmt.Sprintf("pipeline-%d", n), skews[n%len(skews)], "pipeline", "--brokers", c.brokers[0], "--dsn", c.dsn, "--topic", topic, "--site", site)
 	})
 	c.keep(ctx, c.pipeline)
 	for i := range nodes {
@@ -170,17 +174,18 @@ func (c *cluster) startNode(ctx context.Context, i int) error {
 	}
 	name, addr := fmt.Sprintf("node%d", i), fmt.Sprintf("127.0.0.1:%d", port)
 	u := newUnit(name, c.report, func(_ context.Context, n int) (process, error) {
-		return c.run(fmt.Sprintf("%s-%d", name, n), "serve", "--brokers", c.brokers[0], "--topic", topic, "--site", site, "--http", addr)
+		return c.run(fmt.Sprintf("%s-%d", name, n), skews[i], "serve", "--brokers", c.brokers[0], "--topic", topic, "--site", site, "--http", addr)
 	})
 	c.nodes, c.urls = append(c.nodes, u), append(c.urls, "http://"+addr)
 	c.keep(ctx, u)
 	return nil
 }
 
-// run starts the binary with its words in a log of its own.
-func (c *cluster) run(name string, args ...string) (process, error) {
+// run starts the binary on a machine with a clock that is ahead, with its words in
+// a log of its own.
+func (c *cluster) run(name string, ahead time.Duration, args ...string) (process, error) {
 	cmd := exec.Command(c.binary, args...)
-	cmd.Env = append(os.Environ(), secrets...)
+	cmd.Env = append(append(os.Environ(), secrets...), "MICROSEG_TEST_CLOCK_AHEAD="+ahead.String())
 	return child.Start(cmd, filepath.Join(c.dir, name+".log"))
 }
 

@@ -151,7 +151,7 @@ func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) (*acknowl
 	if err = errors.Join(err, sending.Err()); err != nil {
 		return nil, fmt.Errorf("sending: %w", err)
 	}
-	r.say("everything is acknowledged: %d events %v, %d requests sent again", made.next, made.marked, s.retried.Load())
+	r.say("everything is acknowledged: %d events %v, %d requests sent again; %v", made.next, made.marked, s.retried.Load(), &made.quiet)
 	r.report.Events, r.report.Retries, r.report.Fenced = made.next, s.retried.Load(), in.fenced
 	return &s.acked, nil
 }

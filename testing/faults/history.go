@@ -28,7 +28,7 @@ func (c *comparison) chains(rec *record) {
 }
 
 func (c *comparison) chain(person string, moves []*move, s *state) {
-	inOrder(moves, "", 0)
+	inOrder(moves, &move{})
 	at, where, number := int64(0), "", 0
 	for i, m := range moves {
 		if where == "" {
@@ -48,22 +48,23 @@ func (c *comparison) chain(person string, moves []*move, s *state) {
 	}
 }
 
-// inOrder puts what one batch decided for a person behind each other: by number,
-// and who begins anew after leaving behind that. Time does not tell: an event
+// inOrder puts what one batch decided for a person behind each other: by number
+// and time, and who begins anew after leaving behind that, at any time: an event
 // that is out of order may begin a person anew before the time at which it left.
-// It reports whether moves, from place and number on, are one chain.
-func inOrder(moves []*move, where string, number uint32) bool {
+// It reports whether moves, behind last, are one chain.
+func inOrder(moves []*move, last *move) bool {
 	if len(moves) == 0 {
 		return true
 	}
 	for j := 0; j < len(moves) && moves[j].version == moves[0].version; j++ {
 		m := moves[j]
-		if m.from != where || m.transition != number+1 && !(where == "" && m.transition == 1) {
+		anew := last.to == "" && m.transition == 1
+		if m.from != last.to || !anew && (m.transition != last.transition+1 || m.at < last.at) {
 			continue
 		}
 		copy(moves[1:j+1], moves[:j])
 		moves[0] = m
-		if inOrder(moves[1:], m.to, m.transition) {
+		if inOrder(moves[1:], m) {
 			return true
 		}
 		copy(moves[:j], moves[1:j+1])

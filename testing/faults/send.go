@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/microseg/microseg/testing/spec"
 )
 
 // Bounds of what a client has under way.
@@ -79,9 +81,11 @@ func (s *sender) work(ctx context.Context, i int) {
 		if batch, next = s.gather(i, next); len(batch) == 0 {
 			return
 		}
-		for s.post(ctx, s.nodes[node%len(s.nodes)], batch) != nil {
+		for s.post(ctx, i, s.nodes[node%len(s.nodes)], batch) != nil {
 			s.retried.Add(1)
-			node++ // whoever does not answer is left alone for a while
+			if !loyal(i) {
+				node++ // whoever does not answer is left alone for a while
+			}
 			select {
 			case <-time.After(retryWait):
 			case <-ctx.Done():
@@ -121,8 +125,18 @@ func (s *sender) gather(i int, left *message) (batch []message, next *message) {
 	return batch, nil
 }
 
-func bodyOf(batch []message) []byte {
-	b := []byte(`{"batch":[`)
+// loyal reports whether a sender is a client that talks to one node only, and says
+// when it sends, so that the node corrects the times of events by its own clock.
+// With another node's clock an event that is sent again would have another time,
+// and be a duplicate only where that of the first is not yet too late.
+func loyal(i int) bool { return i < nodes }
+
+func bodyOf(i int, batch []message) []byte {
+	b := []byte("{")
+	if loyal(i) {
+		b = fmt.Appendf(b, `"sentAt":%q,`, spec.Time(time.Now()))
+	}
+	b = append(b, `"batch":[`...)
 	for i, m := range batch {
 		if i > 0 {
 			b = append(b, ',')
@@ -132,9 +146,9 @@ func bodyOf(batch []message) []byte {
 	return append(b, "]}"...)
 }
 
-// post succeeds when the node has acknowledged the batch, and notes that.
-func (s *sender) post(ctx context.Context, node string, batch []message) error {
-	path, body, want := "/v1/batch", bodyOf(batch), http.StatusOK
+// post succeeds when the node has acknowledged the sender's batch, and notes that.
+func (s *sender) post(ctx context.Context, i int, node string, batch []message) error {
+	path, body, want := "/v1/batch", bodyOf(i, batch), http.StatusOK
 	if batch[0].unlink {
 		path, body, want = "/v1/identity/unlink", batch[0].body, http.StatusAccepted
 	}

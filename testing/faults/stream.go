@@ -34,14 +34,6 @@ const (
 	lateTo         = 30 * time.Minute
 )
 
-// eventsPerVisitor is how many events one of the simulator makes in span, on average.
-func eventsPerVisitor(seed uint64, start time.Time, span time.Duration) (float64, error) {
-	const sample = 300
-	n := 0
-	err := simulate.Run(simulate.Options{Seed: seed, Start: start, Duration: span, Visitors: sample}, func([]byte) error { n++; return nil })
-	return max(1, float64(n)/sample), err
-}
-
 // stream makes messages of simulated visitors, in the order in which they are to
 // be sent.
 type stream struct {
@@ -53,18 +45,29 @@ type stream struct {
 	plans  map[string]*plan
 	emit   func(message) error
 	marked map[string]int // what was done to messages, by kind
+	quiet  quiet
 }
 
 // generate emits at least so many events. Equal arguments give equal messages,
 // but for the times, which count from start.
 func generate(seed uint64, events int, start time.Time, span time.Duration, emit func(message) error) (*stream, error) {
-	s := &stream{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, plans: map[string]*plan{}, emit: emit, marked: map[string]int{}}
-	each, err := eventsPerVisitor(seed, start, span)
-	if err != nil {
-		return s, err
+	// How many events visitors make is known when they have made them: about 200.
+	for visitors := events/200 + 1; ; {
+		s, err := visit(seed, visitors, start, span, func(message) error { return nil })
+		if err != nil {
+			return s, err
+		}
+		if s.next >= events {
+			return visit(seed, visitors, start, span, emit)
+		}
+		visitors = int(1.02*float64(visitors)*float64(events)/float64(max(1, s.next))) + 1
 	}
-	visitors := int(float64(events)*1.03/each) + 1
-	err = simulate.Run(simulate.Options{Seed: seed, Start: start, Duration: span, Visitors: visitors}, s.take)
+}
+
+// visit emits the messages of so many visitors.
+func visit(seed uint64, visitors int, start time.Time, span time.Duration, emit func(message) error) (*stream, error) {
+	s := &stream{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, plans: map[string]*plan{}, emit: emit, marked: map[string]int{}, quiet: newQuiet(seed, start, span)}
+	err := simulate.Run(simulate.Options{Seed: seed, Start: start, Duration: span, Visitors: visitors}, s.take)
 	for err == nil && len(s.held) > 0 {
 		err = emit(heap.Pop(&s.held).(heldBack).message)
 	}
@@ -105,6 +108,10 @@ func (s *stream) take(line []byte) error {
 // send numbers an event and lets it go, or not yet, or twice, or broken.
 func (s *stream) send(e *sentEvent) error {
 	m := message{number: s.next, device: cmp.Or(e.AnonymousID, e.PreviousID, "user:"+e.UserID)}
+	if s.quiet.has(strings.TrimPrefix(m.device, "user:"), s.clock) {
+		s.marked["unsent"]++
+		return nil
+	}
 	s.marked[e.Type]++
 	if e.Type == callUnlink {
 		m.unlink, m.body = true, fmt.Appendf(nil, `{"anonymousId":%q,"userId":%q}`, e.AnonymousID, e.UserID)

@@ -1,0 +1,18 @@
+package kafkaio
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Passes reports whether an error is an answer of the log, and one after which
+// the same request may succeed later: a log that starts, or elects leaders. A
+// topic that nobody has made stays missing.
+func Passes(err error) (passes, ofTheLog bool) {
+	e := (*kerr.Error)(nil)
+	if !errors.As(err, &e) {
+		return false, false
+	}
+	return e.Retriable && !errors.Is(e, kerr.UnknownTopicOrPartition), true
+}
