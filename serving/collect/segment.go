@@ -160,7 +160,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 		outcome = "bot"
 	}
 	q.c.metrics.event(kindOf(typ, e.Kind), outcome)
-	q.records = append(q.records, &kgo.Record{Key: []byte(keyOf(&e)), Value: value, Timestamp: q.now})
+	q.records = append(q.records, &kgo.Record{Key: []byte(keyOf(&e)), Value: value})
 }
 
 // kindOf is a label: the route's type, or what the decoder made of the event.
@@ -184,5 +184,5 @@ func keyOf(e *event.Event) string {
 func (q *request) refuse(raw []byte, reason event.Reason, detail, device string) {
 	q.c.metrics.event("other", string(reason))
 	r := event.Rejected{Reason: reason, Detail: detail, AnonymousID: device, Raw: raw}
-	q.records = append(q.records, &kgo.Record{Key: []byte(device), Value: r.Append(nil, q.env.receivedAt), Timestamp: q.now})
+	q.records = append(q.records, &kgo.Record{Key: []byte(device), Value: r.Append(nil, q.env.receivedAt)})
 }

@@ -94,7 +94,7 @@ func (s *Server) bury(ctx context.Context, p *identity.Person, receipt string) (
 			t := event.Deleted{Device: device, User: user, Receipt: receipt}
 			value := t.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano))
 			for _, key := range t.Keys() {
-				r, err := s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.Events, Key: []byte(key), Value: value, Timestamp: clock.Now()}).First()
+				r, err := s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.Events, Key: []byte(key), Value: value}).First()
 				if err != nil {
 					return nil, nil, fmt.Errorf("writing a tombstone to topic %q: %w", s.Events, err)
 				}

@@ -83,6 +83,9 @@ func (l *Log) look(partition int32, from, to int64) error {
 		}
 		return nil
 	})
+	if errors.Is(err, ErrDamaged) { // gone already: nobody but an owner drops records, and this process drops none behind its own
+		err = fmt.Errorf("%w (topic %q, partition %d, before offset %d)", ErrFenced, l.cfg.Topic, partition, to)
+	}
 	if err != nil && !errors.Is(err, ErrFenced) {
 		err = fmt.Errorf("finding out who else writes to the changelog: %w", err)
 	}

@@ -239,7 +239,8 @@ func (s *shop) traces() map[string]uint64 {
 // have a value, and how many records with one there are from offset on.
 func (s *shop) published(from map[int32]int64) (keys []string, later int) {
 	s.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(s.job.Segments.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(s.job.Segments.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.KeepControlRecords()) // a partition may end with the end of a transaction
 	check(s.t, err)
 	defer cl.Close()
 	ends, err := kadm.NewClient(cl).ListEndOffsets(s.t.Context(), s.job.Segments.Topic)

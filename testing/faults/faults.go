@@ -2,7 +2,9 @@
 // the real binary (a job, two serving nodes) on a real Apache Kafka and the
 // embedded ClickHouse, sends numbered events through the collectors, kills and
 // stops everything at random, and in the end compares what is recorded and
-// served with what the oracle makes of the log.
+// served with what the oracle makes of the log. The clocks of the nodes are five
+// minutes ahead and behind, the job's changes with each start, and a partition gets
+// no events. (A disk that fills up is testing/e2e/disk's: it takes a room of its own.)
 //
 // The log is the truth: in which order it holds what, how often, and when it was
 // appended. That it holds what was acknowledged is checked apart.

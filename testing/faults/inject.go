@@ -10,8 +10,8 @@ import (
 	"github.com/microseg/microseg/testing/harness/child"
 )
 
-// zombieGrace is how long a job that came back as a zombie may take to notice;
-// then it is killed.
+// zombieGrace is how long a job that came back as a zombie may take to notice,
+// with the log there; then it is killed.
 const zombieGrace = 10 * time.Second
 
 // injector makes the faults of a schedule happen.
@@ -85,15 +85,23 @@ func (in *injector) zombie(ctx context.Context, f fault) {
 	pause(ctx, f.down)
 	p.Signal(syscall.SIGCONT)
 	in.report("fault: the zombie is awake")
-	select {
-	case <-p.Exited():
-		in.report("fault: the zombie has ended by itself")
-		in.mu.Lock()
-		in.fenced++
-		in.mu.Unlock()
-	case <-time.After(zombieGrace):
-		in.report("fault: the zombie goes on; it is killed")
-	case <-ctx.Done():
+	for {
+		log := in.c.kafka.running()
+		select {
+		case <-p.Exited():
+			in.report("fault: the zombie has ended by itself")
+			in.mu.Lock()
+			in.fenced++
+			in.mu.Unlock()
+			return
+		case <-time.After(zombieGrace):
+			if in.c.kafka.running() == log {
+				in.report("fault: the zombie goes on; it is killed")
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
