@@ -6,7 +6,7 @@ import "github.com/microseg/microseg/event"
 // each partition in the order of their offsets; one goroutine at a time.
 type Gatherer struct {
 	decoder *event.Decoder
-	letters map[Place]bool
+	letters map[Place]event.Reason
 	skipped map[Place]bool
 	devices map[string]map[int32]*History // by device and partition
 	parts   map[int32]*gathered
@@ -18,8 +18,8 @@ type Gatherer struct {
 type gathered struct{ clock, end int64 }
 
 // NewGatherer makes a gatherer for some devices. letters are the records that
-// were dead letters, skipped those that stay so whatever they say now.
-func NewGatherer(d *event.Decoder, devices map[string]bool, letters, skipped map[Place]bool) *Gatherer {
+// were dead letters, and why; skipped those that stay so whatever they say now.
+func NewGatherer(d *event.Decoder, devices map[string]bool, letters map[Place]event.Reason, skipped map[Place]bool) *Gatherer {
 	g := &Gatherer{decoder: d, letters: letters, skipped: skipped, devices: map[string]map[int32]*History{}, parts: map[int32]*gathered{}}
 	for id := range devices {
 		g.devices[id] = map[int32]*History{}
@@ -42,6 +42,7 @@ func (g *Gatherer) Take(r *Record) {
 	if g.decoder.Decode(r.Value, r.Key, r.Append, e) != nil || e.Kind == event.KindRebuild {
 		return
 	}
+	reason, letter := g.letters[Place{r.Partition, r.Offset}]
 	if of := g.devices[e.Device]; of != nil {
 		h := of[r.Partition]
 		if h == nil {
@@ -52,10 +53,12 @@ func (g *Gatherer) Take(r *Record) {
 			g.bytes -= h.size()
 			h.Records = nil
 		}
-		h.Records = append(h.Records, Past{Record: *r, Clock: p.clock, Letter: g.letters[Place{r.Partition, r.Offset}]})
+		h.Records = append(h.Records, Past{Record: *r, Clock: p.clock, Letter: letter})
 		g.bytes += len(r.Value)
 	}
-	p.clock = max(p.clock, e.Time)
+	if !letter || reason == event.Identity { // what could not be read let no time pass
+		p.clock = max(p.clock, e.Time)
+	}
 }
 
 func (h *History) size() (n int) {

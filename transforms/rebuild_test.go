@@ -15,11 +15,11 @@ import (
 // breakSome makes dead letters of some records: what is read of them first is not
 // what their text says, as by a decoder with a fault that is mended later. They
 // are none that let time pass, or others would have been judged otherwise.
-func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map[identity.Place]bool, devices map[string]bool) {
+func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map[identity.Place]event.Reason, devices map[string]bool) {
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
-	letters, devices, l.mended = map[identity.Place]bool{}, map[string]bool{}, map[identity.Place][]byte{}
+	letters, devices, l.mended = map[identity.Place]event.Reason{}, map[string]bool{}, map[identity.Place][]byte{}
 	clocks := map[int32]int64{}
 	for i := range l.arrival {
 		rec := &l.arrival[i]
@@ -32,7 +32,7 @@ func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map
 			l.mended[at] = rec.Value
 			rec.Value = []byte(`{"broken":`)
 			l.parts[at.Partition][at.Offset].Value = rec.Value
-			letters[at] = true
+			letters[at] = event.Malformed
 			devices[e.Device] = true
 			continue
 		}
@@ -51,7 +51,7 @@ func (l *testLog) mend(rec identity.Record) identity.Record {
 
 // rebuild gathers the devices' histories and adds the records that make them anew,
 // in parts of a few bytes; between reading and writing more records come.
-func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]bool, devices map[string]bool, more []string) {
+func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]event.Reason, devices map[string]bool, more []string) {
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
@@ -159,7 +159,7 @@ func TestReplayKeepsWhatTheLogHasNot(t *testing.T) {
 				l.add(0, page(id))
 			}
 			l.arrival[3].Value = []byte(`{"broken":`)
-			letters := map[identity.Place]bool{{Partition: 0, Offset: 3}: true}
+			letters := map[identity.Place]event.Reason{{Partition: 0, Offset: 3}: event.Malformed}
 			d, err := event.NewDecoder(spec.Event)
 			check(t, err)
 			g := identity.NewGatherer(d, map[string]bool{"d": true}, letters, nil)
@@ -190,5 +190,45 @@ func TestReplayKeepsWhatTheLogHasNot(t *testing.T) {
 				t.Errorf("%d dead letters", dead)
 			}
 		})
+	}
+}
+
+// TestReplayOfTheFuture: a letter that is ahead of all others' time by more than the
+// allowed lateness is in its place, and what came behind it is not late because of
+// it: verdicts that were given stay. From the replay on its time has passed.
+func TestReplayOfTheFuture(t *testing.T) {
+	t.Parallel()
+	spec := testSpec(t, "future", 1, 1)
+	l := &testLog{}
+	page := func(device string, id, minute int) string {
+		return fmt.Sprintf(`{"type":"page","anonymousId":%q,"messageId":"m%d","timestamp":"2026-03-01T10:%02d:00Z","properties":{"url":"https://x.y/"}}`, device, id, minute)
+	}
+	l.add(0, page("d", 0, 0))
+	l.add(0, page("d", 1, 20))
+	l.add(0, page("d", 2, 2))
+	l.add(0, page("e", 3, 3))
+	l.mended = map[identity.Place][]byte{{Partition: 0, Offset: 1}: l.arrival[1].Value}
+	l.arrival[1].Value, l.parts[0][1].Value = []byte(`{"broken":`), []byte(`{"broken":`)
+	l.rebuild(t, rand.New(rand.NewPCG(1, 1)), &spec, map[identity.Place]event.Reason{{Partition: 0, Offset: 1}: event.Future}, map[string]bool{"d": true}, nil)
+	l.add(0, page("e", 4, 4))
+	got := runPlain(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 1))))
+	if row := got[rows.TableReplayed]["test|0|1"]; row["outcome"] != identity.ReplayedGood {
+		t.Errorf("the letter's replay is %v", row)
+	}
+	events := map[string]string{}
+	for _, row := range got[rows.TableSessions] {
+		events[row["device"]] = row["events"]
+	}
+	if events["d"] != "3" || events["e"] != "1" {
+		t.Errorf("events of the sessions: %v", events)
+	}
+	late := 0
+	for _, row := range got[rows.TableDeadLetters] {
+		if row["reason"] == string(event.Late) {
+			late++
+		}
+	}
+	if late != 1 {
+		t.Errorf("%d late events, not the one behind the replay", late)
 	}
 }

@@ -148,12 +148,12 @@ const (
 // Send reads the log from its beginning and writes, for each device, the record
 // that tells to make it anew. It returns the plan with what was sent.
 func (r *Replay) Send(ctx context.Context) (Plan, error) {
-	letters, skipped := map[identity.Place]bool{}, map[identity.Place]bool{}
+	letters, skipped := map[identity.Place]event.Reason{}, map[identity.Place]bool{}
 	for _, l := range r.o.Letters {
 		if l.Reason == event.NoConsent {
 			skipped[l.Place] = true
 		} else {
-			letters[l.Place] = true
+			letters[l.Place] = l.Reason
 		}
 	}
 	g := identity.NewGatherer(r.decoder, r.devices, letters, skipped)

@@ -1,0 +1,82 @@
+package transforms
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// audienceMachine is the decision about segments. What it decides is in the
+// journal, with its state and what it gave out, before anybody sees it.
+type audienceMachine struct {
+	machine
+	state  *AudienceState
+	unsaid []audienceEntry // decided by a process that is gone, maybe not seen by anybody
+}
+
+// audienceEntry is a decision in the journal.
+type audienceEntry struct {
+	State   json.RawMessage
+	Rows    []rows.Batch
+	Records [][]byte
+}
+
+func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
+	m := &audienceMachine{state: NewAudienceState(b)}
+	state := from.Snapshot
+	for _, e := range from.Entries {
+		var d audienceEntry
+		if err := json.Unmarshal(e, &d); err != nil {
+			return nil, fmt.Errorf("reading a decision in the journal: %w", err)
+		}
+		m.unsaid, state = append(m.unsaid, d), d.State
+	}
+	if state == nil {
+		return m, nil
+	}
+	if err := json.Unmarshal(state, m.state); err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	return m, nil
+}
+
+// counts applies what a reporter tells.
+func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte)) error {
+	m := l.audience
+	return m.do(func() error {
+		for _, e := range m.unsaid {
+			e.leave(out, records)
+		}
+		m.unsaid = nil
+		var e audienceEntry
+		if err := m.state.Apply(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) }); err != nil {
+			return err
+		}
+		if len(e.Rows) == 0 && len(e.Records) == 0 {
+			return nil
+		}
+		var err error
+		if e.State, err = json.Marshal(m.state); err != nil {
+			return fmt.Errorf("encoding the audience's state: %w", err)
+		}
+		entry, err := json.Marshal(&e)
+		if err != nil {
+			return fmt.Errorf("encoding a decision: %w", err)
+		}
+		if err := l.journal.Append(2*l.built.Spec.Shards, entry)(); err != nil {
+			return err
+		}
+		e.leave(out, records)
+		return nil
+	})
+}
+
+func (e *audienceEntry) leave(out func(rows.Batch), records func([]byte)) {
+	for _, b := range e.Rows {
+		out(b)
+	}
+	for _, r := range e.Records {
+		records(r)
+	}
+}
