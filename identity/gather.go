@@ -2,11 +2,17 @@ package identity
 
 import "github.com/microseg/microseg/event"
 
+// Letter is what a dead letter was.
+type Letter struct {
+	Reason event.Reason
+	Placed bool // a replay has taken it in its place
+}
+
 // Gatherer gathers what a log holds of some devices. It is given the records of
 // each partition in the order of their offsets; one goroutine at a time.
 type Gatherer struct {
 	decoder *event.Decoder
-	letters map[Place]event.Reason
+	letters map[Place]Letter
 	skipped map[Place]bool
 	devices map[string]map[int32]*History // by device and partition
 	parts   map[int32]*gathered
@@ -18,8 +24,8 @@ type Gatherer struct {
 type gathered struct{ clock, end int64 }
 
 // NewGatherer makes a gatherer for some devices. letters are the records that
-// were dead letters, and why; skipped those that stay so whatever they say now.
-func NewGatherer(d *event.Decoder, devices map[string]bool, letters map[Place]event.Reason, skipped map[Place]bool) *Gatherer {
+// were dead letters; skipped those that stay so whatever they say now.
+func NewGatherer(d *event.Decoder, devices map[string]bool, letters map[Place]Letter, skipped map[Place]bool) *Gatherer {
 	g := &Gatherer{decoder: d, letters: letters, skipped: skipped, devices: map[string]map[int32]*History{}, parts: map[int32]*gathered{}}
 	for id := range devices {
 		g.devices[id] = map[int32]*History{}
@@ -42,7 +48,7 @@ func (g *Gatherer) Take(r *Record) {
 	if g.decoder.Decode(r.Value, r.Key, r.Append, e) != nil || e.Kind == event.KindRebuild {
 		return
 	}
-	reason, letter := g.letters[Place{r.Partition, r.Offset}]
+	l, letter := g.letters[Place{r.Partition, r.Offset}]
 	if of := g.devices[e.Device]; of != nil {
 		h := of[r.Partition]
 		if h == nil {
@@ -53,10 +59,10 @@ func (g *Gatherer) Take(r *Record) {
 			g.bytes -= h.size()
 			h.Records = nil
 		}
-		h.Records = append(h.Records, Past{Record: *r, Clock: p.clock, Letter: letter})
+		h.Records = append(h.Records, Past{Record: *r, Clock: p.clock, Letter: letter && !l.Placed, Placed: l.Placed})
 		g.bytes += len(r.Value)
 	}
-	if !letter || reason == event.Identity { // what could not be read let no time pass
+	if !letter || l.Reason == event.Identity { // what could not be read let no time pass
 		p.clock = max(p.clock, e.Time)
 	}
 }

@@ -25,6 +25,7 @@ type Past struct {
 	Record
 	Clock  int64 // data clock of the partition before the record, ms
 	Letter bool  // it was a dead letter
+	Placed bool  // and a replay has taken it in its place before
 }
 
 // Part is a piece of a history, as much as one record of the log has room for.
@@ -56,6 +57,7 @@ func (h *History) Parts(size int) ([][]byte, error) {
 		w.Int(r.Append)
 		w.Int(r.Clock)
 		w.Bool(r.Letter)
+		w.Bool(r.Placed)
 		w.Bytes(r.Value)
 		if len(w.B) > maxHistory {
 			return nil, ErrLongHistory
@@ -129,9 +131,12 @@ func ReadHistory(partition int32, parts []Part) (*History, error) {
 	h := &History{Receipt: r.String(), End: parts[0].End, Clock: r.Int(), Cut: r.Bool()}
 	last := int64(-1)
 	for range r.Len() {
-		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: r.Int(), Letter: r.Bool()}
+		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: r.Int(), Letter: r.Bool(), Placed: r.Bool()}
 		if p.Value = r.Bytes(); p.Offset <= last || p.Offset >= h.End {
 			r.Fail()
+		}
+		if r.Err() != nil {
+			return nil, r.Err()
 		}
 		last = p.Offset
 		h.Records = append(h.Records, p)

@@ -28,6 +28,7 @@ type Step struct {
 	Event   event.Event
 	Clock   int64        // data clock of the partition before the record, ms
 	Letter  bool         // it was a dead letter
+	Placed  bool         // and is in the device's state by a replay
 	Refused event.Reason // by the decoder, still: Event has only its place
 }
 
@@ -67,9 +68,9 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 	without := s.refold(q, e, r, false)
 	with := s.refold(q, e, r, true)
 	done := slices.Contains(slices.Collect(maps.Values(with.letters)), ReplayedGood)
-	if !r.Cut && !without.explains(old, q, s.p) {
+	if !r.Cut && !without.explains(old, s.former[e.Device], q, s.p) {
 		done = false // either it has the letters, or it has what the log has not
-		if !with.explains(old, q, s.p) {
+		if !with.explains(old, s.former[e.Device], q, s.p) {
 			for at := range with.letters {
 				with.letters[at] = ReplayedHistory
 			}
@@ -83,7 +84,7 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 	}
 	s.correct(without, with, e, out)
 	if with.devices[e.Device] != nil { // else the retention has forgotten it
-		s.replace(q, old, with, e, out)
+		s.replace(q, old, without, with, e, out)
 	}
 }
 
@@ -140,16 +141,15 @@ func sortedKeys(m map[sessionKey]*SessionRow) []sessionKey {
 
 // replace puts the refolded device in the place of what the shard has of it, and
 // tells whoever it is and was a part of.
-func (s *Shard) replace(q *Partition, old *device, f *refolded, e *event.Event, out *Output) {
+func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *event.Event, out *Output) {
 	now := f.devices[f.id]
 	t := max(q.Clock, s.settled, now.Last)
-	users := slices.Clone(s.former[f.id])
 	owned, own := old.isPerson(), now.isPerson()
+	had := maps.Clone(without.vectors)
 	if old != nil {
 		out.Before(&old.Profile, t)
-		users = append(users, old.userID())
-		for _, p := range s.past[f.id] {
-			users = append(users, p.userID())
+		if user := old.userID(); user != "" && (had[old.epoch] == nil || had[old.epoch].User != user) {
+			had[old.epoch] = &session.Vector{User: user} // of a history that is cut
 		}
 	}
 	if owned && !own {
@@ -160,7 +160,7 @@ func (s *Shard) replace(q *Partition, old *device, f *refolded, e *event.Event, 
 	if now.userID() == "" && !own && old != nil {
 		out.Opened(f.id)
 	}
-	d := s.seat(q, old, f, e.Offset)
+	d := s.seat(q, old, without, f, e.Offset)
 	// The data clock is the newest accepted event's at lower offsets: these are accepted here.
 	q.Clock = max(q.Clock, f.clock)
 	q.Time = max(q.Time, q.Clock)
@@ -169,7 +169,7 @@ func (s *Shard) replace(q *Partition, old *device, f *refolded, e *event.Event, 
 		s.vector.Rebuilt = true
 		out.Vector(&s.vector, e)
 	}
-	s.tell(d, f, users, t, e, out)
+	s.tell(d, had, f, t, e, out)
 }
 
 // isPerson reports whether the device is a person of its own.
@@ -177,7 +177,7 @@ func (d *device) isPerson() bool { return d != nil && d.userID() == "" && d.Last
 
 // seat puts the epochs of the refolded device into the shard. The present one
 // keeps the place in memory of the old one, whose person looks at its profile.
-func (s *Shard) seat(q *Partition, old *device, f *refolded, offset int64) *device {
+func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int64) *device {
 	for _, p := range s.past[f.id] {
 		s.unplace(p)
 	}
@@ -206,10 +206,14 @@ func (s *Shard) seat(q *Partition, old *device, f *refolded, offset int64) *devi
 		}
 		s.schedule(q, p)
 	}
-	if users := f.former[f.id]; len(users) > 0 {
+	users := f.former[f.id]
+	for _, u := range s.former[f.id] { // those whom the log does not explain have what they had
+		if !slices.Contains(without.former[f.id], u) && !slices.Contains(users, u) {
+			users = append(users, u)
+		}
+	}
+	if delete(s.former, d.id); len(users) > 0 {
 		s.former[d.id] = users
-	} else {
-		delete(s.former, d.id)
 	}
 	return d
 }
@@ -226,33 +230,28 @@ func (s *Shard) unplace(d *device) {
 	d.queued = 0
 }
 
-// tell gives each user that has or had the device the vectors of its epochs that
-// are theirs, and then takes back what is older.
-func (s *Shard) tell(d *device, f *refolded, users []string, t int64, e *event.Event, out *Output) {
-	epochs := slices.Sorted(maps.Keys(f.vectors))
-	for _, epoch := range epochs {
-		users = append(users, f.vectors[epoch].User)
-	}
-	slices.Sort(users)
-	for _, user := range slices.Compact(users) {
-		if user == "" {
+// tell gives users the vectors of epochs that are theirs and are otherwise than
+// before, and then takes those back that are not theirs any more. What is the same
+// with the letters and without is not touched: a user may have more of it than the
+// log explains.
+func (s *Shard) tell(d *device, had map[int64]*session.Vector, f *refolded, t int64, e *event.Event, out *Output) {
+	for _, epoch := range slices.Sorted(maps.Keys(f.vectors)) {
+		v, was := f.vectors[epoch], had[epoch]
+		if epoch != d.epoch && was != nil && was.Profile != nil && was.User == v.User && was.Profile.Same(v.Profile, t, &s.p.Session) {
 			continue
 		}
-		for _, epoch := range epochs {
-			v := f.vectors[epoch]
-			if v.User != user {
-				continue
-			}
-			s.vector = *v
-			if epoch == d.epoch {
-				s.vector.Profile = &d.Profile
-			}
-			s.vector.Former = epoch != d.epoch
-			s.vector.Device, s.vector.Version, s.vector.At, s.vector.Rebuilt = d.id, s.versionAt(e.Offset), t, true
-			s.vector.Version.Revision++
+		s.vector = *v
+		if s.vector.Former = epoch != d.epoch; !s.vector.Former {
+			s.vector.Profile = &d.Profile
+		}
+		s.vector.Device, s.vector.Version, s.vector.At, s.vector.Rebuilt = d.id, s.versionAt(e.Offset), t, true
+		s.vector.Version.Revision++
+		out.Vector(&s.vector, e)
+	}
+	for _, epoch := range slices.Sorted(maps.Keys(had)) {
+		if v := f.vectors[epoch]; v == nil || v.User != had[epoch].User {
+			s.vector = session.Vector{Device: d.id, Epoch: epoch, User: had[epoch].User, Version: s.versionAt(e.Offset), Retract: true, Rebuilt: true, At: t}
 			out.Vector(&s.vector, e)
 		}
-		s.vector = session.Vector{Device: d.id, User: user, Version: s.versionAt(e.Offset), Retract: true, Rebuilt: true, At: t}
-		out.Vector(&s.vector, e)
 	}
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
@@ -33,7 +34,7 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 	f.settled, f.emitted = s.settled, s.emitted
 	f.Partition(noPartition).Time = s.settled
 	p := f.Partition(e.Partition)
-	out := Output{Vector: f.vector, Before: func(*session.Profile, int64) {}, Gone: func(string, *session.Profile, int64) {},
+	out := Output{Vector: f.vector, Before: func(*session.Profile, int64) {}, Gone: func(string, *session.Profile, int64) { clear(f.vectors) },
 		Erased: func(string, *session.Profile, int64) { clear(f.sessions) }, Opened: func(string) {}, Passed: func(int64) {}}
 	for i := range r.Steps {
 		x := &r.Steps[i]
@@ -50,6 +51,8 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 		f.event(&x.Event, &out)
 		if x.Letter {
 			f.judged(&x.Event, &was.Counts, p, &out)
+		}
+		if x.Letter || x.Placed {
 			// What came behind it was judged without it, and that stays.
 			p.Clock, p.Time = was.Clock, was.Time
 		}
@@ -102,10 +105,16 @@ func (f *refolded) take(out *Output) {
 	out.Reset()
 }
 
-// explains reports whether the fold gives the state that the device has.
-func (f *refolded) explains(d *device, q *Partition, p *Params) bool {
+// explains reports whether the fold gives the state that the device has, and has
+// the users of its earlier epochs.
+func (f *refolded) explains(d *device, former []string, q *Partition, p *Params) bool {
 	if d == nil {
 		return true // there is nothing to lose
+	}
+	for _, u := range former {
+		if !slices.Contains(f.former[f.id], u) {
+			return false
+		}
 	}
 	n := f.devices[f.id]
 	return n != nil && n.userID() == d.userID() && n.epoch == d.epoch && n.isShared() == d.isShared() && n.Profile.Same(&d.Profile, q.Time, &p.Session)

@@ -146,6 +146,9 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		q = nil
 	}
 	if q == nil {
+		if v.Rebuilt && v.Last+s.p.Retention <= v.At {
+			return // the retention has forgotten this user
+		}
 		id := strings.Clone(v.User) // strings of a batch alias its buffer
 		q = &person{id: id, node: nowhere, user: &user{}}
 		s.seat(q)

@@ -80,9 +80,13 @@ func (u *user) put(v *session.Vector, limit int) outcome {
 func (u *user) lose(v *session.Vector) bool {
 	n := len(u.devices)
 	u.devices = slices.DeleteFunc(u.devices, func(d deviceVector) bool {
-		return d.device == v.Device && !d.left && d.version.Less(v.Version)
+		return d.device == v.Device && !d.left && d.version.Less(v.Version) && (!v.Rebuilt || d.epoch == v.Epoch)
 	})
 	lost := len(u.devices) < n
+	if v.Rebuilt { // its other epochs go on
+		u.settle()
+		return lost
+	}
 	i, found := u.find(v.Device, everyEpoch)
 	if !found {
 		u.devices = slices.Insert(u.devices, i, deviceVector{device: strings.Clone(v.Device), epoch: everyEpoch, left: true})

@@ -30,7 +30,8 @@ type Vector struct {
 	Version Version
 	// Retract: the device leaves its person. A person that is the device ends, since
 	// the device was linked; a user loses all epochs of the device that are of lower
-	// versions, and then has its vector back if it sends another one.
+	// versions, and then has its vector back if it sends another one; of a device
+	// that was made anew it loses only the epoch.
 	Retract bool
 	Erased  bool  // and was deleted, in all of its epochs: nothing of it may stay
 	Freed   bool  // the device left its user and is a person again, with all its history

@@ -191,6 +191,9 @@ func (m *personMachine) covers(sent [][]int64, shard int) (ok bool, err error) {
 func (m *audienceMachine) covers(told []int64) (ok bool, err error) {
 	ok = true
 	err = m.look(func() {
+		// What a process that is gone has decided leaves with the next counts; a
+		// snapshot before that would make the journal void which has it.
+		ok = len(m.unsaid) == 0
 		for reporter, seq := range told {
 			s := m.state.Shards[reporter]
 			ok = ok && (seq == 0 || s != nil && s.Seq >= seq)

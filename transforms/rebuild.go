@@ -152,7 +152,7 @@ func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part) (
 
 // step reads a record of a history.
 func (d *BatchDecoder) step(p *identity.Past) identity.Step {
-	s := identity.Step{Clock: p.Clock, Letter: p.Letter}
+	s := identity.Step{Clock: p.Clock, Letter: p.Letter, Placed: p.Placed}
 	_, b := d.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{p.Record}}})
 	switch {
 	case len(b.Events) == 1:

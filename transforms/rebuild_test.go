@@ -15,11 +15,11 @@ import (
 // breakSome makes dead letters of some records: what is read of them first is not
 // what their text says, as by a decoder with a fault that is mended later. They
 // are none that let time pass, or others would have been judged otherwise.
-func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map[identity.Place]event.Reason, devices map[string]bool) {
+func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map[identity.Place]identity.Letter, devices map[string]bool) {
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
-	letters, devices, l.mended = map[identity.Place]event.Reason{}, map[string]bool{}, map[identity.Place][]byte{}
+	letters, devices, l.mended = map[identity.Place]identity.Letter{}, map[string]bool{}, map[identity.Place][]byte{}
 	clocks := map[int32]int64{}
 	for i := range l.arrival {
 		rec := &l.arrival[i]
@@ -32,7 +32,7 @@ func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map
 			l.mended[at] = rec.Value
 			rec.Value = []byte(`{"broken":`)
 			l.parts[at.Partition][at.Offset].Value = rec.Value
-			letters[at] = event.Malformed
+			letters[at] = identity.Letter{Reason: event.Malformed}
 			devices[e.Device] = true
 			continue
 		}
@@ -51,7 +51,7 @@ func (l *testLog) mend(rec identity.Record) identity.Record {
 
 // rebuild gathers the devices' histories and adds the records that make them anew,
 // in parts of a few bytes; between reading and writing more records come.
-func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]event.Reason, devices map[string]bool, more []string) {
+func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]identity.Letter, devices map[string]bool, more []string) {
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
@@ -159,7 +159,7 @@ func TestReplayKeepsWhatTheLogHasNot(t *testing.T) {
 				l.add(0, page(id))
 			}
 			l.arrival[3].Value = []byte(`{"broken":`)
-			letters := map[identity.Place]event.Reason{{Partition: 0, Offset: 3}: event.Malformed}
+			letters := map[identity.Place]identity.Letter{{Partition: 0, Offset: 3}: {Reason: event.Malformed}}
 			d, err := event.NewDecoder(spec.Event)
 			check(t, err)
 			g := identity.NewGatherer(d, map[string]bool{"d": true}, letters, nil)
@@ -209,7 +209,7 @@ func TestReplayOfTheFuture(t *testing.T) {
 	l.add(0, page("e", 3, 3))
 	l.mended = map[identity.Place][]byte{{Partition: 0, Offset: 1}: l.arrival[1].Value}
 	l.arrival[1].Value, l.parts[0][1].Value = []byte(`{"broken":`), []byte(`{"broken":`)
-	l.rebuild(t, rand.New(rand.NewPCG(1, 1)), &spec, map[identity.Place]event.Reason{{Partition: 0, Offset: 1}: event.Future}, map[string]bool{"d": true}, nil)
+	l.rebuild(t, rand.New(rand.NewPCG(1, 1)), &spec, map[identity.Place]identity.Letter{{Partition: 0, Offset: 1}: {Reason: event.Future}}, map[string]bool{"d": true}, nil)
 	l.add(0, page("e", 4, 4))
 	got := runPlain(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 1))))
 	if row := got[rows.TableReplayed]["test|0|1"]; row["outcome"] != identity.ReplayedGood {
@@ -230,5 +230,42 @@ func TestReplayOfTheFuture(t *testing.T) {
 	}
 	if late != 1 {
 		t.Errorf("%d late events, not the one behind the replay", late)
+	}
+}
+
+// TestReplayLeavesEarlierUsers: the log no longer holds what a user did on a device
+// before logging out there. A replay of the device would have taken it from the
+// user, who has nothing else: it refuses, and with cut it leaves the user alone.
+func TestReplayLeavesEarlierUsers(t *testing.T) {
+	t.Parallel()
+	for cut, outcome := range map[bool]string{false: identity.ReplayedHistory, true: identity.ReplayedGood} {
+		spec := testSpec(t, fmt.Sprint("earlier-", cut), 1, 1)
+		l := &testLog{}
+		page := func(id int, user string) string {
+			return fmt.Sprintf(`{"type":"page","anonymousId":"d","messageId":"m%d"%s,"timestamp":"2026-03-01T10:00:0%dZ","properties":{"url":"https://x.y/"}}`, id, user, id)
+		}
+		l.add(0, page(0, `,"userId":"x"`))
+		l.add(0, `{"type":"reset","anonymousId":"d","messageId":"r"}`)
+		l.add(0, page(2, ""))
+		l.add(0, page(3, ""))
+		l.arrival[3].Value = []byte(`{"broken":`)
+		d, err := event.NewDecoder(spec.Event)
+		check(t, err)
+		g := identity.NewGatherer(d, map[string]bool{"d": true}, map[identity.Place]identity.Letter{{Partition: 0, Offset: 3}: {Reason: event.Malformed}}, nil)
+		for i := range l.parts[0][1:] {
+			g.Take(&l.parts[0][1+i])
+		}
+		h := g.Histories("d")[0]
+		h.Cut = cut
+		parts, err := h.Parts(1 << 20)
+		check(t, err)
+		l.add(0, string((&event.Rebuild{Device: "d", Receipt: "r", Payload: parts[0]}).Append(nil)))
+		got := runPlain(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 1))))
+		if row := got[rows.TableReplayed]["test|0|3"]; row["outcome"] != outcome {
+			t.Errorf("cut %v: the letter's replay is %v", cut, row)
+		}
+		if row := got[rows.TableSegmentState]["test|u:x"]; row["deleted"] != "0" || row["devices"] != "1" {
+			t.Errorf("cut %v: x is %v", cut, row)
+		}
 	}
 }

@@ -113,7 +113,7 @@ func (r *lettersReplay) run(ctx context.Context) error {
 	if r.o.Brokers, r.o.Topic, err = logOf(r.brokers, r.o.Topic); err != nil {
 		return err
 	}
-	letters, err := query.ListUnplaced(ctx, conn, r.site)
+	letters, err := query.ListLetters(ctx, conn, r.site)
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Letter is a dead letter that is in no device's state.
+// Letter is a dead letter.
 type Letter struct {
 	identity.Place
-	Reason event.Reason
+	identity.Letter
 }
 
 // Options say what to replay.
@@ -95,8 +95,14 @@ func (r *Replay) Close() { r.scan.cl.Close() }
 // find reads the letters that the decoder had refused.
 func (r *Replay) find(ctx context.Context) error {
 	want, spans := map[identity.Place]bool{}, map[int32][2]int64{}
+	ends, err := r.scan.ends(ctx)
+	if err != nil {
+		return err
+	}
 	for _, l := range r.o.Letters {
 		switch {
+		case l.Placed:
+			continue
 		case l.Reason == event.Late || l.Reason == event.Identity:
 			r.plan.Verdicts++
 			continue
@@ -107,7 +113,7 @@ func (r *Replay) find(ctx context.Context) error {
 			continue
 		}
 		r.plan.Letters++
-		if l.Offset < r.scan.starts[l.Partition] {
+		if l.Offset < r.scan.starts[l.Partition] || l.Offset >= ends[l.Partition] {
 			r.plan.Gone++
 			continue
 		}
@@ -148,12 +154,12 @@ const (
 // Send reads the log from its beginning and writes, for each device, the record
 // that tells to make it anew. It returns the plan with what was sent.
 func (r *Replay) Send(ctx context.Context) (Plan, error) {
-	letters, skipped := map[identity.Place]event.Reason{}, map[identity.Place]bool{}
+	letters, skipped := map[identity.Place]identity.Letter{}, map[identity.Place]bool{}
 	for _, l := range r.o.Letters {
 		if l.Reason == event.NoConsent {
 			skipped[l.Place] = true
 		} else {
-			letters[l.Place] = l.Reason
+			letters[l.Place] = l.Letter
 		}
 	}
 	g := identity.NewGatherer(r.decoder, r.devices, letters, skipped)

@@ -53,7 +53,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatalf("the job begins anew: %s", j.Recovery.String())
 	}
 	replay := func() (deadletters.Plan, map[string]uint64) {
-		unplaced, err := query.ListUnplaced(ctx, conn, site)
+		unplaced, err := query.ListLetters(ctx, conn, site)
 		check(t, err)
 		o := deadletters.Options{Brokers: log.Brokers(), Topic: site, Event: cfg.EventConfig()}
 		for _, l := range unplaced {

@@ -46,20 +46,20 @@ func ListDeadLetters(ctx context.Context, conn driver.Conn, site string) ([]Dead
 	return out, nil
 }
 
-// Unplaced is a dead letter that is in no device's state.
-type Unplaced struct {
+// Letter is a dead letter, and whether a replay has taken it in its place.
+type Letter struct {
 	identity.Place
-	Reason event.Reason
+	identity.Letter
 }
 
-// ListUnplaced lists the dead letters that no replay has taken in their place.
-func ListUnplaced(ctx context.Context, conn driver.Conn, site string) ([]Unplaced, error) {
-	var out []Unplaced
-	err := each(ctx, conn, "SELECT partition, offset, reason FROM dead_letters_once WHERE site = ? AND replayed NOT IN ('good', 'duplicate') ORDER BY partition, offset", site,
+// ListLetters lists all dead letters of a site.
+func ListLetters(ctx context.Context, conn driver.Conn, site string) ([]Letter, error) {
+	var out []Letter
+	err := each(ctx, conn, "SELECT partition, offset, reason, replayed IN ('good', 'duplicate') FROM dead_letters_once WHERE site = ? ORDER BY partition, offset", site,
 		func(rows driver.Rows) error {
-			var l Unplaced
+			var l Letter
 			var reason string
-			err := rows.Scan(&l.Partition, &l.Offset, &reason)
+			err := rows.Scan(&l.Partition, &l.Offset, &reason, &l.Placed)
 			l.Reason = event.Reason(reason)
 			out = append(out, l)
 			return err
