@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -158,12 +159,23 @@ func (j *Job) Stop() error {
 			err = j.rest(ctx)
 		}
 	}
-	for _, ferr := range []error{clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job)} {
-		if err == nil {
-			err = ferr
-		}
+	if err != nil && j.changelog != nil && errors.Is(j.changelog.Err(), changelogio.ErrFenced) {
+		// Whoever has the job makes these rows again. With ClickHouse away a zombie
+		// stayed for as long as it took to spill them (found by testing/faults).
+		go j.finish()
+		return err
+	}
+	if ferr := j.finish(); err == nil {
+		err = ferr
 	}
 	return err
+}
+
+// finish records what the job has decided.
+func (j *Job) finish() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	return errors.Join(clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job))
 }
 
 // drainTimeout bounds how long a log that does not answer keeps the job from stopping.
