@@ -47,7 +47,6 @@ type Replayed struct {
 	Place
 	Receipt string
 	Outcome string
-	Device  string
 	Version int64 // offset of the record that told to make the device anew
 }
 
@@ -77,7 +76,7 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(with.letters)) {
-		out.Replayed = append(out.Replayed, Replayed{Place{e.Partition, at}, r.Receipt, with.letters[at], e.Device, e.Offset})
+		out.Replayed = append(out.Replayed, Replayed{Place{e.Partition, at}, r.Receipt, with.letters[at], e.Offset})
 	}
 	if !done {
 		return

@@ -160,8 +160,8 @@ func (j *Job) Stop() error {
 		}
 	}
 	if err != nil && j.changelog != nil && errors.Is(j.changelog.Err(), changelogio.ErrFenced) {
-		// Whoever has the job makes these rows again. With ClickHouse away a zombie
-		// stayed for as long as it took to spill them (found by testing/faults).
+		// Whoever has the job makes these rows again: with ClickHouse away a zombie
+		// need not stay for as long as it takes to spill them.
 		go j.finish()
 		return err
 	}

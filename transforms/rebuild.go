@@ -2,7 +2,6 @@ package transforms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -123,16 +122,11 @@ func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[str
 	return w, nil
 }
 
-var errParts = errors.New("some of its parts are missing")
-
 // rebuild puts together what the device of event e, whose last part is p, is made from.
 func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part) (*identity.Rebuild, error) {
 	all, key := w.parts[partKey(e)], partKey(e)
 	n, _ := slices.BinarySearch(w.at[key], e.Offset)
-	if n+1 < p.Of || n >= len(all) {
-		return nil, errParts
-	}
-	h, err := identity.ReadHistory(e.Partition, all[n+1-p.Of:n+1])
+	h, err := identity.ReadHistory(e.Partition, all[max(0, n+1-p.Of):min(n+1, len(all))])
 	if err != nil {
 		return nil, err
 	}
