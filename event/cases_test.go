@@ -88,7 +88,7 @@ func narrowed(e *Event) *narrow {
 		Page: hex(e.Page), PageType: known(uint8(e.PageType), PageTypes[:]), Item: hex(e.Item), X: e.X, Y: e.Y, Z: e.Z, Element: e.Element,
 		Type: known(uint8(e.DeviceType), DeviceTypes[:]), OS: known(uint8(e.OS), OSes[:]), Network: known(uint8(e.Network), Networks[:]),
 		Width: e.Width, Height: e.Height}
-	for i, name := range []string{"high_ticket", "bot", "visible"} {
+	for i, name := range []string{"high_ticket", "bot", "visible", "cart", "priced", "content"} {
 		if e.Flags&(1<<i) != 0 {
 			n.Flags = append(n.Flags, name)
 		}

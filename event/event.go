@@ -15,11 +15,12 @@ package event
 //	KindFocus       duration ms
 //	KindPing        seconds visible since the last ping (0: not stated)
 //	KindProductView price
-//	KindCartAdd     price             quantity (>=1)
-//	KindCartRemove  price             quantity (>=1)
-//	KindCartView    cart value        items           (0,0: not stated)
-//	KindCheckout    cart value        items           (0,0: not stated)
+//	KindCartAdd     price             quantity, 1 when not stated; what is negative is taken out
+//	KindCartRemove  price             quantity, 1 when not stated; its sign says nothing
+//	KindCartView    cart value        items (FlagCart: stated)
+//	KindCheckout    cart value        items (FlagCart: stated)
 //	KindOrder       order value
+//	KindRefund      value given back
 //	KindVideo*      position s
 type Event struct {
 	Device     string // anonymousId, the partition key; "user:<id>" for events that state only a userId
@@ -89,6 +90,10 @@ const (
 	// KindRebuild tells to make the device anew from the log (Rebuild). It has
 	// Device, ID and Append, and its payload is Raw.
 	KindRebuild
+	// KindCartClear says that the cart is empty.
+	KindCartClear
+	// KindRefund says that an order was cancelled, or paid back in part.
+	KindRefund
 	numKinds
 )
 
@@ -192,6 +197,13 @@ const (
 	FlagBot
 	// FlagVisible: a heartbeat that says the page is visible.
 	FlagVisible
+	// FlagCart: the event lists all that is in the cart, which may be nothing.
+	FlagCart
+	// FlagPriced: X is stated; of a cart that it is the value of all of it.
+	FlagPriced
+	// FlagContent: the event is of a part of a video (Segment's Video Content
+	// Started and Completed), not of the play as a whole.
+	FlagContent
 )
 
 // Reason says why an event is a dead letter. The values are those of the

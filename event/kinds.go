@@ -58,8 +58,15 @@ var names = map[string]meaning{
 	"Checkout Step Viewed":    {KindCheckout, PageCheckout},
 	"Checkout Step Completed": {KindCheckout, PageCheckout},
 	"Payment Info Entered":    {KindCheckout, PageCheckout},
+	"Cart Cleared":            {KindCartClear, PageUnknown},
+	"Cart Emptied":            {KindCartClear, PageUnknown},
 	"Order Completed":         {KindOrder, PageConfirmation},
+	"Order Refunded":          {KindRefund, PageUnknown},
+	"Order Cancelled":         {KindRefund, PageUnknown},
 }
+
+// content are the events of parts of a video: what is played between two ads.
+var content = map[string]bool{"Video Content Started": true, "Video Content Completed": true}
 
 // KindOf is the kind of an event name ("Page Scrolled", or "page", "screen"
 // and "identify" for those calls). Names that have none are not ok: a signal
@@ -72,7 +79,7 @@ func KindOf(name string) (Kind, bool) {
 var kindNames = [numKinds]string{"other", "page", "ping", "click", "scroll", "hover", "focus", "video_start",
 	"video_pause", "video_complete", "form_start", "form_submit", "product_view", "list_view", "cart_add",
 	"cart_remove", "cart_view", "checkout", "order", "identify", "delete", "erased", "unlink",
-	"reset", "alias", "rebuild"}
+	"reset", "alias", "rebuild", "cart_clear", "refund"}
 
 // String names the kind; custom kinds are "custom0" and so on.
 func (k Kind) String() string {

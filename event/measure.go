@@ -31,16 +31,16 @@ func (d *Decoder) measure(r *record, e *Event) error {
 		if id, ok := r.id(pSession); ok && len(id) > 0 {
 			e.Item = hash(id)
 		}
+		if content[string(r.text(fEvent))] {
+			e.Flags |= FlagContent
+		}
 	case KindProductView:
 		e.X, ok = r.measure(pPrice)
 	case KindCartAdd, KindCartRemove:
-		var okPrice bool
-		e.X, okPrice = r.measure(pPrice)
-		e.Y, ok = r.measure(pQuantity)
-		e.Y, ok = max(1, e.Y), ok && okPrice
+		ok = r.change(e)
 	case KindCartView, KindCheckout:
 		ok = r.cart(e)
-	case KindOrder:
+	case KindOrder, KindRefund:
 		ok = r.order(e)
 	}
 	if !ok || e.X > maxMeasure || e.Y > maxMeasure {
@@ -83,6 +83,20 @@ func (r *record) scroll(e *Event) (ok bool) {
 	return ok
 }
 
+// change reads what is put into a cart or taken out.
+func (r *record) change(e *Event) (ok bool) {
+	if e.X, ok = r.measure(pPrice); !ok {
+		return false
+	}
+	if r.stated(pPrice) {
+		e.Flags |= FlagPriced
+	}
+	if e.Y = 1; r.stated(pQuantity) {
+		e.Y, ok = r.number(pQuantity)
+	}
+	return ok && math.Abs(e.Y) <= maxMeasure
+}
+
 // cart reads the value of a cart and the number of items in it.
 func (r *record) cart(e *Event) bool {
 	if r.stated(pProducts) {
@@ -90,12 +104,16 @@ func (r *record) cart(e *Event) bool {
 			return false
 		}
 		e.X, e.Y = r.products.value, r.products.items
+		if e.Flags |= FlagCart; !r.products.unpriced {
+			e.Flags |= FlagPriced
+		}
 	}
 	if !r.stated(pValue) {
 		return true
 	}
 	var ok bool
 	e.X, ok = r.measure(pValue)
+	e.Flags |= FlagPriced
 	return ok
 }
 

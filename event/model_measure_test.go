@@ -23,7 +23,7 @@ func modelNumber(v any) (float64, bool) {
 	return f, err == nil && jsonNumber.MatchString(s)
 }
 
-func modelMeasure(cfg Config, props object, e *Event) bool {
+func modelMeasure(cfg Config, name any, props object, e *Event) bool {
 	for i, name := range cfg.Elements {
 		if props["element"] == name {
 			e.Element = uint8(i + 1)
@@ -82,16 +82,36 @@ func modelMeasure(cfg Config, props object, e *Event) bool {
 		if id, ok := modelID(props["session_id"]); ok && id != "" {
 			e.Item = modelHash(id)
 		}
+		if name == "Video Content Started" || name == "Video Content Completed" {
+			e.Flags |= FlagContent
+		}
 	case KindProductView:
 		e.X = get(props, "price")
 	case KindCartAdd, KindCartRemove:
-		e.X, e.Y = get(props, "price"), math.Max(1, get(props, "quantity"))
+		e.X, e.Y = get(props, "price"), 1
+		if props["price"] != nil {
+			e.Flags |= FlagPriced
+		}
+		if props["quantity"] != nil {
+			q, isNumber := modelNumber(props["quantity"])
+			e.Y, ok = q, ok && isNumber && math.Abs(q) <= 1e12
+		}
 	case KindCartView, KindCheckout:
 		e.X, e.Y = modelProducts(props, &ok, get)
+		if props["products"] != nil {
+			e.Flags |= FlagCart | FlagPriced
+			list, _ := props["products"].([]any)
+			for _, v := range list {
+				if p, _ := v.(object); p["price"] == nil {
+					e.Flags &^= FlagPriced
+				}
+			}
+		}
 		if props["value"] != nil {
 			e.X = get(props, "value")
+			e.Flags |= FlagPriced
 		}
-	case KindOrder:
+	case KindOrder, KindRefund:
 		if props["total"] != nil {
 			e.X = get(props, "total")
 		} else if props["revenue"] != nil {

@@ -90,6 +90,7 @@ type value struct {
 type products struct {
 	value, items float64
 	bad          bool // not an array of objects with sensible prices and quantities
+	unpriced     bool // one of them has no price
 }
 
 // scalar reports whether the value can be an identifier.
@@ -273,6 +274,7 @@ func (s *products) add(r *record) {
 	if !r.stated(pQuantity) {
 		quantity = 1
 	}
+	s.unpriced = s.unpriced || !r.stated(pPrice)
 	s.value += price * quantity
 	s.items += quantity
 }
