@@ -101,6 +101,6 @@ func (q *request) identify(in *linking, user string) error {
 	}
 	q.events++
 	q.c.metrics.event("identify", "accepted")
-	q.records = append(q.records, &kgo.Record{Key: []byte(keyOf(&e)), Value: value})
+	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(e.Device)), Value: value})
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/microseg/microseg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -160,7 +159,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 		outcome = "bot"
 	}
 	q.c.metrics.event(kindOf(typ, e.Kind), outcome)
-	q.records = append(q.records, &kgo.Record{Key: []byte(keyOf(&e)), Value: value})
+	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(e.Device)), Value: value})
 }
 
 // kindOf is a label: the route's type, or what the decoder made of the event.
@@ -171,18 +170,10 @@ func kindOf(typ string, k event.Kind) string {
 	return k.String()
 }
 
-// keyOf is the record's key: anonymousId, else userId.
-func keyOf(e *event.Event) string {
-	if id, ok := strings.CutPrefix(e.Device, "user:"); ok && id == e.User {
-		return id
-	}
-	return e.Device
-}
-
 // refuse writes what cannot be an event as a refusal, for the dead letters:
 // in the form without key and address where it has one.
 func (q *request) refuse(raw []byte, reason event.Reason, detail, device string) {
 	q.c.metrics.event("other", string(reason))
 	r := event.Rejected{Reason: reason, Detail: detail, AnonymousID: device, Raw: raw}
-	q.records = append(q.records, &kgo.Record{Key: []byte(device), Value: r.Append(nil, q.env.receivedAt)})
+	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(device)), Value: r.Append(nil, q.env.receivedAt)})
 }

@@ -211,7 +211,7 @@ func (r *Replay) send(ctx context.Context, device string, g *identity.Gatherer, 
 		var out []*kgo.Record
 		for _, b := range parts {
 			value := (&event.Rebuild{Device: device, Receipt: r.plan.Receipt, Payload: b}).Append(nil)
-			out = append(out, &kgo.Record{Topic: r.o.Topic, Partition: partition, Key: []byte(device), Value: value})
+			out = append(out, &kgo.Record{Topic: r.o.Topic, Partition: partition, Key: []byte(event.Key(device)), Value: value})
 		}
 		if err := r.scan.cl.ProduceSync(ctx, out...).FirstErr(); err != nil {
 			return fmt.Errorf("telling the job to make device %q anew: %w", device, err)
