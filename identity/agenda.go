@@ -43,7 +43,7 @@ const refoldPause = 60_000
 
 // due is when the device needs a look, in the event time of its partition.
 func (s *Shard) due(q *Partition, d *device) int64 {
-	p := &s.p.Session
+	p := s.session
 	t := d.seen() + s.p.Retention
 	if t <= q.Time { // the shard's other partitions hold it back
 		t = q.Time + refoldPause
@@ -123,7 +123,7 @@ func (s *Shard) tick(q *Partition, out *Output) {
 
 // close says that the device's session is over, if it is at t and that was not said.
 func (s *Shard) close(d *device, t int64, out *Output) {
-	if f := d.State().Fold; f != nil && !d.closed && t >= f.End+s.p.Session.Gap {
+	if f := d.State().Fold; f != nil && !d.closed && t >= f.End+s.session.Gap {
 		out.Sessions = append(out.Sessions, s.row(d, cloneFold(f), false))
 		d.closed, d.dirty = true, false
 	}
@@ -132,7 +132,7 @@ func (s *Shard) close(d *device, t int64, out *Output) {
 // visit does what is due for one device; true means that it is gone.
 func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 	s.close(d, q.Time, out)
-	d.FoldAway(q.Clock-s.p.Session.Lateness, s.settled, &s.p.Session)
+	d.FoldAway(q.Clock-s.session.Lateness, s.settled, s.session)
 	if d.State().Fold != nil || d.Pending() > 0 {
 		return false
 	}

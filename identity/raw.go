@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 )
 
@@ -17,13 +18,14 @@ type Record struct {
 // within each partition, as the chunks that it fetched, and the ranges that they
 // cover.
 type RawBatch struct {
-	Shard   int
-	ID      int64 // number of the batch in its shard
-	Ranges  []Range
-	Chunks  [][]Record
-	Due     int64 // as in Batch
-	Emitted int64 // wall clock, µs
-	Again   bool  // cut as a process that is gone had cut it
+	Shard     int
+	ID        int64 // number of the batch in its shard
+	Ranges    []Range
+	Chunks    [][]Record
+	Due       int64 // as in Batch
+	Emitted   int64 // wall clock, µs
+	Again     bool  // cut as a process that is gone had cut it
+	Semantics event.Semantics
 }
 
 // Len is the number of records.
@@ -41,7 +43,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(b.ID)
 	w.Int(b.Due)
 	w.Int(b.Emitted)
-	w.Bool(b.Again)
+	w.Byte(b.Semantics.WithFlag(b.Again))
 	w.Uint(uint64(len(b.Ranges)))
 	for _, r := range b.Ranges {
 		w.Int(int64(r.Partition))
@@ -66,7 +68,8 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 // ReadRawBatch decodes what AppendTo wrote; records alias data.
 func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
-	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int(), Again: r.Bool()}
+	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
+	b.Semantics, b.Again = event.ReadSemantics(r.Byte())
 	b.Ranges = make([]Range, r.Len())
 	for i := range b.Ranges {
 		b.Ranges[i] = Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}

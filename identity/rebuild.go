@@ -236,7 +236,7 @@ func (s *Shard) unplace(d *device) {
 func (s *Shard) tell(d *device, had map[int64]*session.Vector, f *refolded, t int64, e *event.Event, out *Output) {
 	for _, epoch := range slices.Sorted(maps.Keys(f.vectors)) {
 		v, was := f.vectors[epoch], had[epoch]
-		if epoch != d.epoch && was != nil && was.Profile != nil && was.User == v.User && was.Profile.Same(v.Profile, t, &s.p.Session) {
+		if epoch != d.epoch && was != nil && was.Profile != nil && was.User == v.User && was.Profile.Same(v.Profile, t, s.session) {
 			continue
 		}
 		s.vector = *v

@@ -24,7 +24,7 @@ func RowVersion(v session.Version) uint64 {
 func (s *Shard) rows(d *device, c session.Change, before string, t int64, out *Output) {
 	for _, f := range c.Closed {
 		r := s.row(d, f, false)
-		if f.End+s.p.Session.Gap <= t {
+		if f.End+s.session.Gap <= t {
 			r.Person = session.PersonID(d.id, before)
 		}
 		out.Sessions = append(out.Sessions, r)

@@ -76,7 +76,8 @@ type Batch struct {
 	Due     int64 // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
 	// Rebuilds is what the records that tell to make a device anew bring, of the
 	// last part of each.
-	Rebuilds map[Place]*Rebuild
+	Rebuilds  map[Place]*Rebuild
+	Semantics event.Semantics
 }
 
 // Output is what a batch makes. Slices are reused between batches.
@@ -114,6 +115,8 @@ func (o *Output) Reset() {
 // Shard is the device stage's state for a fixed group of partitions.
 type Shard struct {
 	p        *Params
+	session  *session.Params // with the semantics of the batch that is being applied
+	older    session.Params  // of semantics before the newest
 	parts    map[int32]*Partition
 	devices  map[string]*device
 	past     map[string][]*device // earlier epochs of devices, while they have events for late ones
@@ -131,7 +134,7 @@ type Shard struct {
 
 // NewShard returns an empty shard.
 func NewShard(p *Params) *Shard {
-	return &Shard{p: p, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}, former: map[string][]string{}}
+	return &Shard{p: p, session: &p.Session, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}, former: map[string][]string{}}
 }
 
 // Partition is the state of partition id; it is made when absent.
@@ -206,6 +209,16 @@ func (s *Shard) admit(ranges []Range) error {
 	return nil
 }
 
+// setSemantics makes sessions fold as they do by n.
+func (s *Shard) setSemantics(n event.Semantics) {
+	s.session = &s.p.Session
+	if !n.Has(event.NewestSemantics) {
+		s.older = s.p.Session
+		s.older.Semantics = n
+		s.session = &s.older
+	}
+}
+
 // Apply folds a batch in. Records at or below the shard's offset are skipped,
 // so that retries, replays and restores are safe. A missing range is a
 // *GapError, and then nothing has been applied.
@@ -214,6 +227,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		return err
 	}
 	s.emitted, s.rebuilds = b.Emitted, b.Rebuilds
+	s.setSemantics(b.Semantics)
 	skip := make(map[int32]int64, len(b.Ranges))
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
@@ -293,7 +307,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		q.Time = max(q.Time, q.Clock)
 		return
 	}
-	if horizon := q.Clock - s.p.Session.Lateness; q.Clock > 0 && e.Time < horizon {
+	if horizon := q.Clock - s.session.Lateness; q.Clock > 0 && e.Time < horizon {
 		s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device,
 			Reason: event.Late, Detail: fmt.Sprintf("%d ms beyond the allowed lateness", horizon-e.Time), Raw: e.Raw}, out)
 		return
@@ -334,7 +348,7 @@ func (s *Shard) accept(q *Partition, d *device, gone bool, e *event.Event, out *
 	before := d.userID()
 	d = s.link(q, d, e, out)
 	d.offset = e.Offset
-	s.rows(d, d.Add(e, &s.p.Session), before, e.Time, out)
+	s.rows(d, d.Add(e, s.session), before, e.Time, out)
 	s.emit(d, e, false, out)
 	s.schedule(q, d)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
 )
@@ -108,8 +109,9 @@ type Shard struct {
 	erased    []string  // users of whom Records will first say that they are forgotten
 	published Record
 	values    []float64
-	Now       int64 // event time that has passed in the whole shard (the watermark)
-	Emitted   int64 // wall clock of the batch that is being applied, µs; its owner sets it
+	Now       int64           // event time that has passed in the whole shard (the watermark)
+	Emitted   int64           // wall clock of the batch that is being applied, µs; its owner sets it
+	Semantics event.Semantics // of the same batch; its owner sets it
 	Dropped   uint64
 	saving    saving
 	round     bool // which persons' saved means that the snapshot has them

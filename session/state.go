@@ -21,6 +21,7 @@ type Params struct {
 	Elements  int   // number of configured elements
 	HalfLives signal.HalfLives
 	Weigher   *signal.Weigher
+	Semantics event.Semantics // of the batch that is being folded; identity sets it
 }
 
 const (

@@ -68,7 +68,7 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 // Decode returns the batch, valid until the next call, and its header. What
 // cannot be decoded is in it as dead letters.
 func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
-	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0]}
+	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0]}
 	for _, chunk := range b.Chunks {
 		for i := range chunk {
 			d.record(&chunk[i])
@@ -80,7 +80,7 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 	if !slices.IsSortedFunc(d.batch.Events, byPartition) {
 		slices.SortStableFunc(d.batch.Events, byPartition)
 	}
-	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again}, &d.batch
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics}, &d.batch
 }
 
 func (d *BatchDecoder) record(r *identity.Record) {

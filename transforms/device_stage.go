@@ -123,7 +123,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 // missing is the header of the batch that a gap before h stands for. Like h it
 // names all partitions of the shard.
 func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
-	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again}
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again, Semantics: h.Semantics}
 	for _, r := range h.Ranges {
 		at := s.shard.Offset(r.Partition)
 		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
@@ -146,7 +146,7 @@ func deltaOf(h *wire.Header) []byte {
 
 func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) error {
 	g.state = s
-	s.persons.Emitted = h.Emitted
+	s.persons.Emitted, s.persons.Semantics = h.Emitted, h.Semantics
 	g.out.Reset()
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
@@ -267,7 +267,7 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 			s.passed, s.unsent = w, 0
 		}
 		s.seqs[to]++
-		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Seq: s.seqs[to], Again: h.Again, Ranges: s.cover(to)}
+		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Seq: s.seqs[to], Again: h.Again, Semantics: h.Semantics, Ranges: s.cover(to)}
 		b, err := vw.Finish(&o)
 		if err != nil {
 			return err

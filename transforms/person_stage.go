@@ -143,6 +143,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	g.compact = false
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
+	s.persons.Semantics = h.Semantics
 	if h.Own {
 		s.persons.Emitted = h.Emitted
 	}

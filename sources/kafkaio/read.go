@@ -14,6 +14,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/identity"
@@ -243,7 +244,7 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 	} else {
 		rd.quiet++
 	}
-	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: rd.clock.Now().UnixMicro()}
+	b := identity.RawBatch{Shard: rest.Shard, ID: rest.Batches, Chunks: chunks, Emitted: rd.clock.Now().UnixMicro(), Semantics: event.NewestSemantics}
 	b.Due = rd.due(now, b.Emitted, len(chunks) == 0, fn.Options.Flush)
 	rd.heartbeat = now
 	last, today := map[int32]int64{}, clock.Now()

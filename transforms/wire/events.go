@@ -125,7 +125,7 @@ func appendDead(out *codec.Writer, dead []identity.DeadLetter) {
 func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	r := codec.Reader{B: b}
 	h := readHeader(&r)
-	batch.Ranges, batch.Emitted, batch.Due = h.Ranges, h.Emitted, h.Due
+	batch.Ranges, batch.Emitted, batch.Due, batch.Semantics = h.Ranges, h.Emitted, h.Due, h.Semantics
 	batch.Dead = batch.Dead[:0]
 	for range r.Len() {
 		batch.Dead = append(batch.Dead, identity.DeadLetter{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Time: r.Int(),

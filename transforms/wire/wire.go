@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/transforms/arrowipc"
@@ -27,6 +28,7 @@ type Header struct {
 	Emitted   int64 // wall clock at which the source let the batch go, µs
 	Seq       int64 // to a person shard: numbers the batches of the pair of shards, from 1
 	Again     bool  // decided before by a process that is gone: what is measured of it is no latency
+	Semantics event.Semantics
 }
 
 // AppendTo writes the header.
@@ -39,7 +41,7 @@ func (h *Header) AppendTo(w *codec.Writer) {
 	w.Bool(h.Own)
 	w.Int(h.Emitted)
 	w.Int(h.Seq)
-	w.Bool(h.Again)
+	w.Byte(h.Semantics.WithFlag(h.Again))
 	w.Uint(uint64(len(h.Ranges)))
 	for _, r := range h.Ranges {
 		w.Int(int64(r.Partition))
@@ -51,7 +53,8 @@ func (h *Header) AppendTo(w *codec.Writer) {
 }
 
 func readHeader(r *codec.Reader) Header {
-	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int(), Seq: r.Int(), Again: r.Bool()}
+	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int(), Seq: r.Int()}
+	h.Semantics, h.Again = event.ReadSemantics(r.Byte())
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
 		h.Ranges[i] = identity.Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}

@@ -13,8 +13,8 @@ import (
 )
 
 func randomBatch(r *rand.Rand) (Header, *identity.Batch) {
-	h := Header{Shard: r.IntN(4), ID: r.Int64N(100), Due: r.Int64N(2) * 7, Emitted: 9, Ranges: []identity.Range{{Partition: 3, Prev: 4, First: 5, Last: 9, Idle: r.Int64N(3)}}}
-	b := &identity.Batch{Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted}
+	h := Header{Shard: r.IntN(4), Again: r.IntN(2) == 0, Semantics: event.FirstSemantics + event.Semantics(r.IntN(2)), ID: r.Int64N(100), Due: r.Int64N(2) * 7, Emitted: 9, Ranges: []identity.Range{{Partition: 3, Prev: 4, First: 5, Last: 9, Idle: r.Int64N(3)}}}
+	b := &identity.Batch{Ranges: h.Ranges, Semantics: h.Semantics, Due: h.Due, Emitted: h.Emitted}
 	for i := range r.IntN(8) {
 		e := event.Event{Device: fmt.Sprint("d", r.IntN(3)), Time: r.Int64(), Offset: int64(i), Partition: 3, ID: r.Uint64(), Page: r.Uint64(), X: r.NormFloat64(), Append: r.Int64(), Ingest: int64(r.IntN(1000)) - 1,
 			Width: 1920, Height: 1080, Kind: event.Kind(r.IntN(70)), PageType: event.PageType(r.IntN(int(event.NumPageTypes))), Element: uint8(r.IntN(5)), DeviceType: event.DeviceMobile, OS: event.OSiOS, Network: event.Network4G, Flags: event.Flags(r.IntN(8))}
@@ -59,7 +59,7 @@ func TestVectorsRoundTrip(t *testing.T) {
 	w := NewVectorWriter()
 	for range 300 {
 		var want, got []string
-		h := Header{Shard: 1, ID: 2, Watermark: 3, Own: true, Ranges: []identity.Range{}}
+		h := Header{Shard: 1, ID: 2, Watermark: 3, Own: true, Semantics: event.NewestSemantics, Ranges: []identity.Range{}}
 		for range r.IntN(6) {
 			v := session.Vector{Device: "d", User: fmt.Sprint("u", r.IntN(9)), Epoch: r.Int64(), Version: session.Version{Generation: 1, Offset: r.Int64(), Revision: 2},
 				Retract: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Erased: r.IntN(2) == 0, At: r.Int64(), Last: r.Int64(), Live: signal.Decayed{Sum: r.Float64(), Ref: 5}, Long: signal.Decayed{Sum: r.Float64(), Ref: 6}, Values: []float64{0, r.Float64(), 0, 4}}

@@ -1,0 +1,46 @@
+package event
+
+// Semantics numbers what folding an event means: sessions, facts of persons,
+// links, verdicts. It travels with every batch, and with its entry in the
+// journal: what a process decided before it was replaced by a newer one is
+// decided again as it was decided then (docs/adr/0013).
+//
+// In memory 0 stands for the newest, so that nobody folds as of old without
+// having said so; what was written without a number is FirstSemantics.
+type Semantics uint8
+
+// FirstSemantics is that of entries and batches that have no number. From 2 on
+// a person has facts of its own (carts, orders) beside those of its devices, and
+// each kind of event has its lateness.
+const (
+	FirstSemantics  Semantics = 1
+	NewestSemantics Semantics = 2
+)
+
+// Has reports whether what came with number n holds.
+func (s Semantics) Has(n Semantics) bool { return s.number() >= n }
+
+func (s Semantics) number() Semantics {
+	if s == 0 {
+		return NewestSemantics
+	}
+	return s
+}
+
+// againBit is where WithFlag has its flag.
+const againBit = 1
+
+// WithFlag is one byte for the number and a flag. Without a number, as written
+// before there was one, the byte was the flag alone.
+func (s Semantics) WithFlag(flag bool) byte {
+	b := byte(s.number()-FirstSemantics) << 1
+	if flag {
+		b |= againBit
+	}
+	return b
+}
+
+// ReadSemantics takes apart what WithFlag made.
+func ReadSemantics(b byte) (s Semantics, flag bool) {
+	return Semantics(b>>1) + FirstSemantics, b&againBit != 0
+}
