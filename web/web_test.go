@@ -17,7 +17,7 @@ import (
 )
 
 // Sizes of the scripts in bytes, compressed.
-const maxScript, maxLink = 6 << 10, 1 << 10
+const maxScript, maxLink = 8 << 10, 1 << 10
 
 // TestScript: what is served is made from the modules as they are, and small.
 func TestScript(t *testing.T) {

@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		got := parse(raw)
 		q, _ := url.ParseQuery(raw)
-		want := parameters{asked: asked{q.Get("anonymousId"), q.Get("userId"), q.Get("token"), q.Get("claim"), q.Get("segment")}, page: q.Get("page"), device: q.Get("device"), writeKey: q.Has("writeKey")}
+		want := parameters{asked: asked{device: q.Get("anonymousId"), user: q.Get("userId"), token: q.Get("token"), claim: q.Get("claim"), segment: q.Get("segment")}, page: q.Get("page"), device: q.Get("device"), writeKey: q.Has("writeKey")}
 		got.seen = 0
 		if got != want {
 			t.Errorf("%q: %+v, want %+v", raw, got, want)

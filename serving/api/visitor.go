@@ -36,7 +36,11 @@ type visitor struct {
 }
 
 // asked is what a request says of who it is about.
-type asked struct{ device, user, token, claim, segment string }
+type asked struct {
+	device, user, token, claim, segment string
+	stated                              string // a device that a token must be of, and that is not looked up
+	cookie                              string // the token of the browser's cookie
+}
 
 // maxID bounds the ids that are looked up, in bytes.
 const maxID = 512
@@ -73,6 +77,9 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 }
 
 func (s *Server) give(v *visitor) { s.visitors.Put(v) }
+
+// subjectOf is how tokens name a device.
+func subjectOf(device string) string { return token.Subject(session.PersonID(device, "")) }
 
 // lookUp asks the store.
 func (s *Server) lookUp(v *visitor, a *asked) (err error) {
@@ -112,7 +119,7 @@ func (s *Server) nodeOf(path string) int {
 // believe takes the segment that a request proves or claims.
 func (s *Server) believe(v *visitor, a *asked) {
 	now := time.UnixMilli(v.now)
-	for _, t := range []struct{ text, audience string }{{a.token, token.Segment}, {a.claim, token.Claim}} {
+	for _, t := range []struct{ text, audience string }{{a.token, token.Segment}, {a.cookie, token.Segment}, {a.claim, token.Claim}} {
 		if t.text == "" {
 			continue
 		}
@@ -120,7 +127,7 @@ func (s *Server) believe(v *visitor, a *asked) {
 		switch {
 		case err != nil:
 			v.refuse = err.Error()
-		case t.audience == token.Segment && v.id != "" && c.Subject != token.Subject(v.id):
+		case t.audience == token.Segment && (v.id != "" && c.Subject != token.Subject(v.id) || a.stated != "" && c.Subject != subjectOf(a.stated)):
 			v.refuse = "it is another visitor's"
 		default:
 			v.proof, v.served, v.refuse = signed, s.nodeOf(c.Path), ""

@@ -30,10 +30,19 @@ function learn(answer) {
   return answer;
 }
 
-// getUserSegment resolves to the answer of GET /api/segment; to null without
-// consent.
+// getUserSegment resolves to the answer of GET /api/segment and whose it is, to
+// be posted as it is; to null without consent. As text it is the served path.
 export async function getUserSegment() {
-  return allowed() ? learn(await ask("/api/segment" + me())) : null;
+  if (!allowed()) return null;
+  const id = anonymousId();
+  const answer = { ...learn(await ask("/api/segment" + me())), anonymousId: id };
+  return Object.defineProperty(answer, "toString", { value: () => answer.served });
+}
+
+// applyContent shows what an answer of POST /api/personalize says, and returns it.
+export function applyContent(answer) {
+  if (allowed()) apply(answer.actions || []);
+  return answer;
 }
 
 // personalizeContent asks what this page should show to a visitor of segment
@@ -48,8 +57,7 @@ export async function personalizeContent(segment, event) {
     method: "POST",
     body: JSON.stringify({ segment, event: event || pageEvent(), anonymousId: anonymousId(), token }),
   });
-  if (turn === asked && href === location.href && allowed()) apply(answer.actions || []);
-  return answer;
+  return turn === asked && href === location.href ? applyContent(answer) : answer;
 }
 
 // refresh personalises the page by what is known; what cannot be had leaves

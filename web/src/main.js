@@ -1,19 +1,21 @@
 // microseg in the page: collects what visitors do, and shows what their segment
 // should see. Served minified as /microseg.js; docs/page.md describes it.
 
-import { local, on, session } from "./env.js";
+import { endpoint, local, on, session } from "./env.js";
 import { allowed, anonymousId, consents, forget, setUser, userId } from "./identity.js";
 import { version } from "./event.js";
 import { clear, flush } from "./transport.js";
 import { call, enter, track, watchView } from "./view.js";
 import { watchElements } from "./elements.js";
-import { getUserSegment, listen, personalizeContent, stop, watchLoop } from "./loop.js";
+import { applyContent, getUserSegment, listen, personalizeContent, stop, watchLoop } from "./loop.js";
 import { watchSlots } from "./slots.js";
 
 const api = {
   version,
   getUserSegment,
   personalizeContent,
+  applyContent,
+  endpoint,
   flush,
   allowed,
   // anonymousId is the browser's random id; null without consent.
@@ -66,6 +68,7 @@ if (!window.microseg) {
   window.microseg = api;
   window.getUserSegment = getUserSegment;
   window.personalizeContent = personalizeContent;
+  window.applyContent = applyContent;
   if (!allowed()) withdraw(); // what an earlier visit left
   watchSlots();
   watchView();

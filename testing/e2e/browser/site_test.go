@@ -129,6 +129,7 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	persons.Register(mux)
 	web.Register(mux)
 	mux.HandleFunc("GET /test/ahead", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, clock.Ahead().Milliseconds()) })
+	snippetPages(mux)
 	if err := library(mux); err != nil {
 		return err
 	}
