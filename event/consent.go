@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -8,11 +9,13 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// Consent says which events make a profile. Segment's consent context is read:
-// context.consent.categoryPreferences, an object of category → true or false.
+// Consent says which events make a profile. Read are Segment's consent context
+// (context.consent.categoryPreferences: category → yes or no) and RudderStack's
+// (context.consentManagement: the ids that are allowed, and those that are denied).
 type Consent struct {
-	// Categories that must not be denied, in any case; none: Analytics. Other
-	// categories are about other uses of the data.
+	// Categories that must not be denied, in any case; none: Analytics, by the names
+	// that consent platforms have for it. Other categories are about other uses of
+	// the data.
 	Categories []string
 	// Required refuses events that do not grant every one of the categories.
 	Required bool
@@ -21,14 +24,33 @@ type Consent struct {
 // DefaultConsentCategory is the category of a Consent that names none.
 const DefaultConsentCategory = "analytics"
 
+// analytics are the names of the default category: OneTrust's group of performance
+// cookies, Cookiebot's, and Google's consent mode.
+var analytics = []string{DefaultConsentCategory, "C0002", "statistics", "performance", "analytics_storage"}
+
 const maxCategories = 32
 
 // consent holds what a record says of the configured categories, a bit each.
 type consent struct{ granted, denied uint32 }
 
-func (c Consent) categories() ([]string, error) {
+func (c *consent) says(bit uint32, yes bool) {
+	if yes {
+		c.granted |= bit
+	} else {
+		c.denied |= bit
+	}
+}
+
+// consents reads what records say; names are those of each category.
+type consents struct {
+	names    [][]string
+	required bool
+}
+
+func newConsents(c Consent) (*consents, error) {
+	cs := &consents{required: c.Required}
 	if len(c.Categories) == 0 {
-		return []string{DefaultConsentCategory}, nil
+		cs.names = [][]string{analytics}
 	}
 	if len(c.Categories) > maxCategories {
 		return nil, fmt.Errorf("reading consent categories: %d names, at most %d can be told apart", len(c.Categories), maxCategories)
@@ -37,55 +59,178 @@ func (c Consent) categories() ([]string, error) {
 		if name == "" {
 			return nil, fmt.Errorf("reading consent categories: the name number %d is empty", i+1)
 		}
+		cs.names = append(cs.names, []string{name})
 	}
-	return c.Categories, nil
+	return cs, nil
 }
 
-// given reports whether the record may make a profile.
-func (c Consent) given(r *record) bool {
-	if r.set>>cPreferences&1 == 0 || !r.isObject(cPreferences) {
-		return !c.Required
+// of is the set of the categories that have that name, a bit each.
+func (cs *consents) of(name []byte) (set uint32) {
+	name = bytes.TrimSpace(name)
+	for i, names := range cs.names {
+		for _, n := range names {
+			if strings.EqualFold(string(name), n) {
+				set |= 1 << i
+			}
+		}
 	}
-	if r.consent.denied != 0 {
+	return set
+}
+
+func (cs *consents) all() uint32 { return uint32(1)<<len(cs.names) - 1 }
+
+// given reports whether the record may make a profile. What is stated and cannot be
+// read is a no: nobody may be taken for granted by a spelling.
+func (cs *consents) given(r *record) bool {
+	var c consent
+	if r.stated(cConsent) {
+		cs.segment(&r.vals[cConsent], &c)
+	}
+	if r.stated(cManagement) {
+		cs.rudderstack(&r.vals[cManagement], &c)
+	}
+	return c.denied == 0 && (!cs.required || bits.OnesCount32(c.granted) == len(cs.names))
+}
+
+// segment reads context.consent: an object with categoryPreferences, or one word
+// for everything.
+func (cs *consents) segment(v *value, c *consent) {
+	if v.typ != jx.Object {
+		if !v.empty() {
+			c.says(cs.all(), v.yes())
+		}
+		return
+	}
+	eachMember(v.b, func(key []byte, v *value) {
+		if string(key) != "categoryPreferences" {
+			return
+		}
+		*c = consent{} // the last of equal keys counts
+		switch {
+		case v.typ == jx.Null || v.empty():
+		case v.typ == jx.Object:
+			cs.preferences(v.b, c)
+		case v.typ == jx.Array:
+			cs.allowed(v, c)
+		default:
+			c.says(cs.all(), v.yes())
+		}
+	})
+}
+
+// preferences reads category → yes or no. Where a category has several names, each
+// of them may deny it.
+func (cs *consents) preferences(raw []byte, c *consent) {
+	last := map[string]consent{} // of equal keys
+	eachMember(raw, func(key []byte, v *value) {
+		set := cs.of(key)
+		if set == 0 {
+			return
+		}
+		var says consent
+		if v.typ != jx.Null {
+			says.says(set, v.yes())
+		}
+		last[string(key)] = says
+	})
+	for _, says := range last {
+		c.granted |= says.granted
+		c.denied |= says.denied
+	}
+}
+
+// rudderstack reads context.consentManagement. An id that is not among the allowed
+// ones is not allowed, as for RudderStack's own destinations; without a list of
+// allowed ones only those that are denied are.
+func (cs *consents) rudderstack(v *value, c *consent) {
+	if v.empty() {
+		return
+	}
+	if v.typ != jx.Object {
+		c.says(cs.all(), v.yes())
+		return
+	}
+	var allowed, denied value
+	eachMember(v.b, func(key []byte, v *value) {
+		switch string(key) {
+		case "allowedConsentIds":
+			allowed = *v
+		case "deniedConsentIds":
+			denied = *v
+		}
+	})
+	if allowed.stated() {
+		cs.allowed(&allowed, c)
+	}
+	if !denied.stated() {
+		return
+	}
+	if set, ok := cs.listed(&denied); ok {
+		c.says(set, false)
+	} else {
+		c.says(cs.all(), false)
+	}
+}
+
+// allowed reads a list of what is allowed, which says no to all others.
+func (cs *consents) allowed(v *value, c *consent) {
+	set, ok := cs.listed(v)
+	if !ok {
+		set = 0
+	}
+	c.says(set, true)
+	c.says(cs.all()&^set, false)
+}
+
+// listed is the set of the categories in a list of names: an array, a text with
+// commas, or an object whose keys are ids and whose values are their names. ok is
+// false for anything else.
+func (cs *consents) listed(v *value) (set uint32, ok bool) {
+	ok = true
+	name := func(v *value) {
+		switch v.typ {
+		case jx.String, jx.Number:
+			set |= cs.of(v.b)
+		case jx.Null:
+		default:
+			ok = false
+		}
+	}
+	switch v.typ {
+	case jx.Array:
+		ok = eachElement(v.b, name) && ok
+	case jx.Object:
+		eachMember(v.b, func(key []byte, v *value) {
+			set |= cs.of(key)
+			name(v)
+		})
+	case jx.String, jx.Number:
+		for part := range bytes.SplitSeq(v.b, []byte(",")) {
+			set |= cs.of(part)
+		}
+	default:
+		return 0, false
+	}
+	return set, ok
+}
+
+// stated reports whether the value is there and not null.
+func (v *value) stated() bool { return v.typ != jx.Invalid && v.typ != jx.Null }
+
+// empty reports whether a value is a map or a list without anything in it: PHP
+// cannot tell the two apart.
+func (v *value) empty() bool {
+	return (v.typ == jx.Object || v.typ == jx.Array) && len(bytes.Trim(v.b, "{}[] \t\r\n")) == 0
+}
+
+// yes reports whether a value is a clear yes; all else is a no.
+func (v *value) yes() bool {
+	if v.typ != jx.Bool && v.typ != jx.String && v.typ != jx.Number {
 		return false
 	}
-	return !c.Required || bits.OnesCount32(r.consent.granted) == max(1, len(c.Categories))
-}
-
-// readPreferences reads context.consent.categoryPreferences. What is neither
-// true nor null is a no: nobody may be taken for granted by a spelling.
-func (p *parser) readPreferences() error {
-	p.rec.consent = consent{}
-	it, err := p.jd.ObjIter()
-	if err != nil {
-		return err
+	switch string(bytes.ToLower(bytes.TrimSpace(v.b))) {
+	case "true", "1", "yes", "granted", "allowed", "allow":
+		return true
 	}
-	for it.Next() {
-		var bit uint32
-		for i, name := range p.categories {
-			if strings.EqualFold(string(it.Key()), name) {
-				bit |= 1 << i
-			}
-		}
-		p.rec.consent.granted &^= bit // the last of equal keys counts
-		p.rec.consent.denied &^= bit
-		switch p.jd.Next() {
-		case jx.Null:
-			err = p.jd.Skip()
-		case jx.Bool:
-			var yes bool
-			if yes, err = p.jd.Bool(); yes {
-				p.rec.consent.granted |= bit
-			} else {
-				p.rec.consent.denied |= bit
-			}
-		default:
-			p.rec.consent.denied |= bit
-			err = p.jd.Skip()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return it.Err()
+	return false
 }

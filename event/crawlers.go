@@ -23,6 +23,10 @@ var crawlerList string
 
 const libraryMark = "http-library"
 
+// crawling are patterns that the list marks as libraries and that only crawlers use.
+var crawling = []string{"Scrapy", "HTTrack", "crawler4j", "SimpleCrawler", "colly", "larbin", "phpcrawl", "newspaper/", "trafilatura",
+	"GoParserBot", "rawweb-bot", "python-opengraph", "Download Ninja", "[mM]echanize"}
+
 // Agent is what the list says of a user agent.
 type Agent uint8
 
@@ -33,13 +37,48 @@ const (
 	AgentCrawler
 )
 
-// Bot reports whether an event with this user agent in its context is nobody's.
-func (a Agent) Bot() bool { return a != AgentOther }
+// Bot reports whether an event with this user agent in its context is nobody's. A
+// library's is somebody's: the app or the server that uses it speaks for people.
+func (a Agent) Bot() bool { return a == AgentCrawler }
 
-// AgentOf looks a user agent up in the list of crawlers. At most the first 1024
-// bytes are read.
+// AgentOf looks a user agent up in the list of crawlers, and knows those that it
+// lacks by how crawlers introduce themselves. At most the first 1024 bytes are read.
 func AgentOf(userAgent string) Agent {
-	return crawlers().find(userAgent[:min(len(userAgent), maxAgentBytes)])
+	ua := userAgent[:min(len(userAgent), maxAgentBytes)]
+	if strings.HasPrefix(ua, "Mozilla/") && strings.Contains(ua, "AppleWebKit/") {
+		ua = withoutApps(ua)
+	}
+	is := crawlers().find(ua)
+	if is == AgentOther && unlisted(ua) {
+		return AgentCrawler
+	}
+	return is
+}
+
+// apps are names on the list that are a link preview's when they stand alone, and a
+// person's within an app when a browser's user agent ends with them.
+var apps = []string{"Viber", "WhatsApp", "Tumblr/", "Daum/"}
+
+func withoutApps(ua string) string {
+	for _, name := range apps {
+		if strings.Contains(ua, name) {
+			ua = strings.ReplaceAll(ua, name, "")
+		}
+	}
+	return ua
+}
+
+var (
+	compatible = regexp.MustCompile(`(?i)compatible; ?[^;)]*(bot|crawler|spider)([^a-z]|$)`)
+	introduced = regexp.MustCompile(`(?i)(bot|crawler|spider|scraper)(/[^ ]*)?;? \(?[^)]*\+(https?:|[^ ]+@)`)
+	platforms  = regexp.MustCompile(`(?i)android|iphone|ipad|ios|windows|macintosh|mac os|cfnetwork|darwin|dalvik|x11|cros`)
+)
+
+// unlisted reports whether a user agent that is not on the list is a crawler's:
+// "compatible; NewBot/1.0", or NewBot/1.0 (+https://…) on no system that people
+// have. "bot" alone is nothing: there are phones of that name, and apps.
+func unlisted(ua string) bool {
+	return compatible.MatchString(ua) || introduced.MatchString(ua) && !platforms.MatchString(ua)
 }
 
 // keyLen is the length by which plain patterns are found; shorter ones are
@@ -67,7 +106,7 @@ func indexCrawlers(list string) *crawlerIndex {
 	for line := range strings.Lines(list) {
 		pattern, mark, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		is := AgentCrawler
-		if mark == libraryMark {
+		if mark == libraryMark && !slices.Contains(crawling, pattern) {
 			is = AgentLibrary
 		}
 		re, err := syntax.Parse(pattern, syntax.Perl)

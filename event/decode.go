@@ -44,6 +44,7 @@ type Decoder struct {
 	parser   parser
 	agents   agents
 	ids      interner
+	consents *consents
 	scratch  []byte
 }
 
@@ -55,7 +56,7 @@ func NewDecoder(cfg Config) (*Decoder, error) {
 	d := &Decoder{cfg: cfg, names: make(map[string]meaning, len(names)+len(cfg.Custom)), elements: map[string]uint8{}}
 	d.setDefaults()
 	var err error
-	if d.parser.categories, err = d.cfg.Consent.categories(); err != nil {
+	if d.consents, err = newConsents(cfg.Consent); err != nil {
 		return nil, err
 	}
 	if d.pages, err = compilePages(cfg.Pages); err != nil {
@@ -131,8 +132,8 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	if control, err := d.control(r, raw, e); control {
 		return err
 	}
-	if !d.cfg.Consent.given(r) {
-		return &Error{Reason: NoConsent, Detail: "context.consent.categoryPreferences does not allow it", Payload: new(string)}
+	if !d.consents.given(r) {
+		return &Error{Reason: NoConsent, Detail: "context.consent or context.consentManagement does not allow it", Payload: new(string)}
 	}
 	if string(r.text(fType)) == TypeRejected {
 		return d.rejected(r, e)

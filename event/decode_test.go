@@ -241,11 +241,15 @@ func (g gen) context() string {
 	return g.object(
 		g.maybe(0.4, "page", g.object(g.maybe(0.8, "path", g.str(g.path())), g.maybe(0.5, "url", g.str(g.url())))),
 		g.maybe(0.6, "userAgent", g.str(g.pick(agentsSeen...))),
-		g.maybe(0.3, "device", g.object(g.maybe(0.8, "type", g.str(g.pick("mobile", "Desktop", "iOS", "android", "Tablet", "tv", "bot", "fridge", "a very long device type"))))),
+		g.maybe(0.3, "device", g.object(g.maybe(0.8, "type", g.str(g.pick("mobile", "Desktop", "iOS", "android", "Tablet", "tv", "bot", "fridge", "a very long device type", "web", "Smart TV"))),
+			g.maybe(0.3, "model", g.str(g.pick("iPad13,4", "iPhone15,2", "Pixel 8"))), g.maybe(0.2, "maxTouchPoints", g.pick("0", "5")))),
+		g.maybe(0.2, "userAgentData", g.object(g.maybe(0.9, "mobile", g.pick("true", "false")), g.maybe(0.9, "platform", g.str(g.pick("Android", "macOS", "Windows", ""))),
+			g.maybe(0.5, "brands", `[{"brand":"Chromium","version":"138"}]`))),
+		g.maybe(0.1, "consentManagement", g.object(g.maybe(0.7, "allowedConsentIds", g.pick(`["analytics"]`, `[]`, `["C0002","x"]`)), g.maybe(0.7, "deniedConsentIds", g.pick(`[]`, `["marketing"]`, `["Analytics"]`)))),
 		g.maybe(0.3, "os", g.object(g.maybe(0.8, "name", g.str(g.pick("Windows", "Windows 11", "macOS", "Mac OS X", "iOS", "iPadOS", "Android", "Linux", "Chrome OS", "Plan 9 from Bell Labs"))))),
 		g.maybe(0.5, "screen", g.object(g.maybe(0.9, "width", g.pick("390", "1920.5", "70000", "-5")), g.maybe(0.9, "height", "844"))),
 		g.maybe(0.2, "consent", g.object(g.maybe(0.9, "categoryPreferences", g.object(
-			g.maybe(0.7, g.pick("Analytics", "analytics"), g.pick("true", "false")), g.maybe(0.5, "Advertising", g.pick("true", "false")))))),
+			g.maybe(0.7, g.pick("Analytics", "analytics", "C0002"), g.pick("true", "true", "false", `"1"`)), g.maybe(0.5, "Advertising", g.pick("true", "false")))))),
 		g.maybe(0.5, "network", g.object(g.maybe(0.4, "wifi", g.pick("true", "false")), g.maybe(0.4, "cellular", "true"),
 			g.maybe(0.5, "effectiveType", g.str(g.pick("slow-2g", "2g", "3G", "4g"))),
 			g.maybe(0.3, "type", g.str(g.pick("wifi", "ethernet", "cellular", "none", "5g", "LTE"))))),

@@ -181,11 +181,12 @@ const (
 	Network5G
 	NetworkWifi
 	NetworkEthernet
+	NetworkCellular // a phone's, of unknown speed
 	NumNetworks
 )
 
 // Networks names the network classes.
-var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", "4g", "5g", "wifi", "ethernet"}
+var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", "4g", "5g", "wifi", "ethernet", "cellular"}
 
 // Flags are yes/no facts about an event.
 type Flags uint8

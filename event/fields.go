@@ -3,7 +3,17 @@ package event
 // container reports whether f is an object that is looked into.
 func (f field) container() bool {
 	switch f {
-	case fProperties, fContext, cDevice, cOS, cScreen, cNetwork, cPage, cConsent, cPreferences:
+	case fProperties, fContext, cDevice, cOS, cScreen, cNetwork, cPage:
+		return true
+	}
+	return false
+}
+
+// deferred reports whether an object or array that is the value of f is read
+// later, where it is of interest.
+func (f field) deferred() bool {
+	switch f {
+	case pAsset, cHints, cConsent, cManagement:
 		return true
 	}
 	return false
@@ -13,11 +23,11 @@ func (f field) container() bool {
 func (f field) inside() uint64 {
 	switch f {
 	case fProperties:
-		return group(pPageType, pSession)
+		return group(pPageType, pAsset)
 	case fContext:
-		return group(cUserAgent, cPreferences)
+		return group(cUserAgent, cManagement)
 	case cDevice:
-		return group(cDeviceType, cDeviceType)
+		return group(cDeviceType, cTouch)
 	case cOS:
 		return group(cOSName, cOSName)
 	case cScreen:
@@ -26,8 +36,6 @@ func (f field) inside() uint64 {
 		return group(cCellular, cNetType)
 	case cPage:
 		return group(cPath, cURL)
-	case cConsent:
-		return group(cPreferences, cPreferences)
 	}
 	return 0
 }
@@ -98,6 +106,8 @@ func propertyField(key []byte) field {
 		return pTotal
 	case "revenue":
 		return pRevenue
+	case "subtotal":
+		return pSubtotal
 	case "products":
 		return pProducts
 	}
@@ -125,6 +135,8 @@ func measureField(key []byte) field {
 		return pPosition
 	case "session_id":
 		return pSession
+	case "content_asset_id", "content_asset_ids", "asset_id":
+		return pAsset
 	}
 	return fSkip
 }
@@ -153,22 +165,24 @@ func contextField(key []byte) field {
 		return cNetwork
 	case "page":
 		return cPage
+	case "userAgentData":
+		return cHints
 	case "consent":
 		return cConsent
-	}
-	return fSkip
-}
-
-func consentField(key []byte) field {
-	if string(key) == "categoryPreferences" {
-		return cPreferences
+	case "consentManagement":
+		return cManagement
 	}
 	return fSkip
 }
 
 func deviceField(key []byte) field {
-	if string(key) == "type" {
+	switch string(key) {
+	case "type":
 		return cDeviceType
+	case "model":
+		return cModel
+	case "maxTouchPoints", "touchPoints":
+		return cTouch
 	}
 	return fSkip
 }

@@ -2,17 +2,23 @@ package event
 
 import "bytes"
 
-// blocked are ids that many visitors share by mistake: what programs write
-// where they have none. Lower case; those of zeros alone are blocked as well.
-// The list is that of the field (Segment's and Adobe's unification rules).
-var blocked = map[short]bool{
-	word("null"): true, word("(null)"): true, word("nil"): true, word("none"): true, word("undefined"): true, word("nan"): true,
-	word("anonymous"): true, word("anon"): true, word("guest"): true, word("unknown"): true, word("n/a"): true, word("na"): true,
-	word("-1"): true, word("true"): true, word("false"): true, word("{}"): true, word("[]"): true, word("\"\""): true,
-	word("userid"): true, word("user_id"): true, word("anonymousid"): true,
-}
+// blocked are ids that many visitors share by mistake: what programs write where
+// they have none, names of fields, and ids that a fault gave to many devices. Lower
+// case; those of zeros alone are blocked as well. The list is that of the field
+// (Segment's, Adobe's, Amplitude's and PostHog's rules).
+var blocked = func() map[string]bool {
+	m := map[string]bool{}
+	for _, id := range []string{"null", "(null)", "nil", "none", "undefined", "nan", "anonymous", "anon", "guest", "unknown", "n/a", "na",
+		"-1", "true", "false", "{}", "[]", `""`, "userid", "user_id", "anonymousid", "anonymous_id", "distinct_id", "distinctid",
+		"device_id", "deviceid", "$device_id", "id", "email", "not_authenticated", "notauthenticated", "not set", "(not set)",
+		"unauthenticated", "[object object]", "[object undefined]", "[object null]", "<null>", "<nil>", "%!s(<nil>)",
+		"9774d56d682e549c", "lmy47d"} { // of an Android emulator, and of a build
+		m[id] = true
+	}
+	return m
+}()
 
-var objectText = []byte("[object Object]")
+const maxBlocked = 24 // bytes of the longest
 
 // Nobody reports whether an id, as an event states it, stands for no one.
 func Nobody(id string) bool { return nobody([]byte(id)) }
@@ -21,8 +27,20 @@ func Nobody(id string) bool { return nobody([]byte(id)) }
 // device of its own.
 func nobody(id []byte) bool {
 	id = bytes.TrimSpace(id)
-	if len(id) == 0 || blocked[lower(id)] || bytes.EqualFold(id, objectText) {
+	if len(id) == 0 || placeholder(id) {
 		return true
+	}
+	if len(id) <= maxBlocked {
+		var low [maxBlocked]byte
+		for i, c := range id {
+			if c-'A' < 26 {
+				c |= 0x20
+			}
+			low[i] = c
+		}
+		if blocked[string(low[:len(id)])] {
+			return true
+		}
 	}
 	for _, c := range id {
 		if c != '0' && c != '-' {
@@ -30,4 +48,23 @@ func nobody(id []byte) bool {
 		}
 	}
 	return true
+}
+
+// placeholder reports whether an id is a template's that nobody filled in:
+// {{ user.id }}, ${userId}, <user_id>, %USER_ID%.
+func placeholder(id []byte) bool {
+	around := func(open, end string) bool {
+		return len(id) > len(open)+len(end) && bytes.HasPrefix(id, []byte(open)) && bytes.HasSuffix(id, []byte(end))
+	}
+	switch id[0] {
+	case '{':
+		return around("{{", "}}") || around("{%", "%}")
+	case '$':
+		return around("${", "}")
+	case '<':
+		return around("<", ">")
+	case '%':
+		return around("%", "%")
+	}
+	return false
 }

@@ -14,7 +14,8 @@ func TestBlockedIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"", " ", "null", "NULL", "(null)", "undefined", "Undefined", "anonymous", "guest", "-1", "0", "000", "00000000-0000-0000-0000-000000000000",
-		"none", "NaN", "n/a", "[object Object]", "{}", "true", "unknown"} {
+		"none", "NaN", "n/a", "[object Object]", "{}", "true", "unknown", "distinct_id", "not_authenticated", "email", "id", "<nil>",
+		"{{ user.id }}", "${userId}", "<user_id>", "%USER_ID%", "9774d56d682e549c"} {
 		var e Event
 		record := fmt.Sprintf(`{"type":"page","anonymousId":"a1","userId":%q,"timestamp":"2026-01-01T00:00:00Z"}`, id)
 		if err := d.Decode([]byte(record), nil, 0, &e); err != nil || e.User != "" || e.Device != "a1" {
@@ -30,7 +31,7 @@ func TestBlockedIDs(t *testing.T) {
 			t.Errorf("both ids %q: %v", id, err)
 		}
 	}
-	for _, id := range []string{"nullius", "0a", "10", "-10", "anonymous-7", "user"} {
+	for _, id := range []string{"nullius", "0a", "10", "-10", "anonymous-7", "user", "identity", "100%", "{x", "a@email", "$7"} {
 		var e Event
 		record := fmt.Sprintf(`{"type":"page","anonymousId":"a1","userId":%q,"timestamp":"2026-01-01T00:00:00Z"}`, id)
 		if err := d.Decode([]byte(record), nil, 0, &e); err != nil || e.User != id {

@@ -1,10 +1,9 @@
 package event
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
-
-	"github.com/mileusna/useragent"
 )
 
 func modelPage(cfg Config, top, props, context object, implied PageType, e *Event) {
@@ -93,48 +92,23 @@ func modelGlob(g string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)^` + re + `\z`)
 }
 
+// modelWord is a word in lower case, without what stands between its parts.
+func modelWord(v any) string {
+	s, _ := v.(string)
+	return strings.NewReplacer(" ", "", "-", "", "_", "", ".", "", "/", "", "\u2010", "", "\u2011", "", "\u2012", "", "\u2013", "", "\u2014", "",
+		"\u2015", "", "\u2212", "", "\u00ad", "", "\u00a0", "", "\u202f", "").Replace(asciiLower(s))
+}
+
+// modelContext takes what a user agent and client hints say from the decoder's own
+// functions, which TestAgents and TestClientHints try; what counts first is here.
 func modelContext(context object, e *Event) {
 	sub := func(key string) object { o, _ := context[key].(object); return o }
-	word := func(v any) string { s, _ := v.(string); return asciiLower(s) }
-	device, _ := sub("device")["type"].(string)
 	os, _ := sub("os")["name"].(string)
-	e.OS = modelOS(os)
-	switch asciiLower(device) {
-	case "desktop":
-		e.DeviceType = DeviceDesktop
-	case "mobile", "phone", "smartphone", "ios", "android":
-		e.DeviceType = DeviceMobile
-	case "tablet":
-		e.DeviceType = DeviceTablet
-	case "tv", "smarttv":
-		e.DeviceType = DeviceTV
-	case "bot":
-		e.DeviceType = DeviceBot
-	}
 	ua, _ := context["userAgent"].(string)
 	ua = ua[:min(len(ua), 1024)]
-	u := useragent.Parse(ua)
-	bot := ua != "" && (u.Bot || modelCrawler(ua))
-	if bot {
-		e.Flags |= FlagBot
-	}
-	if ua != "" && device == "" {
-		if e.OS == OSUnknown {
-			e.OS = modelOS(u.OS)
-		}
-		switch {
-		case bot:
-			e.DeviceType = DeviceBot
-		case u.Tablet:
-			e.DeviceType = DeviceTablet
-		case u.Mobile:
-			e.DeviceType = DeviceMobile
-		case u.Desktop:
-			e.DeviceType = DeviceDesktop
-		}
-	}
-	if e.DeviceType == DeviceBot {
-		e.Flags |= FlagBot
+	agent, hints := parseAgent(ua), agent{}
+	if o, ok := context["userAgentData"].(object); ok {
+		hints = modelHints(o)
 	}
 	if w, ok := modelNumber(sub("screen")["width"]); ok && w > 0 {
 		e.Width = uint16(min(w, 65535))
@@ -142,14 +116,136 @@ func modelContext(context object, e *Event) {
 	if h, ok := modelNumber(sub("screen")["height"]); ok && h > 0 {
 		e.Height = uint16(min(h, 65535))
 	}
+	form, formOS, platform := modelForm(modelWord(sub("device")["type"]))
+	stated := modelOS(os)
+	e.OS = modelFirst(stated, hints.os, agent.os, formOS)
+	model, _ := sub("device")["model"].(string)
+	switch {
+	case form != DeviceUnknown && !platform:
+		e.DeviceType = form
+	case agent.bot || hints.bot:
+		e.DeviceType = DeviceBot
+	case agent.device == DeviceTV:
+		e.DeviceType = modelFirst(modelModel(model), agent.device)
+	default:
+		e.DeviceType = modelFirst(modelModel(model), hints.device, agent.device, form)
+		touch, touched := modelNumber(sub("device")["maxTouchPoints"])
+		apple := e.OS == OSMac || e.OS == OSiOS
+		if e.DeviceType == DeviceDesktop && apple && (touched && touch > 1 || stated == OSiOS || ipads[[2]uint16{e.Width, e.Height}]) {
+			e.DeviceType, e.OS = DeviceTablet, OSiOS
+		}
+	}
+	if agent.bot || hints.bot || e.DeviceType == DeviceBot {
+		e.Flags |= FlagBot
+	}
 	n := sub("network")
-	e.Network = modelNetwork(word(n["type"]), word(n["effectiveType"]), n["wifi"] == true)
+	radio, _ := n["type"].(string)
+	e.Network = modelNetwork(modelWord(strings.TrimPrefix(radio, "CTRadioAccessTechnology")), modelWord(n["effectiveType"]), n["wifi"] == true, n["cellular"] == true)
 }
 
-func modelNetwork(typ, effective string, wifi bool) Network {
-	speeds := map[string]Network{"none": NetworkOffline, "offline": NetworkOffline, "slow-2g": NetworkSlow2G, "2g": Network2G,
-		"3g": Network3G, "4g": Network4G, "lte": Network4G, "5g": Network5G, "wifi": NetworkWifi, "ethernet": NetworkEthernet}
-	t, s := speeds[typ], speeds[effective]
+func modelFirst[T comparable](of ...T) T {
+	var zero T
+	for _, v := range of {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+func modelHints(o object) (a agent) {
+	for _, key := range []string{"brands", "fullVersionList"} {
+		text, _ := json.Marshal(o[key])
+		a.bot = a.bot || strings.Contains(string(text), "HeadlessChrome")
+	}
+	if name, ok := o["platform"].(string); ok {
+		a.os = modelOS(name)
+	}
+	mobile, stated := o["mobile"].(bool)
+	desktop := a.os == OSWindows || a.os == OSMac || a.os == OSLinux || a.os == OSChrome
+	switch {
+	case a.bot:
+		a.device = DeviceBot
+	case mobile:
+		a.device = DeviceMobile
+	case stated && a.os == OSAndroid:
+		a.device = DeviceTablet
+	case stated && desktop:
+		a.device = DeviceDesktop
+	}
+	return a
+}
+
+func modelModel(name string) DeviceType {
+	for prefix, form := range map[string]DeviceType{"iPhone": DeviceMobile, "iPod": DeviceMobile, "Watch": DeviceMobile, "iPad": DeviceTablet,
+		"AppleTV": DeviceTV, "Apple TV": DeviceTV, "Mac": DeviceDesktop, "iMac": DeviceDesktop} {
+		if strings.HasPrefix(name, prefix) {
+			return form
+		}
+	}
+	return DeviceUnknown
+}
+
+func modelForm(word string) (form DeviceType, os OS, platform bool) {
+	switch word {
+	case "ios":
+		return DeviceMobile, OSiOS, true
+	case "android":
+		return DeviceMobile, OSAndroid, true
+	case "macos", "macosx", "osx", "mac":
+		return DeviceDesktop, OSMac, true
+	case "windows":
+		return DeviceDesktop, OSWindows, true
+	case "linux":
+		return DeviceDesktop, OSLinux, true
+	case "chromeos", "chromebook":
+		return DeviceDesktop, OSChrome, true
+	case "desktop", "desktopcomputer", "computer", "pc", "laptop", "notebook", "workstation":
+		return DeviceDesktop, OSUnknown, false
+	case "mobile", "phone", "mobilephone", "smartphone", "cellphone", "featurephone", "handset", "handheld", "phablet", "windowsphone",
+		"watch", "smartwatch", "wearable", "wearos":
+		return DeviceMobile, OSUnknown, false
+	case "iphone", "ipod", "ipodtouch":
+		return DeviceMobile, OSiOS, false
+	case "applewatch", "watchos":
+		return DeviceMobile, OSOther, false
+	case "androidphone":
+		return DeviceMobile, OSAndroid, false
+	case "tablet", "pad":
+		return DeviceTablet, OSUnknown, false
+	case "ipad", "ipados":
+		return DeviceTablet, OSiOS, false
+	case "androidtablet":
+		return DeviceTablet, OSAndroid, false
+	case "androidtv", "googletv":
+		return DeviceTV, OSAndroid, false
+	case "tvos", "appletv", "roku", "tizen", "webos", "firetv":
+		return DeviceTV, OSOther, false
+	case "tv", "smarttv", "television", "connectedtv", "ctv", "ott", "settopbox", "settop", "stb", "mediaplayer", "chromecast", "hbbtv",
+		"console", "gameconsole", "gamingconsole", "gamesconsole", "playstation", "xbox", "nintendo":
+		return DeviceTV, OSUnknown, false
+	case "bot", "crawler", "spider", "robot":
+		return DeviceBot, OSUnknown, false
+	}
+	return DeviceUnknown, OSUnknown, false
+}
+
+var modelSpeeds = func() map[string]Network {
+	m := map[string]Network{}
+	for n, words := range map[Network]string{NetworkOffline: "none offline disconnected notreachable", NetworkSlow2G: "slow2g",
+		Network2G: "2g gprs edge gsm cdma 1xrtt cdma1x iden",
+		Network3G: "3g umts wcdma hspa hspa+ hspap hsdpa hsupa evdo evdo0 evdoa evdob cdmaevdorev0 cdmaevdoreva cdmaevdorevb ehrpd tdscdma",
+		Network4G: "4g lte lte+ ltea lteca lteadvanced", Network5G: "5g nr nrnsa nrsa 5gnr", NetworkWifi: "wifi wlan",
+		NetworkEthernet: "ethernet wired lan", NetworkCellular: "cellular mobile wwan"} {
+		for _, w := range strings.Fields(words) {
+			m[w] = n
+		}
+	}
+	return m
+}()
+
+func modelNetwork(typ, effective string, wifi, cellular bool) Network {
+	t, s := modelSpeeds[typ], modelSpeeds[effective]
 	if t == NetworkOffline || s == NetworkOffline {
 		return NetworkOffline
 	}
@@ -162,31 +258,40 @@ func modelNetwork(typ, effective string, wifi bool) Network {
 	if wifi {
 		return NetworkWifi
 	}
-	if s != NetworkUnknown {
+	if s != NetworkUnknown && s != NetworkCellular {
 		return s
 	}
-	return t
+	if t != NetworkUnknown {
+		return t
+	}
+	if cellular || s == NetworkCellular {
+		return NetworkCellular
+	}
+	return NetworkUnknown
 }
 
+var modelVersion = regexp.MustCompile(`^(.+) [0-9][^ ]*$`)
+
 func modelOS(name string) OS {
-	switch name = asciiLower(name); name {
-	case "":
+	if name == "" {
 		return OSUnknown
-	case "windows":
+	}
+	switch modelWord(name) {
+	case "windows", "windowsphone", "win32", "windowsnt":
 		return OSWindows
-	case "macos", "mac os x", "mac os", "os x":
+	case "macos", "macosx", "osx", "macintosh", "mac", "darwin":
 		return OSMac
-	case "linux", "ubuntu":
+	case "linux", "ubuntu", "debian", "fedora":
 		return OSLinux
-	case "android":
+	case "android", "androidos", "fireos", "androidtv", "googletv":
 		return OSAndroid
-	case "ios", "iphone os", "ipados":
+	case "ios", "iphoneos", "ipados", "iphone", "ipad":
 		return OSiOS
-	case "chromeos", "chrome os":
+	case "chromeos", "chromiumos", "cros":
 		return OSChrome
 	}
-	if strings.HasPrefix(name, "windows ") {
-		return OSWindows
+	if m := modelVersion.FindStringSubmatch(name); m != nil {
+		return modelOS(m[1])
 	}
 	return OSOther
 }

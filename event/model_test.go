@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"regexp"
@@ -115,27 +116,133 @@ type object = map[string]any
 
 func modelConsent(c Consent, top object) bool {
 	context, _ := top["context"].(object)
-	consent, _ := context["consent"].(object)
-	preferences, ok := consent["categoryPreferences"].(object)
+	groups := [][]string{analytics}
+	if len(c.Categories) > 0 {
+		groups = nil
+		for _, name := range c.Categories {
+			groups = append(groups, []string{name})
+		}
+	}
+	granted, denied := 0, 0
+	for _, names := range groups {
+		yes, no := modelSegmentConsent(context["consent"], names)
+		y, n := modelRudderConsent(context["consentManagement"], names)
+		if yes || y {
+			granted++
+		}
+		if no || n {
+			denied++
+		}
+	}
+	return denied == 0 && (!c.Required || granted == len(groups))
+}
+
+func modelYes(v any) bool {
+	s := strings.ToLower(strings.TrimSpace(fmt.Sprint(v)))
+	_, container := v.(object)
+	_, list := v.([]any)
+	return !container && !list && slices.Contains([]string{"true", "1", "yes", "granted", "allowed", "allow"}, s)
+}
+
+func modelEmpty(v any) bool {
+	o, isObject := v.(object)
+	l, isList := v.([]any)
+	return v == nil || isObject && len(o) == 0 || isList && len(l) == 0
+}
+
+// modelNamed reports whether a name is one of the category's.
+func modelNamed(name string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(strings.TrimSpace(name), n) })
+}
+
+func modelSegmentConsent(v any, names []string) (yes, no bool) {
+	if modelEmpty(v) {
+		return false, false
+	}
+	consent, ok := v.(object)
 	if !ok {
-		return !c.Required
+		return modelYes(v), !modelYes(v)
 	}
-	for _, name := range append(slices.Clone(c.Categories), []string{"analytics"}[min(1, len(c.Categories)):]...) {
-		granted := false
+	switch preferences := consent["categoryPreferences"].(type) {
+	case object:
 		for key, says := range preferences {
-			if !strings.EqualFold(key, name) || says == nil {
-				continue
+			if says != nil && modelNamed(key, names) {
+				yes, no = yes || modelYes(says), no || !modelYes(says)
 			}
-			if says != true {
-				return false
-			}
-			granted = true
 		}
-		if c.Required && !granted {
-			return false
+		return yes, no
+	case []any:
+		if len(preferences) > 0 {
+			yes = modelListed(preferences, names) > 0
+			no = !yes
 		}
+		return yes, no
+	case nil:
+		return false, false
+	default:
+		return modelYes(preferences), !modelYes(preferences)
 	}
-	return true
+}
+
+func modelRudderConsent(v any, names []string) (yes, no bool) {
+	if modelEmpty(v) {
+		return false, false
+	}
+	m, ok := v.(object)
+	if !ok {
+		return modelYes(v), !modelYes(v)
+	}
+	if allowed := m["allowedConsentIds"]; allowed != nil {
+		yes = modelListed(allowed, names) > 0
+		no = !yes
+	}
+	if denied := m["deniedConsentIds"]; denied != nil {
+		no = no || modelListed(denied, names) != 0
+	}
+	return yes, no
+}
+
+// modelListed is 1 where a list has one of the names, 0 where it has none, and -1
+// where it is none.
+func modelListed(v any, names []string) (found int) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			switch e := e.(type) {
+			case nil:
+			case string, json.Number:
+				if modelNamed(fmt.Sprint(e), names) {
+					found = 1
+				}
+			default:
+				return -1
+			}
+		}
+	case object:
+		for key, name := range v {
+			switch name := name.(type) {
+			case nil:
+			case string, json.Number:
+				if modelNamed(fmt.Sprint(name), names) {
+					found = 1
+				}
+			default:
+				return -1
+			}
+			if modelNamed(key, names) {
+				found = 1
+			}
+		}
+	case string, json.Number:
+		for _, part := range strings.Split(fmt.Sprint(v), ",") {
+			if modelNamed(part, names) {
+				found = 1
+			}
+		}
+	default:
+		return -1
+	}
+	return found
 }
 
 func modelJSON(raw []byte) (object, bool) {
@@ -184,12 +291,14 @@ func modelIDs(top object, raw []byte, e *Event) bool {
 
 // modelSomebody is the id, empty where it stands for nobody.
 func modelSomebody(id string) string {
-	text := strings.ToLower(strings.TrimSpace(id))
-	if strings.Trim(text, "0-") == "" || slices.Contains(strings.Fields("null (null) nil none undefined nan anonymous anon guest unknown n/a na -1 true false {} [] \"\" userid user_id anonymousid"), text) || text == "[object object]" {
+	text := asciiLower(strings.TrimSpace(id))
+	if strings.Trim(text, "0-") == "" || blocked[text] || modelTemplate.MatchString(text) {
 		return ""
 	}
 	return id
 }
+
+var modelTemplate = regexp.MustCompile(`(?s)^(\{\{.+\}\}|\{%.+%\}|\$\{.+\}|<.+>|%.+%)$`)
 
 func modelID(v any) (string, bool) {
 	s := ""

@@ -42,6 +42,7 @@ const (
 	pValue
 	pTotal
 	pRevenue
+	pSubtotal
 	pProducts
 	pElement
 	pDuration
@@ -52,10 +53,13 @@ const (
 	pVisible
 	pPosition
 	pSession
+	pAsset
 
 	cUserAgent // context
 	cDevice
 	cDeviceType
+	cModel
+	cTouch
 	cOS
 	cOSName
 	cScreen
@@ -69,8 +73,9 @@ const (
 	cPage
 	cPath
 	cURL
+	cHints
 	cConsent
-	cPreferences
+	cManagement
 
 	numFields
 	fSkip = numFields
@@ -79,8 +84,9 @@ const (
 // group is the mask of the fields from first to last.
 func group(first, last field) uint64 { return 1<<(last+1) - 1<<first }
 
-// value is one JSON scalar: the decoded text of a string, the literal of a
-// number, "true" or "false". It aliases the record's bytes.
+// value is one JSON value: the decoded text of a string, the literal of a number,
+// "true" or "false", or the text of an object or array that is read later, if at
+// all. It aliases the record's bytes.
 type value struct {
 	typ jx.Type
 	b   []byte
@@ -102,7 +108,6 @@ type record struct {
 	set      uint64
 	vals     [numFields]value
 	products products
-	consent  consent
 }
 
 // text is the string, or nil when it is missing, empty or not a string.
@@ -142,9 +147,8 @@ func (r *record) truth(f field) bool {
 // parser fills records. The JSON is read once, left to right, and strictly
 // (RFC 8259): unread values are skipped but checked.
 type parser struct {
-	jd         jx.Decoder
-	rec        record
-	categories []string // of consent
+	jd  jx.Decoder
+	rec record
 }
 
 // parse reads one record; what follows the object must be white space.
@@ -193,13 +197,19 @@ func (p *parser) field(f field) error {
 		var raw jx.Raw
 		raw, err = p.jd.Raw()
 		v.b = raw
-	case jx.Object:
-		return p.inner(f)
-	case jx.Array:
-		if f == pProducts {
+	case jx.Object, jx.Array:
+		switch {
+		case v.typ == jx.Array && f == pProducts:
 			return p.readProducts()
+		case v.typ == jx.Object && f.container():
+			return p.inner(f)
+		case f.deferred():
+			var raw jx.Raw
+			raw, err = p.jd.Raw()
+			v.b = raw
+		default:
+			err = p.jd.Skip()
 		}
-		err = p.jd.Skip()
 	default:
 		err = p.jd.Skip()
 	}
@@ -211,9 +221,6 @@ func (p *parser) field(f field) error {
 
 // inner reads an object that is the value of f.
 func (p *parser) inner(f field) error {
-	if !f.container() {
-		return p.jd.Skip()
-	}
 	p.rec.set &^= f.inside()
 	switch f {
 	case fProperties:
@@ -228,10 +235,6 @@ func (p *parser) inner(f field) error {
 		return p.object(screenField)
 	case cNetwork:
 		return p.object(networkField)
-	case cConsent:
-		return p.object(consentField)
-	case cPreferences:
-		return p.readPreferences()
 	}
 	return p.object(contextPageField)
 }

@@ -86,7 +86,8 @@ func TestConsent(t *testing.T) {
 		{Consent{}, `{"consent":{"categoryPreferences":{"analytics":false},"categoryPreferences":{}}}`, true},
 		{Consent{}, `{"consent":{"categoryPreferences":["analytics"]}}`, true},
 		{Consent{Required: true}, `{}`, false},
-		{Consent{Required: true}, `{"consent":{"categoryPreferences":["analytics"]}}`, false},
+		{Consent{Required: true}, `{"consent":{"categoryPreferences":["analytics"]}}`, true},
+		{Consent{Required: true}, `{"consent":{"categoryPreferences":[]}}`, false},
 		{Consent{Required: true}, `{"consent":{"categoryPreferences":{"analytics":null}}}`, false},
 		{Consent{Required: true}, `{"consent":{"categoryPreferences":{"ANALYTICS":true}}}`, true},
 		{Consent{Categories: two}, `{"consent":{"categoryPreferences":{"analytics":true}}}`, true},
@@ -114,6 +115,57 @@ func TestConsent(t *testing.T) {
 	for _, bad := range []Consent{{Categories: []string{""}}, {Categories: make([]string, 33)}} {
 		if _, err := NewDecoder(Config{Consent: bad}); err == nil {
 			t.Errorf("%v is accepted", bad)
+		}
+	}
+}
+
+// TestConsentAsOthersSayIt: RudderStack's lists of ids were not read at all, so that a
+// visitor who had said no got a profile; what is stated and cannot be read is a no.
+func TestConsentAsOthersSayIt(t *testing.T) {
+	t.Parallel()
+	for context, given := range map[string]bool{
+		`"consentManagement":{"allowedConsentIds":[],"deniedConsentIds":["analytics"],"provider":"custom"}`:                   false,
+		`"consentManagement":{"allowedConsentIds":["Analytics"],"deniedConsentIds":["marketing"],"resolutionStrategy":"and"}`: true,
+		`"consentManagement":{"allowedConsentIds":["C0001","C0002"],"deniedConsentIds":["C0004"],"provider":"oneTrust"}`:      true,
+		`"consentManagement":{"allowedConsentIds":["C0001"],"deniedConsentIds":["C0002"],"provider":"oneTrust"}`:              false,
+		`"consentManagement":{"allowedConsentIds":{"C0001":"Necessary","C0002":"Performance Cookies"}}`:                       true,
+		`"consentManagement":{"allowedConsentIds":["marketing"]}`:                                                             false, // and no other
+		`"consentManagement":{"deniedConsentIds":["marketing"]}`:                                                              true,
+		`"consentManagement":{"deniedConsentIds":["marketing","analytics"]}`:                                                  false,
+		`"consentManagement":{"allowedConsentIds":"analytics, marketing"}`:                                                    true,
+		`"consentManagement":{"deniedConsentIds":"analytics"}`:                                                                false,
+		`"consentManagement":{"deniedConsentIds":[["marketing"]]}`:                                                            false,
+		`"consentManagement":{"allowedConsentIds":17}`:                                                                        false,
+		`"consentManagement":{"allowedConsentIds":null,"deniedConsentIds":null}`:                                              true,
+		`"consentManagement":{"provider":"ketch"}`:                                                                            true,
+		`"consentManagement":"no"`:                                          false,
+		`"consentManagement":true`:                                          true,
+		`"consentManagement":[]`:                                            true,
+		`"consentManagement":{}`:                                            true,
+		`"consent":false`:                                                   false,
+		`"consent":true`:                                                    true,
+		`"consent":"granted"`:                                               true,
+		`"consent":"maybe"`:                                                 false,
+		`"consent":""`:                                                      false,
+		`"consent":[]`:                                                      true,
+		`"consent":["x"]`:                                                   false,
+		`"consent":{"categoryPreferences":false}`:                           false,
+		`"consent":{"categoryPreferences":"analytics"}`:                     false,
+		`"consent":{"categoryPreferences":["marketing"]}`:                   false,
+		`"consent":{"categoryPreferences":{"analytics":"true"}}`:            true,
+		`"consent":{"categoryPreferences":{"analytics":"1"}}`:               true,
+		`"consent":{"categoryPreferences":{"analytics":1}}`:                 true,
+		`"consent":{"categoryPreferences":{"analytics":0}}`:                 false,
+		`"consent":{"categoryPreferences":{"analytics":"false"}}`:           false,
+		`"consent":{"categoryPreferences":{"C0002":false,"C0001":true}}`:    false,
+		`"consent":{"categoryPreferences":{"statistics":false}}`:            false,
+		`"consent":{"categoryPreferences":{"analytics_storage":"granted"}}`: true,
+		`"consent":{"categoryPreferences":{"analytics":true}},"consentManagement":{"deniedConsentIds":["analytics"]}`: false,
+	} {
+		d := newDecoder(t)
+		raw := []byte(`{"type":"page","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","context":{` + context + `}}`)
+		if reason := agree(t, d, raw, genNow); (reason == "") != given {
+			t.Errorf("%s: reason %q, given is %v", context, reason, given)
 		}
 	}
 }
