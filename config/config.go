@@ -168,7 +168,7 @@ type Collector struct {
 // Consent says whose events make a profile: the job and the collector drop the
 // others.
 type Consent struct {
-	Categories []string `yaml:"categories"`  // categories of context.consent.categoryPreferences that must not be denied, in any case
+	Categories []string `yaml:"categories"`  // consent categories (context.consent, context.consentManagement) that must not be denied, in any case
 	Required   bool     `yaml:"required"`    // also drop events that do not grant all of them
 	RespectGPC bool     `yaml:"respect_gpc"` // drop what browsers send with the Global Privacy Control on (Sec-GPC: 1)
 }

@@ -13,9 +13,9 @@ import (
 // (context.consent.categoryPreferences: category → yes or no) and RudderStack's
 // (context.consentManagement: the ids that are allowed, and those that are denied).
 type Consent struct {
-	// Categories that must not be denied, in any case; none: Analytics, by the names
-	// that consent platforms have for it. Other categories are about other uses of
-	// the data.
+	// Categories that must not be denied, in any case; none: Analytics. That one goes
+	// by all names that consent platforms have for it. Other categories are about
+	// other uses of the data.
 	Categories []string
 	// Required refuses events that do not grant every one of the categories.
 	Required bool
@@ -24,7 +24,7 @@ type Consent struct {
 // DefaultConsentCategory is the category of a Consent that names none.
 const DefaultConsentCategory = "analytics"
 
-// analytics are the names of the default category: OneTrust's group of performance
+// analytics are the names of that category: OneTrust's group of performance
 // cookies, Cookiebot's, and Google's consent mode.
 var analytics = []string{DefaultConsentCategory, "C0002", "statistics", "performance", "analytics_storage"}
 
@@ -59,7 +59,11 @@ func newConsents(c Consent) (*consents, error) {
 		if name == "" {
 			return nil, fmt.Errorf("reading consent categories: the name number %d is empty", i+1)
 		}
-		cs.names = append(cs.names, []string{name})
+		if strings.EqualFold(name, DefaultConsentCategory) {
+			cs.names = append(cs.names, analytics)
+		} else {
+			cs.names = append(cs.names, []string{name})
+		}
 	}
 	return cs, nil
 }

@@ -120,7 +120,11 @@ func modelConsent(c Consent, top object) bool {
 	if len(c.Categories) > 0 {
 		groups = nil
 		for _, name := range c.Categories {
-			groups = append(groups, []string{name})
+			if strings.EqualFold(name, "analytics") {
+				groups = append(groups, analytics)
+			} else {
+				groups = append(groups, []string{name})
+			}
 		}
 	}
 	granted, denied := 0, 0

@@ -45,7 +45,7 @@ func randomEvent(r *rand.Rand, t, offset int64) event.Event {
 		event.KindVideoComplete, event.KindFormStart, event.KindFormSubmit, event.KindProductView, event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindOrder}
 	return event.Event{Device: "d", Time: t, Offset: offset, ID: uint64(offset) + 1, Kind: kinds[r.IntN(len(kinds))], Page: uint64(r.IntN(20)),
 		PageType: event.PageType(r.IntN(int(event.NumPageTypes))), Item: uint64(r.IntN(2)), X: float64(r.IntN(3)), Y: float64(r.IntN(3)), Z: float64(r.IntN(2)), Element: uint8(r.IntN(4)),
-		DeviceType: event.DeviceType(r.IntN(3)), Flags: event.Flags(r.IntN(8)) &^ event.FlagBot}
+		DeviceType: event.DeviceType(r.IntN(3)), Flags: event.Flags(r.IntN(8))}
 }
 
 // schedule makes events whose arrival is out of order, but never by more than the lateness.

@@ -148,7 +148,7 @@ func (s *State) step(e *item, p *Params) (opened bool) {
 	if !s.Fold.continues(e.Time, p) {
 		s.Fold, opened = newFold(p, e.Time), true
 	}
-	s.context(e)
+	s.context(e, p)
 	f := s.Fold
 	f.dwell(e, p)
 	f.page(e)
@@ -335,7 +335,7 @@ func (c Cart) after(e *item) Cart {
 	return c
 }
 
-func (s *State) context(e *item) {
+func (s *State) context(e *item, p *Params) {
 	c := &s.Context
 	if e.Device != event.DeviceUnknown {
 		c.Device = e.Device
@@ -349,7 +349,12 @@ func (s *State) context(e *item) {
 	if e.Width != 0 {
 		c.Width, c.Height = e.Width, e.Height
 	}
-	c.Bot = c.Bot || e.Flags&event.FlagBot != 0
+	switch {
+	case e.Flags&event.FlagBot != 0:
+		c.Bot = true
+	case e.Device != event.DeviceUnknown && p.Semantics.Has(2):
+		c.Bot = false // the newest statement holds: a wrong verdict is not for ever
+	}
 }
 
 // Fill writes the stored features into values, one per Slot of the catalogue

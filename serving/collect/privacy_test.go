@@ -23,7 +23,7 @@ func TestVisitor(t *testing.T) {
 		{"axios/1.7", `{}`, "", false},
 		{"analytics-node-next/latest", `{}`, "", false},
 		{"Googlebot/2.1 (+http://www.google.com/bot.html)", `{}`, "Googlebot/2.1 (+http://www.google.com/bot.html)", true},
-		{browser, `{"userAgent":"curl/8.5.0"}`, "curl/8.5.0", true},
+		{browser, `{"userAgent":"curl/8.5.0"}`, "curl/8.5.0", false},
 	} {
 		s.ok(s.post("/v1/page", `{"anonymousId":"a","context":`+c.context+`}`, auth, header("User-Agent", c.agent)))
 		r := s.records(1)[0]
@@ -33,7 +33,7 @@ func TestVisitor(t *testing.T) {
 			t.Errorf("%s %s: %q, %+v, %v", c.agent, c.context, got, e, err)
 		}
 	}
-	if n := s.count("page", "bot"); n != 2 {
+	if n := s.count("page", "bot"); n != 1 {
 		t.Errorf("%v bots are counted", n)
 	}
 }
