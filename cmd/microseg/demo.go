@@ -39,12 +39,13 @@ func demoCommand(cfg *string) *cobra.Command {
 		Long: `demo starts the embedded log, ClickHouse and the pipeline, replays the REES46
 sample (a real shop, 2019-10-01) and then an hour of simulated visitors, waits
 until everything is recorded, and prints a report read back from ClickHouse.
-With --input it replays your own Segment-spec JSONL (.jsonl, .gz, .zst) instead.`,
+With --input it replays your own Segment-spec events instead: JSON lines, a JSON
+array or bodies of batches, also packed (see "microseg replay --help").`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), *cfg, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.input, "input", "", "replay this Segment-spec JSONL file instead of the sample")
+	f.StringVar(&o.input, "input", "", "replay this file of Segment-spec events instead of the sample")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON on standard output")
 	f.BoolVar(&o.resume, "resume", false, "add to the last demo's topic and site instead of starting clean")
 	f.BoolVar(&o.sort, "sort", false, "sort the input by event time first")
@@ -58,6 +59,11 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	cfg, err := config.Load(cfgPath)
 	if err != nil {
 		return err
+	}
+	if o.input != "" { // before anything is started or cleaned away
+		if err := replay.Check(o.input); err != nil {
+			return err
+		}
 	}
 	st, err := startStack(ctx, stackOptions{dir: o.dir, clean: !o.resume, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
@@ -81,7 +87,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err := st.writeAddresses(st.addresses(site, topic)); err != nil {
 		return err
 	}
-	ends, err := replayDemo(ctx, st.log.Brokers(), topic, o)
+	ends, err := replayDemo(ctx, cfg, st.log.Brokers(), topic, o)
 	if err != nil {
 		return err
 	}
@@ -142,10 +148,12 @@ func demoSite(o demoOptions) (site, topic string, err error) {
 
 // replayDemo sends the input, or the sample and then simulated visitors, and
 // returns the log's end offsets.
-func replayDemo(ctx context.Context, brokers []string, topic string, o demoOptions) (map[int32]int64, error) {
+func replayDemo(ctx context.Context, cfg *config.Config, brokers []string, topic string, o demoOptions) (map[int32]int64, error) {
+	to := replay.Options{Brokers: brokers, Topic: topic, Event: cfg.EventConfig(), Progress: os.Stderr}
 	if o.input != "" {
 		fmt.Fprintf(os.Stderr, "replaying %s\n", o.input)
-		r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Path: o.input, Sort: o.sort, Progress: os.Stderr})
+		to.Path, to.Sort = o.input, o.sort
+		r, err := replay.Run(ctx, to)
 		return r.Ends, err
 	}
 	sample, err := convert.Open("rees46")
@@ -154,7 +162,8 @@ func replayDemo(ctx context.Context, brokers []string, topic string, o demoOptio
 	}
 	defer sample.Close()
 	fmt.Fprintln(os.Stderr, "replaying the REES46 sample (real events of 2019-10-01; source: REES46 Marketing Platform)")
-	r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Reader: sample, Progress: os.Stderr})
+	to.Reader = sample
+	r, err := replay.Run(ctx, to)
 	if err != nil || o.visits == 0 {
 		return r.Ends, err
 	}
@@ -166,7 +175,8 @@ func replayDemo(ctx context.Context, brokers []string, topic string, o demoOptio
 			return err
 		}))
 	}()
-	r, err = replay.Run(ctx, replay.Options{Brokers: brokers, Topic: topic, Reader: pr, Progress: os.Stderr})
+	to.Reader = pr
+	r, err = replay.Run(ctx, to)
 	return r.Ends, err
 }
 

@@ -121,24 +121,33 @@ func (j *job) other(ctx context.Context, runner string) error {
 	return j.Run(ctx, runner)
 }
 
-func replayCommand() *cobra.Command {
+func replayCommand(cfg *string) *cobra.Command {
 	var brokers, topic string
 	var o replay.Options
 	var full bool
 	var partitions int32
 	c := &cobra.Command{
 		Use:   "replay FILE",
-		Short: "Send recorded Segment-spec events to the log (.jsonl, .gz, .zst, - for standard input)",
-		Long: `replay sends each line of FILE as one record, keyed by anonymousId, and keeps the
-recorded event times. Without --brokers it uses the stack that "microseg up" runs.`,
+		Short: "Send recorded Segment-spec events to the log (a file, - for standard input)",
+		Long: `replay sends each event of FILE as one record, keyed by its device, and keeps the
+recorded event times. FILE has JSON lines, a JSON array, or bodies of batches, in
+UTF-8 or UTF-16, also packed with gzip, zstd or bzip2. What is no event is named,
+counted, and becomes a dead letter; the exit code is 1 when nothing was an event.
+Without --brokers it uses the stack that "microseg up" runs.`,
 		Example: "  microseg replay events.jsonl.gz --speed 60\n  microseg replay events.jsonl --rate 1000\n  microseg replay events.jsonl --sort --max",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if full && (o.Rate > 0 || o.Speed > 0) || o.Rate > 0 && o.Speed > 0 {
 				return errors.New("choose one of --rate, --speed and --max")
 			}
-			o.Path, o.Progress = args[0], os.Stderr
-			var err error
+			conf, err := config.Load(*cfg)
+			if err != nil {
+				return err
+			}
+			o.Path, o.Progress, o.Event = args[0], os.Stderr, conf.EventConfig()
+			if err := replay.Check(o.Path); err != nil {
+				return err
+			}
 			if o.Brokers, o.Topic, err = logOf(brokers, topic); err != nil {
 				return err
 			}
@@ -159,7 +168,7 @@ recorded event times. Without --brokers it uses the stack that "microseg up" run
 	f.StringVar(&topic, "topic", "", "topic (default: the running stack's, else events)")
 	f.Int32Var(&partitions, "create", 0, "make the topic with so many partitions, if it is missing")
 	f.Float64Var(&o.Rate, "rate", 0, "events per second")
-	f.Float64Var(&o.Speed, "speed", 0, "multiple of the recorded pace, e.g. 60")
+	f.Float64Var(&o.Speed, "speed", 0, "multiple of the recorded pace, e.g. 60; gaps of more than a day are not waited for")
 	f.BoolVar(&full, "max", false, "as fast as the log takes them (the default)")
 	f.BoolVar(&o.Sort, "sort", false, "order the events by their time first")
 	return c

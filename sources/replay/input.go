@@ -1,10 +1,12 @@
 package replay
 
 import (
+	"bufio"
+	"compress/bzip2"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
@@ -13,7 +15,8 @@ import (
 
 // input is what is replayed, decompressed, and how much of the file is read.
 type input struct {
-	io.Reader
+	*bufio.Reader
+	name  string // for messages
 	raw   *counter
 	close []func() error
 }
@@ -40,51 +43,88 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open opens what o names. Size is that of the file, 0 where not known.
+// window is how much of an input is looked at to tell what it is.
+const window = 64 << 10
+
+// open opens what o names and unpacks it. Size is that of the file, 0 where
+// not known.
 func open(o Options) (in *input, size int64, err error) {
-	if o.Reader != nil || o.Path == "-" {
-		c := &counter{r: o.Reader}
-		if o.Reader == nil {
-			c.r = os.Stdin
+	in = &input{name: o.name()}
+	source := o.Reader
+	switch {
+	case source == nil && o.Path == "-":
+		source = os.Stdin
+	case source == nil:
+		file, err := os.Open(o.Path)
+		if err != nil {
+			return nil, 0, fmt.Errorf("opening the events: %w", err)
 		}
-		return &input{Reader: c, raw: c}, 0, nil
+		in.close = append(in.close, file.Close)
+		if info, err := file.Stat(); err == nil && info.IsDir() {
+			in.Close()
+			return nil, 0, &FormatError{in.name, "a directory", "name one file, or send several: `cat " + o.Path + "/*.jsonl | microseg replay -`"}
+		} else if err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+		source = file
 	}
-	file, err := os.Open(o.Path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("opening the events: %w", err)
-	}
-	c := &counter{r: file}
-	in = &input{Reader: c, raw: c, close: []func() error{file.Close}}
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
-	}
-	if err := in.decompress(o.Path); err != nil {
+	in.raw = &counter{r: source}
+	in.Reader = bufio.NewReaderSize(in.raw, window)
+	if err := in.decompress(); err != nil {
 		in.Close()
-		return nil, 0, fmt.Errorf("decompressing %s: %w", o.Path, err)
+		return nil, 0, err
 	}
 	return in, size, nil
 }
 
-func (i *input) decompress(path string) error {
+func (o *Options) name() string {
 	switch {
-	case strings.HasSuffix(path, ".gz"):
-		z, err := gzip.NewReader(i.raw)
-		if err != nil {
-			return err
+	case o.Reader != nil:
+		return "input"
+	case o.Path == "-":
+		return "standard input"
+	}
+	return o.Path
+}
+
+// maxPacked is how often an input may be packed: a download is often packed by
+// the server once more.
+const maxPacked = 3
+
+// decompress unpacks by the first bytes, whatever the name says: files get
+// renamed, and downloads unpacked on the way.
+func (i *input) decompress() error {
+	for range maxPacked {
+		head, err := i.Peek(8)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("reading %s: %w", i.name, err)
 		}
-		i.Reader, i.close = z, append(i.close, z.Close)
-	case strings.HasSuffix(path, ".zst"):
-		z, err := zstd.NewReader(i.raw)
-		if err != nil {
-			return err
+		var unpacked io.Reader
+		switch packing(head) {
+		case "":
+			return nil
+		case "gzip":
+			z, err := gzip.NewReader(i.Reader)
+			if err != nil {
+				return fmt.Errorf("decompressing %s: %w", i.name, err)
+			}
+			unpacked, i.close = z, append(i.close, z.Close)
+		case "zstd":
+			z, err := zstd.NewReader(i.Reader)
+			if err != nil {
+				return fmt.Errorf("decompressing %s: %w", i.name, err)
+			}
+			unpacked, i.close = z, append(i.close, func() error { z.Close(); return nil })
+		case "bzip2":
+			unpacked = bzip2.NewReader(i.Reader)
 		}
-		i.Reader, i.close = z, append(i.close, func() error { z.Close(); return nil })
+		i.Reader = bufio.NewReaderSize(unpacked, window)
 	}
 	return nil
 }
 
-// OpenFile opens a file of events as Run does: by name also .gz and .zst, "-"
-// for standard input. What it returns reads uncompressed.
+// OpenFile opens a file as Run does, unpacking gzip, zstd and bzip2, whatever
+// is in it; "-" is standard input.
 func OpenFile(path string) (io.ReadCloser, error) {
 	in, _, err := open(Options{Path: path})
 	if err != nil {
@@ -96,3 +136,18 @@ func OpenFile(path string) (io.ReadCloser, error) {
 type closer struct{ *input }
 
 func (c closer) Close() error { c.input.Close(); return nil }
+
+// Check opens a file and reads its beginning: the error is Run's, without a
+// log. Of standard input nothing is known before it is read.
+func Check(path string) error {
+	if path == "-" {
+		return nil
+	}
+	in, _, err := open(Options{Path: path})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	_, err = in.form()
+	return err
+}

@@ -10,13 +10,20 @@ type pacer struct {
 	rate, speed float64
 	start       time.Time
 	n           int64 // events so far
-	first       int64 // recorded time of the first one, ms
+	base        int64 // recorded time that is due at start, ms
+	last        int64 // recorded time of the event before, ms; 0: there was none
 	limited     bool
+	jumped      func(from, to int64) // is told of gaps that are not waited for
 }
 
-func newPacer(rate, speed float64) *pacer {
-	return &pacer{rate: rate, speed: speed, limited: rate > 0 || speed > 0}
+func newPacer(rate, speed float64, jumped func(from, to int64)) *pacer {
+	return &pacer{rate: rate, speed: speed, limited: rate > 0 || speed > 0, jumped: jumped}
 }
+
+// maxGap is how far apart in recorded time two events that follow each other may
+// be for the pace to count. What is further apart has a wrong stamp (one of 1970
+// made the rest wait for 56 years), or is a pause that nobody wants to sit out.
+const maxGap = 24 * time.Hour
 
 // slack is how far ahead of its time an event may be: timers are no finer.
 const slack = time.Millisecond
@@ -57,8 +64,15 @@ func (p *pacer) due(n, at int64) time.Duration {
 	if at == 0 {
 		return 0
 	}
-	if p.first == 0 {
-		p.first = at
+	switch gap := time.Duration(at-p.last) * time.Millisecond; {
+	case p.last == 0:
+		p.base = at
+	case gap.Abs() > maxGap:
+		// This event is due at once, and those after it as far behind it as they
+		// were recorded.
+		p.base = at - int64(float64(time.Since(p.start).Milliseconds())*p.speed)
+		p.jumped(p.last, at)
 	}
-	return time.Duration(float64(at-p.first) / p.speed * float64(time.Millisecond))
+	p.last = at
+	return time.Duration(float64(at-p.base) / p.speed * float64(time.Millisecond))
 }

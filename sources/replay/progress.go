@@ -63,6 +63,17 @@ func (p *progress) add() {
 	fmt.Fprintf(p.out, "replaying: %d events\n", p.n)
 }
 
+// say writes a line.
+func (p *progress) say(text string) {
+	if p.out == nil {
+		return
+	}
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintln(p.out, text)
+}
+
 // finish says what was acknowledged.
 func (p *progress) finish(records int64) {
 	if p.out == nil {

@@ -1,55 +1,58 @@
-// Package replay appends recorded Segment-spec events (JSON lines) to a topic
-// of the Kafka protocol: as fast as it goes, at a fixed rate, or at a multiple
-// of the pace at which they were recorded.
+// Package replay appends recorded Segment-spec events (JSON lines, arrays, or
+// bodies of batches) to a topic of the Kafka protocol: as fast as it goes, at a
+// fixed rate, or at a multiple of the pace at which they were recorded. It reads
+// them with the job's decoder: whose they are, when they were, and what is wrong
+// with them.
 package replay
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
+	"github.com/microseg/microseg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Options say what to replay, where to, and how fast.
 type Options struct {
 	Brokers  []string
-	Topic    string    // must exist
-	Path     string    // JSON lines, by name also .gz and .zst; "-" is standard input
-	Reader   io.Reader // is read instead of Path when not nil (plain JSON lines)
-	Rate     float64   // events/s; 0: no limit
-	Speed    float64   // multiple of the recorded pace (1 = as recorded), used where Rate is 0; 0: no limit
-	Sort     bool      // order by timestamp first, stably; holds the whole input in memory
-	Progress io.Writer // a bar on a terminal, lines elsewhere; nil: silent
+	Topic    string       // must exist
+	Path     string       // "-" is standard input
+	Reader   io.Reader    // is read instead of Path when not nil
+	Event    event.Config // how the job reads events
+	Rate     float64      // events/s; 0: no limit
+	Speed    float64      // multiple of the recorded pace (1 = as recorded), used where Rate is 0; 0: no limit
+	Sort     bool         // order by timestamp first, stably; holds the whole input in memory
+	Progress io.Writer    // a bar on a terminal, lines elsewhere; nil: silent
 }
 
 // Result says what the log has acknowledged.
 type Result struct {
 	Records int64
-	Bytes   int64           // of the records' values
-	Ends    map[int32]int64 // partition → offset after the last record appended to it
+	Bytes   int64                  // of the records' values
+	Ends    map[int32]int64        // partition → offset after the last record appended to it
+	Good    int64                  // records that are events
+	Bad     map[event.Reason]int64 // those that are none, appended or not
+	First   []Bad                  // the first of them
 }
 
-// maxLine bounds one line: the log refuses batches above 1 MiB, and one record
-// is at least one batch.
-const maxLine = 1_000_000
-
-// LineTooLongError says that a line is longer than the log takes.
-type LineTooLongError struct{ Line, Bytes int }
-
-func (e *LineTooLongError) Error() string {
-	return fmt.Sprintf("replaying line %d: it is %d bytes long, above the log's %d; shorten or remove it", e.Line, e.Bytes, maxLine)
-}
-
-// Run appends each non-blank line as one record: key anonymousId, else userId,
-// else (or when the line is no JSON object) empty; value the line as it is;
-// timestamp now. The partition is murmur2 of the key, as Kafka's own clients
-// choose it. It returns when everything is acknowledged by all replicas; on an
-// error the result counts what was.
+// Run appends each record of the input: key event.Key of its device, or empty
+// where it has none; value as it is (an event of a batch with what the batch
+// says for all); timestamp now. The partition is murmur2 of the key, as Kafka's
+// own clients choose it. What is no event is appended, too, for the job to make
+// a dead letter of it, counted, and the first ones are named. Run returns when
+// everything is acknowledged by all replicas; on an error the result counts what
+// was. A *NothingReadError says that no record was good, a *FormatError that the
+// input is something else; of that nothing is appended.
 func Run(ctx context.Context, o Options) (Result, error) {
+	judge, err := newJudge(o.Event)
+	if err != nil {
+		return Result{}, err
+	}
 	in, size, err := open(o)
 	if err != nil {
 		return Result{}, err
@@ -71,64 +74,84 @@ func Run(ctx context.Context, o Options) (Result, error) {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	acks := &acks{ends: map[int32]int64{}, cancel: cancel}
-	bar := newProgress(o.Progress, size, in.Read64)
-	err = send(ctx, o, in, client, acks, bar)
+	s := &sender{o: o, in: in, judge: judge, client: client, acks: &acks{ends: map[int32]int64{}, cancel: cancel}, bar: newProgress(o.Progress, size, in.Read64)}
+	err = s.run(ctx)
 	// What is under way is worth waiting for, unless nobody wants it any more.
 	if flushErr := client.Flush(ctx); err == nil {
 		err = flushErr
 	}
-	result, failed := acks.result()
-	bar.finish(result.Records)
-	if failed != nil {
+	result, failed := s.acks.result()
+	result.Good, result.Bad, result.First = judge.good, judge.reasons, judge.bad
+	s.bar.finish(result.Records)
+	s.report()
+	switch {
+	case failed != nil:
 		return result, fmt.Errorf("appending to topic %q: %w", o.Topic, failed)
-	}
-	if err != nil {
+	case err != nil:
 		return result, err
 	}
-	return result, nil
+	return result, judge.verdict(in.name)
 }
 
-// send hands all lines to the client, in order and at their times.
-func send(ctx context.Context, o Options, in io.Reader, client *kgo.Client, acks *acks, bar *progress) error {
-	pace := newPacer(o.Rate, o.Speed)
-	var slab slab
-	produce := func(line []byte, id ident) error {
-		if err := pace.wait(ctx, id.at); err != nil {
-			return fmt.Errorf("replaying to topic %q: %w", o.Topic, err)
+// sender hands all records to the client, in order and at their times.
+type sender struct {
+	o      Options
+	in     *input
+	judge  *judge
+	client *kgo.Client
+	acks   *acks
+	bar    *progress
+	slab   slab
+	gaps   int // in recorded time, that were not waited for
+}
+
+func (s *sender) run(ctx context.Context) error {
+	pace := newPacer(s.o.Rate, s.o.Speed, s.jumped)
+	produce := func(it item, id ident) error {
+		if it.broken != "" {
+			return nil // there is nothing to append
 		}
-		client.Produce(ctx, slab.record(line, id.key), acks.done)
-		bar.add()
+		if err := pace.wait(ctx, id.at); err != nil {
+			return fmt.Errorf("replaying to topic %q: %w", s.o.Topic, err)
+		}
+		s.client.Produce(ctx, s.slab.record(it.raw, id.key), s.acks.done)
+		s.bar.add()
 		return nil
 	}
-	timed := o.Sort || (o.Speed > 0 && o.Rate <= 0)
-	if o.Sort {
-		return sorted(in, produce)
+	if s.o.Sort {
+		return sorted(s.each, produce)
 	}
-	return lines(in, func(line []byte) error { return produce(line, identify(line, timed)) })
+	return s.each(produce)
 }
 
-// lines calls f with each non-blank line, without its line feed. The line is
-// valid during the call only.
-func lines(in io.Reader, f func([]byte) error) error {
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(make([]byte, 0, 256<<10), 64<<20)
-	for n := 1; scanner.Scan(); n++ {
-		line := trim(scanner.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		if len(line) > maxLine {
-			return &LineTooLongError{Line: n, Bytes: len(line)}
-		}
-		if err := f(line); err != nil {
-			return err
-		}
+// each calls f with every record and what the decoder says of it.
+func (s *sender) each(f func(item, ident) error) error {
+	return s.in.split(func(it item) error {
+		return eachOf(it, func(it item) error {
+			if it.broken == "" && len(it.raw) > maxLine {
+				it.broken = fmt.Sprintf("%d bytes, the log takes at most %d", len(it.raw), maxLine)
+			}
+			return f(it, s.judge.look(it))
+		})
+	})
+}
+
+// jumped notes a gap that is not waited for. It is said at once: who watches
+// wonders where the time has gone.
+func (s *sender) jumped(from, to int64) {
+	if s.gaps++; s.gaps > listed {
+		return
 	}
-	if err := scanner.Err(); err != nil {
-		return fmt.Errorf("reading the events: %w", err)
+	form := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+	s.bar.say(fmt.Sprintf("%s: an event of %s follows one of %s: the pace goes on without the gap", s.in.name, form(to), form(from)))
+}
+
+// report says what was no event, and what was not waited for.
+func (s *sender) report() {
+	s.judge.report(s.o.Progress, s.in.name)
+	if s.gaps > listed {
+		s.bar.say(fmt.Sprintf("%s: %d gaps of more than %v were not waited for", s.in.name, s.gaps, maxGap))
 	}
-	return nil
 }
 
 // acks collects what the log says of the records.
