@@ -126,13 +126,15 @@ type Slot struct {
 // Rule fills slots for the visitors whom its source and its condition name. A
 // file with segments of its own has only the rules that it states.
 type Rule struct {
-	Name    string     `yaml:"name"`    // unique name
-	Title   string     `yaml:"title"`   // for people
-	Source  RuleSource `yaml:"source"`  // where the rule may hold
-	When    string     `yaml:"when"`    // the condition, see below; none: always
-	Public  bool       `yaml:"public"`  // a segment that a request only claims is believed
-	Gives   bool       `yaml:"gives"`   // gives something away: the segment must be proved, so the rule cannot be public
-	Actions []Action   `yaml:"actions"` // what fills slots, at most one action a slot
+	Name    string        `yaml:"name"`    // unique name
+	Title   string        `yaml:"title"`   // for people
+	Source  RuleSource    `yaml:"source"`  // where the rule may hold
+	When    string        `yaml:"when"`    // the condition, see below; none: always
+	Public  bool          `yaml:"public"`  // a segment that a request only claims is believed
+	Gives   bool          `yaml:"gives"`   // gives something away: the segment must be proved, so the rule cannot be public
+	Offer   string        `yaml:"offer"`   // name of the offer that the rule makes; rules that share it make one offer, which a visitor sees in one slot; none: the rule's name
+	Cap     time.Duration `yaml:"cap"`     // a visitor is granted the offer again after so long at the earliest, in whole seconds, up to 90d; not below its deadline; 0: when it is over
+	Actions []Action      `yaml:"actions"` // what fills slots, at most one action a slot
 }
 
 // RuleSource is what a request must be about. A list that is not stated is no
@@ -150,7 +152,7 @@ type Action struct {
 	Priority int               `yaml:"priority"` // the highest wins
 	Template string            `yaml:"template"` // name of the template that makes the HTML
 	TTL      time.Duration     `yaml:"ttl"`      // a page or an edge may keep it for so long, from 1s to 24h; 0: 1m
-	Deadline time.Duration     `yaml:"deadline"` // length of its countdown, in whole seconds, up to 30d; 0: none
+	Deadline time.Duration     `yaml:"deadline"` // length of its countdown, in whole seconds, up to 30d; what has one is an offer that stays in its slot until then, see docs/page.md; 0: none
 	Data     map[string]string `yaml:"data"`     // for the template, as .Data.name, and for the page
 }
 

@@ -27,7 +27,7 @@ func (c *Config) RuleSlots() []rule.Slot {
 func (c *Config) RuleSpecs() []rule.Spec {
 	out := make([]rule.Spec, len(c.Rules))
 	for i, r := range c.Rules {
-		out[i] = rule.Spec{Name: r.Name, Title: r.Title, When: r.When, Public: r.Public, Gives: r.Gives,
+		out[i] = rule.Spec{Name: r.Name, Title: r.Title, When: r.When, Public: r.Public, Gives: r.Gives, Offer: r.Offer, Cap: r.Cap,
 			Source: rule.Source{Segments: slices.Clone(r.Source.Segments), Pages: slices.Clone(r.Source.Pages), Devices: slices.Clone(r.Source.Devices)}}
 		for _, a := range r.Actions {
 			ttl := a.TTL

@@ -47,12 +47,12 @@ func TestShippedRules(t *testing.T) {
 	}
 	device, network, velocity := float64(session.SlotDevice), float64(session.SlotNetwork), float64(session.SlotScrollVelocity)
 	mobile, slow := float64(event.DeviceMobile), float64(event.Network3G)
-	proved := func(*rule.Rule) bool { return true }
-	claimed := func(r *rule.Rule) bool { return r.Public }
+	proved := func(*rule.Action) bool { return true }
+	claimed := func(a *rule.Action) bool { return a.Rule.Public }
 	for name, c := range map[string]struct {
 		segment string
 		values  map[session.Slot]float64
-		allowed func(*rule.Rule) bool
+		allowed func(*rule.Action) bool
 		want    string
 	}{
 		"reads on":                {"everyone", reads(event.PageProduct, 121, 0.61, 0), proved, "banner:category_banner"},
@@ -159,6 +159,12 @@ func TestRulesRefused(t *testing.T) {
 		"long ttl":        {ruleHead + "rules:\n  - {name: x, actions: [{slot: s, template: t, ttl: 2d}]}\n", "rules[0].actions[0].ttl: 48h0m0s is out of bounds"},
 		"negative":        {ruleHead + "rules:\n  - {name: x, actions: [{slot: s, template: t, deadline: -1s}]}\n", "rules[0].actions[0].deadline: -1s is out of bounds"},
 		"odd deadline":    {ruleHead + "rules:\n  - {name: x, actions: [{slot: s, template: t, deadline: 1500ms}]}\n", "a countdown shows whole seconds"},
+		"negative cap":    {ruleHead + "rules:\n  - {name: x, cap: -1h, actions: [{slot: s, template: t}]}\n", "f.yaml:7:20: rules[0].cap: -1h0m0s is out of bounds"},
+		"cap, no unit":    {ruleHead + "rules:\n  - {name: x, cap: 24, actions: [{slot: s, template: t}]}\n", "f.yaml:7:20: rules[0].cap: this is not a duration"},
+		"short cap":       {ruleHead + "rules:\n  - {name: x, cap: 5m, actions: [{slot: s, template: t, deadline: 10m}]}\n", "f.yaml:7:20: rules[0].cap: a cap of 5m0s ends before the deadline of 10m0s does"},
+		"endless offer":   {ruleHead + "rules:\n  - {name: x, offer: sale, actions: [{slot: s, template: t}]}\n", "f.yaml:7:22: rules[0].offer: the offer \"sale\" has no end: give an action a deadline, or the rule a cap"},
+		"offer's name":    {ruleHead + "rules:\n  - {name: x, cap: 1h, offer: A b, actions: [{slot: s, template: t}]}\n", "rules[0].offer: \"A b\" names no offer"},
+		"two caps":        {ruleHead + "rules:\n  - {name: x, cap: 1h, offer: o, actions: [{slot: s, template: t}]}\n  - {name: y, cap: 2h, offer: o, actions: [{slot: e, template: t}]}\n", "f.yaml:8:20: rules[1].cap: rules x and y make the same offer \"o\"; give both the same cap"},
 		"priority":        {ruleHead + "rules:\n  - {name: x, actions: [{slot: s, template: t, priority: 1.5}]}\n", "f.yaml:7:58: rules[0].actions[0].priority: this is not a whole number"},
 		"slot name":       {"slots: [{name: a/b}]\n", "f.yaml:1:16: slots[0].name: \"a/b\" cannot stand in the address"},
 		"slot name twice": {"slots: [{name: a}, {name: a}]\n", "f.yaml:1:27: slots[1].name: another slot"},

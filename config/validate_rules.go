@@ -22,6 +22,7 @@ const (
 	maxSlots    = 100
 	maxTTL      = 24 * time.Hour
 	maxDeadline = 30 * 24 * time.Hour
+	maxCap      = 90 * 24 * time.Hour
 )
 
 func (c *Config) validateRules() Problems {
@@ -33,6 +34,17 @@ func (c *Config) validateRules() Problems {
 		path := fmt.Sprintf("rules[%d]", i)
 		if !ruleName.MatchString(r.Name) {
 			out = append(out, c.problem(path+".name", "%q names no rule; %s", r.Name, ruleNameAdvice))
+		}
+		if r.Offer != "" && !ruleName.MatchString(r.Offer) {
+			out = append(out, c.problem(path+".offer", "%q names no offer; %s", r.Offer, ruleNameAdvice))
+		}
+		for _, b := range []bound{
+			span(path+".cap", r.Cap, 0, maxCap),
+			{path + ".cap", r.Cap%time.Second == 0, "a cap counts whole seconds; write 24h or a multiple of 1s"},
+		} {
+			if !b.ok {
+				out = append(out, c.problem(b.path, "%s", b.advice))
+			}
 		}
 		if len(r.Actions) == 0 {
 			out = append(out, c.problem(path+".actions", "a rule without an action does nothing; give it one, or remove it"))

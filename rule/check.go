@@ -107,12 +107,13 @@ func (c *checker) conflicts(r *Rule, i int) {
 
 // shadowed asks whether somebody is left to the action by those of higher
 // priority. A public rule is also decided for visitors whose segment is only
-// claimed, for whom no other rule is; so only public ones can shadow it.
+// claimed, for whom no other rule is; so only public ones can shadow it. An
+// offer ends, and its slot is free then: it shadows nothing.
 func (c *checker) shadowed(r *Rule, i int) {
 	a := r.Actions[i]
 	var higher []*Rule
 	for _, o := range c.set.bySlot[a.SlotID] {
-		if o.Priority > a.Priority && (o.Rule.Public || !r.Public) && !c.dead[o.Rule] {
+		if o.Priority > a.Priority && o.Offer == "" && (o.Rule.Public || !r.Public) && !c.dead[o.Rule] {
 			higher = append(higher, o.Rule)
 		}
 	}

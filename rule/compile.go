@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/microseg/microseg/segment"
 )
@@ -38,9 +39,10 @@ func ofRequest(f *segment.Feature) bool {
 
 // Validate finds what is wrong with rules apart from their conditions: names
 // that are taken, slots that are not there or filled twice by one rule, and
-// public rules that give something away.
+// public rules that give something away, offers that never end.
 func Validate(slots []Slot, specs []Spec) (out []*Error) {
 	names := map[string]bool{}
+	offers := map[string]*Spec{}
 	for i, r := range specs {
 		fail := func(part, format string, args ...any) {
 			out = append(out, &Error{i, r.Name, part, fmt.Errorf(format, args...)})
@@ -52,6 +54,7 @@ func Validate(slots []Slot, specs []Spec) (out []*Error) {
 		if r.Public && r.Gives {
 			fail("gives", "a public rule believes any segment that is claimed, so it must not give anything away; remove public or gives")
 		}
+		validateOffer(&specs[i], offers, fail)
 		filled := map[string]bool{}
 		for j, a := range r.Actions {
 			part := fmt.Sprintf("actions[%d].slot", j)
@@ -65,6 +68,44 @@ func Validate(slots []Slot, specs []Spec) (out []*Error) {
 		}
 	}
 	return out
+}
+
+// offer is the name of the offer that an action is, if it is one.
+func (s *Spec) offer(a ActionSpec) string {
+	switch {
+	case a.Deadline == 0 && s.Cap == 0:
+		return ""
+	case s.Offer != "":
+		return s.Offer
+	}
+	return s.Name
+}
+
+// validateOffer looks at a rule's offer; of each name the first rule is in offers.
+func validateOffer(r *Spec, offers map[string]*Spec, fail func(part, format string, args ...any)) {
+	longest := time.Duration(0)
+	for _, a := range r.Actions {
+		longest = max(longest, a.Deadline)
+	}
+	if r.Offer != "" && longest == 0 && r.Cap == 0 {
+		fail("offer", "the offer %q has no end: give an action a deadline, or the rule a cap, or remove offer", r.Offer)
+		return
+	}
+	if r.Cap != 0 && r.Cap < longest {
+		fail("cap", "a cap of %v ends before the deadline of %v does; write %v or more, or remove it", r.Cap, longest, longest)
+	}
+	name := r.Offer
+	if name == "" {
+		name = r.Name
+	}
+	if longest == 0 && r.Cap == 0 {
+		return
+	}
+	if o := offers[name]; o == nil {
+		offers[name] = r
+	} else if o.Cap != r.Cap {
+		fail("cap", "rules %s and %s make the same offer %q; give both the same cap", o.Name, r.Name, name)
+	}
 }
 
 func indexOf(slots []Slot, name string) int {
@@ -110,7 +151,7 @@ func Compile(c *segment.Compiler, slots []Slot, specs []Spec) (*Set, error) {
 
 // add compiles a rule; its actions are taken as they are.
 func (s *Set) add(c *segment.Compiler, spec Spec) (errs []error) {
-	r := &Rule{Name: spec.Name, Title: spec.Title, Public: spec.Public, Gives: spec.Gives, Index: len(s.rules)}
+	r := &Rule{Name: spec.Name, Title: spec.Title, Public: spec.Public, Gives: spec.Gives, Cap: spec.Cap, Index: len(s.rules)}
 	s.rules = append(s.rules, r)
 	fail := func(part string, err error) { errs = append(errs, &Error{r.Index, r.Name, part, err}) }
 	parts := sources(c, spec.Source, fail)
@@ -124,7 +165,7 @@ func (s *Set) add(c *segment.Compiler, spec Spec) (errs []error) {
 	}
 	r.When = segment.All(parts...)
 	for _, a := range spec.Actions {
-		r.Actions = append(r.Actions, &Action{ActionSpec: a, Rule: r, SlotID: indexOf(s.slots, a.Slot)})
+		r.Actions = append(r.Actions, &Action{ActionSpec: a, Rule: r, SlotID: indexOf(s.slots, a.Slot), Offer: spec.offer(a)})
 	}
 	return errs
 }

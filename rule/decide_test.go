@@ -5,7 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
@@ -26,6 +28,14 @@ func TestDecideEqualsModel(t *testing.T) {
 		var models []func(point) bool
 		for i := range 1 + r.IntN(10)*r.IntN(9) { // also beyond what the memo holds
 			spec, m := w.rule(fmt.Sprint("r", i), slots)
+			if seed%2 == 0 && r.IntN(2) == 0 { // an offer, of two names, of some or all of its actions
+				spec.Offer = fmt.Sprint("o", r.IntN(2))
+				for j := range spec.Actions {
+					if j == 0 || r.IntN(2) == 0 {
+						spec.Actions[j].Deadline = time.Minute
+					}
+				}
+			}
 			specs, models = append(specs, spec), append(models, m)
 		}
 		set := b.compile(t, slots, specs...)
@@ -33,7 +43,7 @@ func TestDecideEqualsModel(t *testing.T) {
 		for _, x := range axes {
 			p[x.name] = x.points[r.IntN(len(x.points))]
 		}
-		allowed := func(rule *Rule) bool { return rule.Index%3 != 1 }
+		allowed := func(a *Action) bool { return (a.Rule.Index+a.SlotID)%3 != 1 }
 		if r.IntN(2) == 0 {
 			allowed = nil
 		}
@@ -44,6 +54,9 @@ func TestDecideEqualsModel(t *testing.T) {
 		}
 		won += len(got)
 		for id := range slots {
+			if seed%2 == 0 { // one slot alone knows nothing of offers in others
+				break
+			}
 			one, ok, at := set.DecideSlot(id, b.view(p), now, allowed)
 			if i := slices.IndexFunc(want, func(w Winner) bool { return w.Action.SlotID == id }); ok != (i >= 0) || ok && one != want[i] || at < next {
 				t.Fatalf("seed %d: slot %d alone gives %v until %d, all until %d", seed, id, one, at, next)
@@ -75,12 +88,12 @@ func TestDecideEqualsModel(t *testing.T) {
 }
 
 // naive sorts and looks.
-func naive(set *Set, models []func(point) bool, p point, allowed func(*Rule) bool) (out []Winner) {
+func naive(set *Set, models []func(point) bool, p point, allowed func(*Action) bool) (out []Winner) {
 	for id := range set.Slots() {
 		var best *Action
 		for i, r := range set.Rules() {
 			for _, a := range r.Actions {
-				if a.SlotID == id && (allowed == nil || allowed(r)) && models[i](p) && (best == nil || a.Priority > best.Priority) {
+				if a.SlotID == id && (allowed == nil || allowed(a)) && (a.Offer == "" || !strings.Contains(fmt.Sprint(names(out)), "("+a.Offer+")")) && models[i](p) && (best == nil || a.Priority > best.Priority) {
 					best = a
 				}
 			}
@@ -94,7 +107,7 @@ func naive(set *Set, models []func(point) bool, p point, allowed func(*Rule) boo
 
 func names(list []Winner) (out []string) {
 	for _, w := range list {
-		out = append(out, w.Action.Slot+":"+w.Action.Rule.Name)
+		out = append(out, w.Action.Slot+":"+w.Action.Rule.Name+"("+w.Action.Offer+")")
 	}
 	return out
 }
@@ -105,7 +118,7 @@ func TestDecideAllocates(t *testing.T) {
 	set := b.compile(t, twoSlots, Spec{Name: "x", When: "idle_s < 60 && segment == \"high\"", Actions: []ActionSpec{{Slot: "a"}, {Slot: "b"}}},
 		Spec{Name: "y", Actions: []ActionSpec{{Slot: "b", Priority: -1}}})
 	v, out := b.view(point{"segment": 1}), make([]Winner, 0, 2)
-	allowed := func(r *Rule) bool { return !r.Gives }
+	allowed := func(a *Action) bool { return !a.Rule.Gives }
 	if n := testing.AllocsPerRun(100, func() { out, _ = set.Decide(v, now, allowed, out[:0]); set.Truths(v, now) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

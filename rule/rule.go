@@ -15,9 +15,11 @@ import (
 type Spec struct {
 	Name, Title string
 	Source      Source
-	When        string // empty: always
-	Public      bool   // a segment that is only claimed is believed
-	Gives       bool   // gives something away: the segment must be proved
+	When        string        // empty: always
+	Public      bool          // a segment that is only claimed is believed
+	Gives       bool          // gives something away: the segment must be proved
+	Offer       string        // name of the offer that it makes; empty: the rule's own name
+	Cap         time.Duration // no new one of the offer for so long after it was granted; 0: none
 	Actions     []ActionSpec
 }
 
@@ -34,7 +36,7 @@ type ActionSpec struct {
 	Priority int // the highest wins the slot
 	Template string
 	TTL      time.Duration     // so long a page or an edge may keep it
-	Deadline time.Duration     // of its countdown, from when it is decided; 0: none
+	Deadline time.Duration     // of its countdown, from when it is granted; 0: none
 	Data     map[string]string // for the template and the page
 }
 
@@ -49,13 +51,15 @@ type Slot struct {
 type Action struct {
 	ActionSpec
 	Rule   *Rule
-	SlotID int // index in Set.Slots
+	SlotID int    // index in Set.Slots
+	Offer  string // name of the offer that it is: with a deadline, or of a rule with a cap; else empty
 }
 
 // Rule is a compiled rule.
 type Rule struct {
 	Name, Title   string
 	Public, Gives bool
+	Cap           time.Duration
 	When          *segment.Predicate // source and condition
 	Actions       []*Action
 	Index         int // in the order of the file

@@ -140,6 +140,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
 	s.handle(mux, "GET /esi/{slot}", s.esi)
 	s.handle(mux, "GET /edge/token", s.edgeToken)
+	s.handle(mux, "GET /edge/offer/{slot}", s.edgeOffer)
 }
 
 // handle counts and times the answers of a route.

@@ -25,6 +25,8 @@ type personalizeRequest struct {
 	UserID      string          `json:"userId"`
 	Token       string          `json:"token"`
 	Claim       string          `json:"claim"`
+	Offers      []offerWord     `json:"offers"`
+	ViewMS      *float64        `json:"view_ms"` // since the page was come to
 }
 
 // statement is what a request says of the segment: its path, or the object that
@@ -33,6 +35,7 @@ type statement struct {
 	Path        string // only said
 	Token       string
 	AnonymousID string // counts with its token alone
+	Offers      []offerWord
 }
 
 // UnmarshalJSON reads a path, an object or null. A member of another type is
@@ -44,11 +47,14 @@ func (s *statement) UnmarshalJSON(b []byte) error {
 	case 'n':
 		return nil
 	case '{':
-		var o struct{ Served, Token, AnonymousID string }
+		var o struct {
+			Served, Token, AnonymousID string
+			Offers                     []offerWord
+		}
 		if err := json.Unmarshal(b, &o); err != nil {
 			return inOwnWords("segment", err)
 		}
-		*s = statement{o.Served, o.Token, o.AnonymousID}
+		*s = statement{o.Served, o.Token, o.AnonymousID, o.Offers}
 		return nil
 	}
 	return errors.New("segment is neither a path nor what getUserSegment() resolves to")

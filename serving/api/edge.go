@@ -44,7 +44,8 @@ func (s *Server) esi(w http.ResponseWriter, r *http.Request) error {
 	page := max(0, slices.Index(event.PageTypes[:], q.page))
 	device := max(0, slices.Index(event.DeviceTypes[:], q.device))
 	s.on(&v, event.PageType(page), event.DeviceType(device))
-	win, ok, _ := s.Rules.DecideSlot(id, &v.view, v.now, func(r *rule.Rule) bool { return s.allowed(&v, r) })
+	// An offer is one visitor's, and this is kept for all: see edgeOffer.
+	win, ok, _ := s.Rules.DecideSlot(id, &v.view, v.now, func(a *rule.Action) bool { return a.Offer == "" && s.allowed(&v, a.Rule) })
 	ttl, body := emptyTTL, ""
 	if ok {
 		text, err := s.Templates.Render(win.Action.Template, s.templateData(&v, win.Action))
@@ -88,6 +89,29 @@ func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
 	h.Set("X-Microseg-Claim", claim)
 	h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", int64(left/time.Second)))
 	return answer(w, map[string]string{"segment": path, "claim": claim})
+}
+
+// edgeOffer is the HTML of an offer that the visitor was granted in a slot, for
+// an edge: the cookie's tokens prove the device and the offer. Nobody keeps it.
+func (s *Server) edgeOffer(w http.ResponseWriter, r *http.Request) error {
+	now := s.Now()
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "X-Microseg-Token, X-Microseg-Offer")
+	c, err := s.Keys.Verify(r.Header.Get("X-Microseg-Token"), token.Segment, s.Site, now)
+	if err != nil {
+		return &Error{http.StatusUnauthorized, "the token is not believed: " + err.Error()}
+	}
+	v := visitor{now: now.UnixMilli(), owner: c.Subject}
+	s.readOffers(&v, []offerWord{{Token: r.Header.Get("X-Microseg-Offer")}})
+	if len(v.offers) == 0 || !v.offers[0].kept || v.offers[0].Slot != r.PathValue("slot") {
+		return &Error{http.StatusNotFound, "the visitor has no such offer in this slot"}
+	}
+	o := &v.offers[0]
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, err = fmt.Fprintf(w, "<div data-ms-rule=\"%s\" data-ms-ttl=\"%d\">%s</div>\n", html.EscapeString(o.Rule), o.TTL, o.content.HTML)
+	return err
 }
 
 // claim proves a segment about nobody.

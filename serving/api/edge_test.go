@@ -88,10 +88,6 @@ func TestFragments(t *testing.T) {
 			}
 		}
 	}
-	w := s.ask("GET", "/esi/hero?page=home&segment="+abandoner+"&claim="+s.claim(abandoner, s.Now()), "")
-	if !strings.Contains(w.Body.String(), `data-ms-countdown="900"`) {
-		t.Errorf("the offer has no countdown: %s", w.Body)
-	}
 	if w := s.ask("GET", "/esi/hero?page=home&segment="+abandoner+"&claim="+s.sign("", abandoner, nil), ""); strings.Contains(w.Body.String(), "cart_hero") {
 		t.Errorf("a token is taken for a claim: %s", w.Body)
 	}

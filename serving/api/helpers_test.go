@@ -195,11 +195,12 @@ type segmentAnswer struct {
 
 // personalizeAnswer is the answer of POST /api/personalize.
 type personalizeAnswer struct {
-	Segment   string   `json:"segment"`
-	Proof     string   `json:"proof"`
-	Actions   []action `json:"actions"`
-	NowMS     int64    `json:"now_ms"`
-	TokenFail string   `json:"token_error,omitempty"`
+	Segment   string    `json:"segment"`
+	Proof     string    `json:"proof"`
+	Actions   []action  `json:"actions"`
+	Offers    []granted `json:"offers,omitempty"`
+	NowMS     int64     `json:"now_ms"`
+	TokenFail string    `json:"token_error,omitempty"`
 }
 
 type action struct {
@@ -208,8 +209,22 @@ type action struct {
 	Data     map[string]string `json:"data,omitempty"`
 	TTL      int64             `json:"ttl_s"`
 	Deadline int64             `json:"deadline,omitempty"`
+	Offer    string            `json:"offer,omitempty"`
 	Rule     string            `json:"rule"`
+	Kept     bool              `json:"kept,omitempty"`
 	Why      []condition       `json:"why"`
+}
+
+type granted struct {
+	Offer    string `json:"offer"`
+	Slot     string `json:"slot"`
+	Rule     string `json:"rule"`
+	State    string `json:"state"`
+	Granted  int64  `json:"granted"`
+	Deadline int64  `json:"deadline,omitempty"`
+	Until    int64  `json:"until"`
+	Edge     bool   `json:"edge,omitempty"`
+	Token    string `json:"token"`
 }
 
 // ask sends a request; header holds names and values in turn.

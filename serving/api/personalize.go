@@ -26,7 +26,10 @@ func (s *Server) personalize(w http.ResponseWriter, r *http.Request, _ *asked) e
 		return err
 	}
 	defer s.give(v)
-	s.on(v, s.pageOf(&page), deviceOf(&page, r))
+	at := s.pageOf(&page)
+	s.forget(v, at, q.ViewMS)
+	s.on(v, at, deviceOf(&page, r))
+	s.readOffers(v, append(q.Offers, q.Segment.Offers...))
 	if v.out, err = s.appendPersonalized(v.out[:0], v, &page); err != nil {
 		return err
 	}
@@ -35,22 +38,28 @@ func (s *Server) personalize(w http.ResponseWriter, r *http.Request, _ *asked) e
 }
 
 // appendPersonalized appends the answer of POST /api/personalize: the segment,
-// its proof (claimed, signed or known), the actions, and the node's now_ms.
+// its proof (claimed, signed or known), the actions, the visitor's offers, and
+// the node's now_ms.
 func (s *Server) appendPersonalized(b []byte, v *visitor, page *pageEvent) (_ []byte, err error) {
 	b = appendText(b, `{"segment":`, s.Tree.Path(v.served))
 	b = appendText(b, `,"proof":`, proofs[v.proof])
 	b = append(b, `,"actions":[`...)
-	var room [8]rule.Winner
-	winners, _ := s.Rules.Decide(&v.view, v.now, func(r *rule.Rule) bool { return s.allowed(v, r) }, room[:0])
-	for i, win := range winners {
-		if i > 0 {
-			b = append(b, ',')
+	for i := range v.offers {
+		if o := &v.offers[i]; o.kept {
+			b = appendKept(comma(b), o)
 		}
-		if b, err = s.appendAction(b, v, win.Action, page); err != nil {
+	}
+	var room [8]rule.Winner
+	winners, _ := s.Rules.Decide(&v.view, v.now, func(a *rule.Action) bool { return s.may(v, a) }, room[:0])
+	for _, win := range winners {
+		if b, err = s.appendAction(comma(b), v, win.Action, page); err != nil {
 			return b, err
 		}
 	}
-	b = appendInt(append(b, ']'), `,"now_ms":`, v.now)
+	if b = append(b, ']'); len(v.offers) > 0 {
+		b = s.appendOffers(b, v)
+	}
+	b = appendInt(b, `,"now_ms":`, v.now)
 	if v.refuse != "" {
 		b = appendText(b, `,"token_error":`, v.refuse)
 	}
@@ -79,14 +88,15 @@ func (s *Server) allowed(v *visitor, r *rule.Rule) bool {
 }
 
 // appendAction appends what fills a slot: its name, HTML, the action's data,
-// ttl_s, the deadline (ms since the epoch; left out without one), the rule, why.
+// ttl_s, the rule, why, and of an offer its name and deadline (ms since the
+// epoch; left out without one).
 func (s *Server) appendAction(b []byte, v *visitor, a *rule.Action, page *pageEvent) ([]byte, error) {
 	form := s.forms[a]
 	form.wins.Inc()
 	data := s.templateData(v, a)
 	data.Category, data.Product = first(page.Properties.Category, page.Page.Category), page.Properties.Name
+	from := v.now
 	if a.Deadline > 0 {
-		from := v.now
 		if v.proof == known && s.facts[a.Rule.Index].ofSegment {
 			from = v.record.Since
 		}
@@ -99,6 +109,10 @@ func (s *Server) appendAction(b []byte, v *visitor, a *rule.Action, page *pageEv
 	b = append(appendString(append(b, form.head...), html), form.data...)
 	if data.DeadlineMS != 0 {
 		b = appendInt(b, `,"deadline":`, data.DeadlineMS)
+	}
+	if a.Offer != "" {
+		b = appendText(b, `,"offer":`, a.Offer)
+		s.grant(v, a, from, data.DeadlineMS, html)
 	}
 	b = appendConditions(append(b, form.rule...), a.Rule.Why(&v.view, v.now))
 	return append(b, '}'), nil

@@ -28,6 +28,10 @@ func (s *site) naive(p proof, rec *segment.Record, served string, page event.Pag
 			values[session.SlotPageType] = 0
 		}
 		v.Values = values
+		// What was read on a page of another type was not read on this one.
+		if was := event.PageType(values[session.SlotPageType]); was != 0 && page != 0 && page != event.PageOther && was != page {
+			values[session.SlotPageDwell], values[session.SlotScrollDepth], values[session.SlotScrollHalf] = 0, 0, 0
+		}
 	}
 	node, _ := s.Tree.Find(served)
 	values[s.Schema.SegmentSlot()] = float64(node)
@@ -88,6 +92,9 @@ func TestPersonalizeModel(t *testing.T) {
 		}
 		ask := map[string]any{"event": map[string]any{"type": "page", "properties": properties, "context": ctx}}
 		p, rec := proof(r.IntN(3)), s.random(r)
+		if r.IntN(2) == 0 {
+			rec.Values[session.SlotPageType] = float64(page)
+		}
 		served := rec.Path
 		switch p {
 		case claimed:

@@ -97,7 +97,7 @@ func (p *push) look() (keys []string, next int64, err error) {
 	}
 	defer p.s.give(v)
 	var room [8]rule.Winner
-	winners, next := p.s.Rules.Decide(&v.view, v.now, func(r *rule.Rule) bool { return p.s.allowed(v, r) }, room[:0])
+	winners, next := p.s.Rules.Decide(&v.view, v.now, func(a *rule.Action) bool { return p.s.allowed(v, a.Rule) }, room[:0])
 	print := p.s.fingerprint(v, winners)
 	if !slices.Equal(print, p.told) {
 		v.out = p.s.appendSegment(append(v.out[:0], "event: segment\ndata: "...), v, false)

@@ -32,6 +32,8 @@ type visitor struct {
 	record segment.Record
 	view   segment.View
 	refuse string // why a token was not believed
+	owner  string // how offers name the visitor; empty: nobody in particular
+	offers []offer
 	out    []byte // the answer
 }
 
@@ -58,7 +60,7 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 		return nil, bad("the id is longer than 512 bytes")
 	}
 	v := s.visitors.Get().(*visitor)
-	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}, out: v.out}
+	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}, out: v.out, offers: v.offers[:0]}
 	switch {
 	case a.user != "":
 		v.id = session.PersonID("", a.user)
@@ -71,6 +73,12 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 	}
 	if v.proof != known {
 		s.believe(v, a)
+	}
+	switch {
+	case v.id != "":
+		v.owner = token.Subject(v.id)
+	case a.stated != "":
+		v.owner = subjectOf(a.stated)
 	}
 	s.fill(v)
 	return v, nil
@@ -131,6 +139,7 @@ func (s *Server) believe(v *visitor, a *asked) {
 			v.refuse = "it is another visitor's"
 		default:
 			v.proof, v.served, v.refuse = signed, s.nodeOf(c.Path), ""
+			v.owner = c.Subject
 			v.node = v.served
 			return
 		}

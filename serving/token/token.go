@@ -25,6 +25,7 @@ const (
 	Segment = "segment" // which segment a person was served
 	Claim   = "claim"   // the same about nobody, for caches
 	Link    = "link"    // carries an identity to another device
+	Grant   = "offer"   // an offer that was granted to a device, and what became of it
 )
 
 // Claims are what a token says.
@@ -37,7 +38,31 @@ type Claims struct {
 	User     string `json:"d,omitempty"` // the userId that a Link carries: whoever has the token can read it
 	Issued   int64  `json:"i"`           // seconds since the epoch
 	Expires  int64  `json:"e"`           // likewise; not good from then on
+	Offer    *Offer `json:"o,omitempty"` // of a Grant
 }
+
+// Offer is what was granted: its slot keeps the content until the deadline,
+// whatever the rules are by then.
+type Offer struct {
+	Name     string `json:"n"`
+	Rule     string `json:"r"` // that granted it
+	Slot     string `json:"l"`
+	Granted  int64  `json:"g"`           // ms since the epoch
+	Deadline int64  `json:"t,omitempty"` // likewise; 0: as long as its rule holds
+	TTL      int64  `json:"v,omitempty"` // s
+	State    State  `json:"x,omitempty"`
+	Content  []byte `json:"c,omitempty"` // what fills the slot, packed
+}
+
+// State is what became of an offer. It only rises.
+type State uint8
+
+// States of offers.
+const (
+	Open State = iota
+	Dismissed
+	Redeemed
+)
 
 // Errors of Verify.
 var (
@@ -48,8 +73,12 @@ var (
 	ErrExpired = errors.New("it has expired")
 )
 
-// maxLength bounds what Verify looks at, in bytes.
-const maxLength = 1024
+// maxLength bounds what Verify looks at, in bytes, and MaxGrant that of a Grant,
+// which has content.
+const (
+	maxLength = 1024
+	MaxGrant  = 4096
+)
 
 const version = "v1."
 
@@ -126,7 +155,11 @@ func mac(pool *sync.Pool, signed string) []byte {
 func (k *Keys) Verify(token, audience, site string, now time.Time) (Claims, error) {
 	var c Claims
 	i := strings.LastIndexByte(token, '.')
-	if len(token) > maxLength || !strings.HasPrefix(token, version) || i < len(version) {
+	most := maxLength
+	if audience == Grant {
+		most = MaxGrant
+	}
+	if len(token) > most || !strings.HasPrefix(token, version) || i < len(version) {
 		return c, ErrForm
 	}
 	signed := token[:i]

@@ -1,0 +1,258 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rule"
+	"github.com/microseg/microseg/serving/token"
+	"github.com/microseg/microseg/session"
+)
+
+// maxOffers bounds the offers of a request that are looked at.
+const maxOffers = 16
+
+// offer is one that the visitor has been granted, by its token or just now.
+type offer struct {
+	token.Offer
+	until   int64 // s since the epoch: none of the name is granted before
+	kept    bool  // it fills its slot now, whatever the rules say
+	content content
+}
+
+// content is what an offer fills its slot with.
+type content struct {
+	HTML string            `json:"h"`
+	Data map[string]string `json:"d,omitempty"`
+}
+
+// offerWord is what a page says of an offer: its token, and what became of it
+// since. Saying so takes something away from the visitor alone, so that it
+// needs no proof.
+type offerWord struct{ Token, State string }
+
+// UnmarshalJSON reads a token or an object. What is neither is no offer.
+func (o *offerWord) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '"':
+		return json.Unmarshal(b, &o.Token)
+	case '{':
+		var w struct{ Token, State string }
+		if err := json.Unmarshal(b, &w); err == nil {
+			*o = w
+		}
+	}
+	return nil
+}
+
+var offerStates = [...]string{token.Open: "open", token.Dismissed: "dismissed", token.Redeemed: "redeemed"}
+
+func stateOf(word string) token.State {
+	return token.State(max(0, slices.Index(offerStates[:], word)))
+}
+
+// readOffers takes the offers that were granted to this very visitor. One of
+// a name counts, the earliest: two tabs may each have been granted it.
+func (s *Server) readOffers(v *visitor, words []offerWord) {
+	if v.owner == "" {
+		return
+	}
+	for _, w := range words[:min(len(words), maxOffers)] {
+		c, err := s.Keys.Verify(w.Token, token.Grant, s.Site, s.Now())
+		if err != nil || c.Offer == nil || c.Subject != v.owner {
+			continue
+		}
+		o := offer{Offer: *c.Offer, until: c.Expires}
+		o.State = max(o.State, stateOf(w.State))
+		v.addOffer(o)
+	}
+	slices.SortStableFunc(v.offers, func(a, b offer) int { return cmp.Compare(a.Granted, b.Granted) })
+	for i := range v.offers {
+		o := &v.offers[i]
+		if o.State != token.Open || o.Deadline != 0 && o.Deadline <= v.now {
+			o.Content = nil // nobody sees it again
+			continue
+		}
+		if o.Deadline != 0 && v.keptIn(o.Slot) == nil {
+			o.kept = unpack(o.Content, &o.content) == nil
+		}
+	}
+}
+
+func (v *visitor) addOffer(o offer) {
+	have := v.offerOf(o.Name)
+	switch {
+	case have == nil:
+		v.offers = append(v.offers, o)
+	case o.Granted < have.Granted:
+		o.State = max(o.State, have.State)
+		*have = o
+	default:
+		have.State = max(have.State, o.State)
+	}
+}
+
+func (v *visitor) offerOf(name string) *offer {
+	for i := range v.offers {
+		if v.offers[i].Name == name {
+			return &v.offers[i]
+		}
+	}
+	return nil
+}
+
+// keptIn is the offer that fills a slot.
+func (v *visitor) keptIn(slot string) *offer {
+	for i := range v.offers {
+		if v.offers[i].kept && v.offers[i].Slot == slot {
+			return &v.offers[i]
+		}
+	}
+	return nil
+}
+
+// may reports whether an action may fill its slot for a visitor: what is known
+// of them is enough, no offer is kept there, and if it is an offer itself, it
+// was not granted within its cap. One without a deadline goes on where it was
+// granted, for as long as its rule holds.
+func (s *Server) may(v *visitor, a *rule.Action) bool {
+	if !s.allowed(v, a.Rule) || v.keptIn(a.Slot) != nil {
+		return false
+	}
+	o := v.offerOf(a.Offer)
+	return a.Offer == "" || o == nil || o.State == token.Open && o.Deadline == 0 && o.Rule == a.Rule.Name && o.Slot == a.Slot
+}
+
+// grant notes an offer that is made from a time on, so that it is kept. One that
+// is too long for a token is shown as any other content is.
+func (s *Server) grant(v *visitor, a *rule.Action, from, deadline int64, html string) {
+	if v.owner == "" || v.offerOf(a.Offer) != nil {
+		return
+	}
+	until := max(deadline, from+a.Rule.Cap.Milliseconds())
+	o := offer{until: (until + 999) / 1000, Offer: token.Offer{Name: a.Offer, Rule: a.Rule.Name, Slot: a.Slot, Granted: from, Deadline: deadline, TTL: int64(a.TTL.Seconds())}}
+	if deadline != 0 {
+		o.Content = pack(content{html, a.Data})
+	}
+	if o.until*1000 > v.now && len(s.signOffer(v, &o)) <= token.MaxGrant {
+		v.offers = append(v.offers, o)
+	}
+}
+
+func (s *Server) signOffer(v *visitor, o *offer) string {
+	return s.Keys.Sign(token.Claims{Audience: token.Grant, Site: s.Site, Subject: v.owner, Issued: o.Granted / 1000, Expires: o.until, Offer: &o.Offer})
+}
+
+// appendOffers appends the visitor's offers, for the page to keep: name, slot,
+// rule, state (open, ended, dismissed, redeemed), deadline and until (ms; none
+// is granted before), and the token. edge: the slot is one that edges fill.
+func (s *Server) appendOffers(b []byte, v *visitor) []byte {
+	b = append(b, `,"offers":[`...)
+	for i := range v.offers {
+		o := &v.offers[i]
+		state := offerStates[o.State]
+		if o.State == token.Open && o.Deadline != 0 && o.Deadline <= v.now {
+			state = "ended"
+		}
+		b = appendText(comma(b), `{"offer":`, o.Name)
+		b = appendText(b, `,"slot":`, o.Slot)
+		b = appendText(b, `,"rule":`, o.Rule)
+		b = appendText(b, `,"state":`, state)
+		b = appendInt(b, `,"granted":`, o.Granted)
+		if o.Deadline != 0 {
+			b = appendInt(b, `,"deadline":`, o.Deadline)
+		}
+		b = appendInt(b, `,"until":`, o.until*1000)
+		if id, ok := s.Rules.Slot(o.Slot); ok && s.Rules.Slots()[id].Edge {
+			b = append(b, `,"edge":true`...)
+		}
+		b = append(appendText(b, `,"token":`, s.signOffer(v, o)), '}')
+	}
+	return append(b, ']')
+}
+
+// appendKept appends the action of an offer that is kept.
+func appendKept(b []byte, o *offer) []byte {
+	b = appendText(b, `{"slot":`, o.Slot)
+	b = appendText(b, `,"html":`, o.content.HTML)
+	if len(o.content.Data) > 0 {
+		data, err := json.Marshal(o.content.Data)
+		if err != nil {
+			panic(fmt.Sprintf("api: encoding strings: %v", err))
+		}
+		b = append(append(b, `,"data":`...), data...)
+	}
+	b = appendInt(b, `,"ttl_s":`, o.TTL)
+	b = appendInt(b, `,"deadline":`, o.Deadline)
+	b = appendText(b, `,"offer":`, o.Name)
+	b = appendText(b, `,"rule":`, o.Rule)
+	return append(b, `,"kept":true,"why":[{"text":"the offer is kept until its deadline","holds":true}]}`...)
+}
+
+// comma appends what stands between the members of a list.
+func comma(b []byte) []byte {
+	if b[len(b)-1] == '[' {
+		return b
+	}
+	return append(b, ',')
+}
+
+// packers are writers to be used again: making one costs more than packing.
+var packers = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic(fmt.Sprintf("api: %v", err)) // the level is a constant
+	}
+	return w
+}}
+
+// pack makes what a token carries small.
+func pack(c content) []byte {
+	var b bytes.Buffer
+	w := packers.Get().(*flate.Writer)
+	defer packers.Put(w)
+	w.Reset(&b)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if err := errors.Join(e.Encode(c), w.Close()); err != nil {
+		panic(fmt.Sprintf("api: packing strings into memory: %v", err))
+	}
+	return b.Bytes()
+}
+
+// maxContent bounds what is unpacked, in bytes.
+const maxContent = 1 << 18
+
+func unpack(b []byte, into *content) error {
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxContent))
+	if err != nil {
+		return fmt.Errorf("unpacking an offer: %w", err)
+	}
+	return json.Unmarshal(text, into)
+}
+
+// slack is by how much a page's own clock may be behind the visitor's events, in ms.
+const slack = 1000
+
+// forget takes away what the record tells of the page before: the request comes
+// from a page of another type, or one that was come to after. Otherwise what was
+// read there fills this page's slots until its first event is decided.
+func (s *Server) forget(v *visitor, page event.PageType, viewMS *float64) {
+	if v.proof != known {
+		return
+	}
+	values := v.view.Values
+	was := event.PageType(values[s.slots.page])
+	another := was != event.PageUnknown && page != event.PageUnknown && page != event.PageOther && was != page
+	if another || viewMS != nil && values[session.SlotPageDwell]*1000 > *viewMS+slack {
+		values[session.SlotPageDwell], values[session.SlotScrollDepth], values[session.SlotScrollHalf] = 0, 0, 0
+	}
+}
