@@ -217,6 +217,7 @@ const (
 	NoConsent Reason = "no_consent"
 	Malformed Reason = "malformed"
 	Future    Reason = "future"
+	Stray     Reason = "stray" // in another partition than its device
 	Late      Reason = "late"
 	Identity  Reason = "identity" // an alias that would merge two users
 )

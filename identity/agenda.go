@@ -71,6 +71,9 @@ func (s *Shard) due(q *Partition, d *device) int64 {
 }
 
 func (s *Shard) schedule(q *Partition, d *device) {
+	if d.queued != 0 && !q.isHome(d) {
+		_, q = s.homeOf(d)
+	}
 	t := s.due(q, d)
 	switch {
 	case d.queued == 0:

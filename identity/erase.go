@@ -19,6 +19,9 @@ import (
 func (s *Shard) erase(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
+	if d := s.devices[e.Device]; d != nil && !q.isHome(d) {
+		_, q = s.homeOf(d)
+	}
 	d := s.present(q, e.Device, out)
 	users := s.usersOf(e)
 	var profile *session.Profile

@@ -219,10 +219,8 @@ func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int
 
 // unplace takes an epoch out of whatever waits for it.
 func (s *Shard) unplace(d *device) {
-	for _, q := range s.parts {
-		if i := int(d.place); d.queued != 0 && i < len(q.agenda) && q.agenda[i] == d {
-			heap.Remove(&q.agenda, i)
-		}
+	if _, q := s.homeOf(d); q != nil {
+		heap.Remove(&q.agenda, int(d.place))
 	}
 	s.held = slices.DeleteFunc(s.held, func(h held) bool { return h.device == d })
 	s.dirty = slices.DeleteFunc(s.dirty, func(y dirty) bool { return y.device == d })

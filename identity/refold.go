@@ -30,7 +30,9 @@ const foldEvery = 256
 
 // refold folds the steps, with the letters among them or without.
 func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *refolded {
-	f := &refolded{Shard: NewShard(s.p), id: e.Device, vectors: map[int64]*session.Vector{}, sessions: map[sessionKey]*SessionRow{}, letters: map[int64]string{}}
+	params := *s.p
+	params.Partitions = 0 // the device is where it is
+	f := &refolded{Shard: NewShard(&params), id: e.Device, vectors: map[int64]*session.Vector{}, sessions: map[sessionKey]*SessionRow{}, letters: map[int64]string{}}
 	f.settled, f.emitted = s.settled, s.emitted
 	f.Partition(noPartition).Time = s.settled
 	p := f.Partition(e.Partition)

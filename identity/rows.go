@@ -25,6 +25,9 @@ func (s *Shard) rows(d *device, c session.Change, before string, t int64, out *O
 	for _, f := range c.Closed {
 		r := s.row(d, f, false)
 		if f.End+s.session.Gap <= t {
+			if d.closed && s.session.Semantics.Has(2) { // that was said, maybe before an unlink
+				continue
+			}
 			r.Person = session.PersonID(d.id, before)
 		}
 		out.Sessions = append(out.Sessions, r)

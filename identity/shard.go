@@ -20,6 +20,7 @@ type Params struct {
 	Slots      int    // length of the feature vectors
 	Generation uint32 // of the topic's layout
 	MaxUsers   int    // that a device may be linked to in a day of event time; 0: any number
+	Partitions int32  // of the topic, keyed by device; 0: a new device may be in any
 }
 
 // Partition is what the shard knows of one partition of the log.
@@ -32,8 +33,8 @@ type Partition struct {
 	agenda agenda
 }
 
-// Counts are cumulative: Read = Good + Duplicate + Dead, always.
-type Counts struct{ Read, Good, Duplicate, Dead uint64 }
+// Counts are cumulative: Read = Good + Duplicate + Dead, always. Strays are of the dead.
+type Counts struct{ Read, Good, Duplicate, Dead, Stray uint64 }
 
 // Range is the part of a batch that came from one partition. Offsets that hold
 // no record (transaction markers, compaction) are inside First..Last all the same.
@@ -284,6 +285,9 @@ func (s *Shard) dead(q *Partition, d DeadLetter, out *Output) {
 
 func (s *Shard) event(e *event.Event, out *Output) {
 	q := s.parts[e.Partition]
+	if e.Kind != event.KindErased && s.stray(q, e, out) {
+		return
+	}
 	s.keepAll(e.Device)
 	switch e.Kind {
 	case event.KindDelete:

@@ -8,11 +8,13 @@ import (
 	"github.com/microseg/microseg/event/codec"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 4
+// counted no strays; version
 // 3 was written at once, its devices by partition; version 2 knew no epochs
 // without events and counted no users.
 const (
-	schemaVersion = 4
+	schemaVersion = 5
+	keyedVersion  = 4
 	wholeVersion  = 3
 	oldestVersion = 2
 )
@@ -53,7 +55,7 @@ func (s *Shard) Save(w *codec.Writer) {
 		w.Int(q.Clock)
 		w.Int(q.Time)
 		w.Bool(q.idle)
-		for _, c := range []uint64{q.Counts.Read, q.Counts.Good, q.Counts.Duplicate, q.Counts.Dead} {
+		for _, c := range []uint64{q.Counts.Read, q.Counts.Good, q.Counts.Duplicate, q.Counts.Dead, q.Counts.Stray} {
 			w.Uint(c)
 		}
 		// The agenda holds every device, also those whose newer epoch hides them.
@@ -102,11 +104,8 @@ func (s *Shard) keep(d *device) {
 	if len(s.saving.parts) == 0 || d == nil || d.is(markSaved) == s.round {
 		return
 	}
-	for id, q := range s.parts {
-		if i := int(d.place); d.queued != 0 && i < len(q.agenda) && q.agenda[i] == d {
-			s.save(&s.saving.kept, id, d)
-			return
-		}
+	if id, q := s.homeOf(d); q != nil {
+		s.save(&s.saving.kept, id, d)
 	}
 }
 
@@ -213,6 +212,9 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		q := s.Partition(int32(r.Int()))
 		q.Offset, q.Clock, q.Time, q.idle = r.Int(), r.Int(), r.Int(), r.Bool()
 		q.Counts = Counts{Read: r.Uint(), Good: r.Uint(), Duplicate: r.Uint(), Dead: r.Uint()}
+		if v > keyedVersion {
+			q.Counts.Stray = r.Uint()
+		}
 		if v <= wholeVersion {
 			for range r.Len() {
 				if s.put(q, readDevice(r, p, v)); r.Err() != nil {
@@ -226,7 +228,7 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		for range r.Len() {
 			s.readFormer(r, r.String())
 		}
-	} else if err := s.readDevices(r, p); err != nil {
+	} else if err := s.readDevices(r, p, v); err != nil {
 		return nil, err
 	}
 	s.setDirty(rows)
@@ -236,10 +238,10 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 	return s, r.Err()
 }
 
-func (s *Shard) readDevices(r *codec.Reader, p *Params) error {
+func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
 	for range r.Len() {
 		q := s.parts[int32(r.Int())]
-		d := readDevice(r, p, schemaVersion)
+		d := readDevice(r, p, v)
 		if q == nil {
 			r.Fail()
 		}

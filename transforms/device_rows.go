@@ -30,6 +30,7 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 	for i := range g.out.Excess {
 		g.effects.exceeded(rows.AlertDevicePersons, &g.out.Excess[i], "persons on one device that day: further ones are not linked")
 	}
+	g.strayed(s, h)
 	if h.Due > 0 {
 		s.marks.add(h.Emitted, progressOf(s, h, site, version))
 		for _, p := range s.marks.reached(h.Due) {
@@ -54,6 +55,26 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 	}
 	return emitRows(g.progress, decided, out)
 }
+
+// strayed raises an alert of each partition in which the batch had strays, once an
+// hour of the job's clock; its version is the count, so that it rises by itself.
+func (g *DeviceStage) strayed(s *DeviceState, h *wire.Header) {
+	var last int32 = -1
+	for i := range g.out.Dead {
+		d := &g.out.Dead[i]
+		if d.Reason != event.Stray || d.Partition == last {
+			continue
+		}
+		last = d.Partition
+		n := s.shard.Partition(last).Counts.Stray
+		g.effects.alerts.Append(&rows.Alert{Site: g.built.Spec.Site, Kind: rows.AlertStray, Subject: fmt.Sprint("partition ", last), At: h.Emitted / 1000 / hourMS * hourMS, State: rows.Raised,
+			Value: float64(n), Message: fmt.Sprintf("%d records so far in partition %d whose device belongs into another one: %s", n, last, strayAdvice), Version: n})
+	}
+}
+
+const hourMS = 3_600_000
+
+const strayAdvice = "the topic is not keyed by device, or got partitions; they are dead letters; set source.rekey: on (docs/operations.md)"
 
 // progressOf is how far the shard has come in each partition.
 func progressOf(s *DeviceState, h *wire.Header, site string, version uint64) (out []rows.Progress) {

@@ -110,6 +110,7 @@ func (s *DeviceState) stats(moves uint64) Stats {
 	s.shard.Partitions(func(_ int32, p *identity.Partition) {
 		c := p.Counts
 		st.Read, st.Good, st.Duplicate, st.Dead = st.Read+c.Read, st.Good+c.Good, st.Duplicate+c.Duplicate, st.Dead+c.Dead
+		st.Stray += c.Stray
 	})
 	return st
 }

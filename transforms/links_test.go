@@ -27,7 +27,7 @@ func linkLog(r *rand.Rand, parts int32, n int) *testLog {
 	for i := range n {
 		at = at.Add(time.Duration(r.Int64N(int64([]time.Duration{time.Second, 20 * time.Second, 2 * time.Minute}[r.IntN(3)]))))
 		d := r.IntN(4)
-		p := int32(d) % parts
+		p := home(d, parts)
 		when := at
 		if r.IntN(5) == 0 {
 			when = at.Add(-time.Duration(r.Int64N(int64(11 * time.Minute))))

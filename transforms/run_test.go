@@ -320,6 +320,9 @@ func (ts tables) erase(t testing.TB, last map[string]identity.Erasure) {
 	}
 }
 
+// home is the partition of one of a log's devices.
+func home(device int, parts int32) int32 { return event.Home(fmt.Sprint("d", device), parts) }
+
 // randomLog makes n events of a few devices over a few hours. Late ones stay
 // within the allowed lateness but for a few; some are sent twice, some cannot be
 // read, some devices are deleted. linked devices state users, now and then another one.
@@ -331,7 +334,7 @@ func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 	for i := range n {
 		at = at.Add(time.Duration(r.Int64N(int64([]time.Duration{2 * time.Second, 40 * time.Second, 3 * time.Minute, 35 * time.Minute}[r.IntN(4)]))))
 		d := r.IntN(5)
-		p := int32(d) % parts
+		p := home(d, parts)
 		switch {
 		case r.IntN(30) == 0:
 			l.add(p, "no json")

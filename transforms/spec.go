@@ -72,7 +72,7 @@ func (s *Spec) Build() (*Built, error) {
 		return nil, fmt.Errorf("building the segment tree: %w", err)
 	}
 	b := &Built{Spec: *s}
-	b.Identity = identity.Params{Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
+	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
 	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
@@ -100,7 +100,7 @@ func (s *Spec) PersonShard(user string) int {
 	if s.Shards == 1 {
 		return 0
 	}
-	return int(Partition(user, s.Partitions)) % s.Shards
+	return int(event.Partition(user, s.Partitions)) % s.Shards
 }
 
 // reporters is how many shards report to the audience: those of both stages.
@@ -108,38 +108,6 @@ func (s *Spec) reporters() int { return 2 * s.Shards }
 
 // userReporter is the reporter of a person shard.
 func (s *Spec) userReporter(shard int) int { return s.Shards + shard }
-
-// Partition is the partition that Kafka's default partitioner (murmur2) gives a key.
-func Partition(key string, n int32) int32 {
-	return int32(murmur2(key)&0x7fffffff) % n
-}
-
-func murmur2(data string) uint32 {
-	const m, r = 0x5bd1e995, 24
-	h := uint32(0x9747b28c) ^ uint32(len(data))
-	i := 0
-	for ; i+4 <= len(data); i += 4 {
-		k := uint32(data[i]) | uint32(data[i+1])<<8 | uint32(data[i+2])<<16 | uint32(data[i+3])<<24
-		k *= m
-		k ^= k >> r
-		k *= m
-		h = h*m ^ k
-	}
-	switch len(data) - i {
-	case 3:
-		h ^= uint32(data[i+2]) << 16
-		fallthrough
-	case 2:
-		h ^= uint32(data[i+1]) << 8
-		fallthrough
-	case 1:
-		h ^= uint32(data[i])
-		h *= m
-	}
-	h ^= h >> 13
-	h *= m
-	return h ^ h>>15
-}
 
 // version orders the rows of a shard's batches over runs.
 func (s *Spec) version(batch int64) uint64 { return uint64(s.Run)<<32 | uint64(batch)&(1<<32-1) }

@@ -5,6 +5,7 @@ import "sync"
 // Stats are what a job's stages in this process hold and have done.
 type Stats struct {
 	Read, Good, Duplicate, Dead uint64 // records, by verdict
+	Stray                       uint64 // of the dead: in another partition than their device
 	Devices                     int    // in state
 	Persons                     int    // in state: devices that are persons, and users
 	Moves                       uint64 // changes of a path
@@ -54,6 +55,7 @@ func StatsOf(job string) (sum Stats) {
 	for _, m := range []map[int]Stats{b.devices, b.users} {
 		for _, s := range m {
 			sum.Read, sum.Good, sum.Duplicate, sum.Dead = sum.Read+s.Read, sum.Good+s.Good, sum.Duplicate+s.Duplicate, sum.Dead+s.Dead
+			sum.Stray += s.Stray
 			sum.Devices, sum.Persons, sum.Moves, sum.Excess, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Excess+s.Excess, sum.Healed+s.Healed
 		}
 	}

@@ -44,4 +44,5 @@ const (
 	AlertDeadLetters    = "dead_letters"
 	AlertPersonDevices  = "person_devices" // a person with more devices than may be
 	AlertDevicePersons  = "device_persons" // a device with more persons in a day than may be
+	AlertStray          = "stray"          // records in a partition in which their device is not
 )
