@@ -163,6 +163,7 @@ type Collector struct {
 	MaxBatch    int           `yaml:"max_batch_bytes"`     // a request's body that is longer, unpacked, is refused
 	MaxInFlight int           `yaml:"max_in_flight_bytes"` // bodies under way, in bytes; with more, clients are told to come back
 	AckTimeout  time.Duration `yaml:"acknowledge_within"`  // when the log takes longer, the client is told to send again
+	Origins     []string      `yaml:"origins"`             // whose pages may send, such as https://shop.example; none: those of any site, without cookies
 	PublicURL   string        `yaml:"public_url"`          // address that browser libraries send to; empty: the one that they ask
 	Consent     Consent       `yaml:"consent"`
 }

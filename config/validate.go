@@ -65,6 +65,7 @@ func (c *Config) bounds() []bound {
 		span("collector.acknowledge_within", col.AckTimeout, 10*time.Millisecond, time.Minute),
 		{"collector.public_url", publicURL(col.PublicURL), "use an address like https://collect.example.com, or leave it out"},
 		{"collector.consent.categories", len(col.Consent.Categories) <= 32 && !slices.Contains(col.Consent.Categories, ""), "choose at most 32 names, none of them empty"},
+		{"collector.origins", !slices.ContainsFunc(c.Collector.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
 		{"serving.origins", !slices.ContainsFunc(c.Serving.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
 		span("serving.token_ttl", c.Serving.TokenTTL, time.Second, 24*time.Hour),
 		count("serving.max_profiles", c.Serving.MaxProfiles, 1, 1<<30),

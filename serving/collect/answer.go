@@ -8,26 +8,6 @@ import (
 	"strings"
 )
 
-// allowAll lets pages of any origin send and read the answer, without
-// cookies: the origin is never looked at, so no cache can mix them up.
-func allowAll(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-}
-
-// preflight answers a browser that asks whether it may send (Fetch standard,
-// CORS-preflight). The headers are those that the libraries use.
-func preflight(w http.ResponseWriter, _ *http.Request) {
-	allowAll(w)
-	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Retry-Count, AnonymousId, X-Requested-With")
-	h.Set("Access-Control-Max-Age", "86400")
-	w.WriteHeader(http.StatusNoContent)
-}
-
 var segmentAnswers = answers{
 	ok: func(w http.ResponseWriter, _ *request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -43,7 +23,10 @@ var segmentAnswers = answers{
 // settings is what Segment's browser library asks its CDN for before it sends
 // anything: which integrations there are, and where Segment's own sends to.
 func (c *Collector) settings(w http.ResponseWriter, r *http.Request) {
-	allowAll(w)
+	if !c.allow(w, r) {
+		segmentAnswers.fail(w, nil, errOrigin)
+		return
+	}
 	key := r.PathValue("writeKey")
 	if !c.keys[key] {
 		segmentAnswers.fail(w, nil, errBadKey)
@@ -66,8 +49,11 @@ func (c *Collector) settings(w http.ResponseWriter, r *http.Request) {
 // sourceConfig is what RudderStack's browser library asks its control plane
 // for (loadOptions.configUrl): a source that is on and has no destinations.
 func (c *Collector) sourceConfig(w http.ResponseWriter, r *http.Request) {
-	allowAll(w)
 	q := &request{c: c, r: r}
+	if !c.allow(w, r) {
+		segmentAnswers.fail(w, q, errOrigin)
+		return
+	}
 	if err := q.authorise(""); err != nil {
 		segmentAnswers.fail(w, q, asRefusal(err))
 		return

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/serving/httpserver"
+	"github.com/microseg/microseg/serving/routes"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -104,39 +107,48 @@ var segmentTypes = map[string]string{
 	event.TypeReset: event.TypeReset, // our own: a log-out
 }
 
-// Register adds the collector's routes to a mux. They are for any origin.
+// Register adds the collector's routes to a mux: routes.Collector, each also with
+// a slash at its end.
 func (c *Collector) Register(mux *http.ServeMux) {
-	post := func(path string, h http.HandlerFunc) {
-		mux.HandleFunc("POST "+path, h)
-		mux.HandleFunc("OPTIONS "+path, preflight)
+	handlers := c.handlers()
+	for _, r := range routes.Collector {
+		h := handlers[r.Path]
+		if h == nil {
+			panic("collect: nothing answers " + r.Path) // found by any test of the collector
+		}
+		for _, path := range []string{r.Path, r.Path + "/{$}"} {
+			for method := range strings.FieldsSeq(r.Methods) {
+				mux.HandleFunc(method+" "+path, h)
+			}
+			mux.HandleFunc("OPTIONS "+path, c.preflight)
+		}
+	}
+}
+
+// handlers are what answers each path of routes.Collector.
+func (c *Collector) handlers() map[string]http.HandlerFunc {
+	out := map[string]http.HandlerFunc{
+		"/v1/identity/link":                c.handle("/v1/identity/link", linkAnswers, (*request).link),
+		"/v1/m":                            c.handle("/v1/m", segmentAnswers, func(*request) error { return nil }), // the library's own metrics
+		"/v1/projects/{writeKey}/settings": c.settings,
+		"/sourceConfig":                    c.sourceConfig,
 	}
 	for word, typ := range segmentTypes {
-		post("/v1/"+word, c.handle("/v1/"+typ, segmentAnswers, func(q *request) error { return q.single(typ) }))
+		out["/v1/"+word] = c.handle("/v1/"+typ, segmentAnswers, func(q *request) error { return q.single(typ) })
 	}
 	for _, path := range []string{"/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"} {
-		post(path, c.handle("/v1/batch", segmentAnswers, (*request).segmentBatch))
-	}
-	post("/v1/identity/link", c.handle("/v1/identity/link", linkAnswers, (*request).link))
-	post("/v1/m", c.handle("/v1/m", segmentAnswers, func(*request) error { return nil })) // the library's own metrics
-	mux.HandleFunc("GET /v1/projects/{writeKey}/settings", c.settings)
-	mux.HandleFunc("OPTIONS /v1/projects/{writeKey}/settings", preflight)
-	for _, path := range []string{"/sourceConfig", "/sourceConfig/{$}"} {
-		mux.HandleFunc("GET "+path, c.sourceConfig)
-		mux.HandleFunc("OPTIONS "+path, preflight)
+		out[path] = c.handle("/v1/batch", segmentAnswers, (*request).segmentBatch)
 	}
 	for path, read := range map[string]func(*request) error{"/track": (*request).mixpanelTrack, "/import": (*request).mixpanelTrack,
 		"/engage": (*request).mixpanelEngage, "/groups": (*request).mixpanelGroups} {
-		h := c.handle(path, mixpanelAnswers, read)
-		for _, p := range []string{path, path + "/{$}"} {
-			post(p, h)
-			mux.HandleFunc("GET "+p, h)
-		}
+		out[path] = c.handle(path, mixpanelAnswers, read)
 	}
+	return out
 }
 
 // Handler serves the collector's routes alone.
 func (c *Collector) Handler() http.Handler {
 	mux := http.NewServeMux()
 	c.Register(mux)
-	return mux
+	return httpserver.OneSlash(mux)
 }

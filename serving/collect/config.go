@@ -26,6 +26,9 @@ type Config struct {
 	// WriteKeys may write events, and nothing else. They are in every page.
 	WriteKeys []string
 
+	// Origins are those whose pages may send, such as https://shop.example; empty: any.
+	Origins []string
+
 	Event          event.Config  // how the job reads events: verdicts and consent; MaxBytes does not matter here
 	MaxEventBytes  int           // of an event as it was sent; longer: a dead letter. Default 32 KiB
 	MaxBatchBytes  int           // of a body when unpacked; longer: 413. Default 500 KiB

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,7 @@ func (f form) get(key string) string {
 // mixpanelAnswers are 1 and 0, or JSON where the client asks for it.
 var mixpanelAnswers = answers{
 	ok: func(w http.ResponseWriter, q *request) {
-		if q.r.URL.Path == "/import" && q.form.get("strict") == "1" {
+		if strings.HasPrefix(q.r.URL.Path, "/import") && q.form.get("strict") == "1" {
 			write(w, http.StatusOK, map[string]any{"code": 200, "num_records_imported": q.events, "status": "OK"})
 			return
 		}
@@ -32,12 +33,21 @@ var mixpanelAnswers = answers{
 	fail: func(w http.ResponseWriter, q *request, why *refusal) { q.verdict(w, why.status, 0, why.message) },
 }
 
+// pixel is a transparent GIF of one pixel: the answer to an <img>.
+var pixel = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+
 func (q *request) verdict(w http.ResponseWriter, code, status int, problem any) {
 	if q.form.query == nil {
 		q.form.query = q.r.URL.Query() // the body was not read
 	}
 	if q.form.get("verbose") == "1" {
 		write(w, code, map[string]any{"status": status, "error": problem})
+		return
+	}
+	if q.form.get("img") == "1" {
+		w.Header().Set("Content-Type", "image/gif")
+		w.WriteHeader(code)
+		_, _ = w.Write(pixel) // who has gone away needs no picture
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -135,10 +145,8 @@ func (q *request) mixpanel(translate func(item []byte) (token string, call map[s
 		if err == nil {
 			token, call, err = translate(item)
 		}
-		if token == "" {
-			token = q.form.get("api_key")
-		}
-		if no := q.authorise(token); no != nil {
+		// The header has a secret of Mixpanel's own, if anything.
+		if no := q.known(cmp.Or(token, q.form.get("api_key"), basicKey(q.r), q.r.URL.Query().Get("writeKey"))); no != nil {
 			q.c.metrics.event("other", "unauthorized")
 			denied = no
 			continue

@@ -1,10 +1,13 @@
 package collect
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -27,6 +30,7 @@ var (
 	errLog     = &refusal{status: http.StatusServiceUnavailable, message: "the log has not acknowledged the events; try again", retry: 2 * time.Second}
 	errNoKey   = &refusal{status: http.StatusUnauthorized, message: "no write key: send it as the user name of Basic authentication or as writeKey"}
 	errBadKey  = &refusal{status: http.StatusUnauthorized, message: "the write key is unknown"}
+	errOrigin  = &refusal{status: http.StatusForbidden, message: "pages of this origin may not send: it is not among collector.origins"}
 	errTooLong = &refusal{status: http.StatusRequestEntityTooLarge, message: "the body is too long"}
 )
 
@@ -55,10 +59,13 @@ type request struct {
 func (c *Collector) handle(route string, a answers, read func(*request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
-		allowAll(w)
 		q := &request{c: c, r: r, now: clock.Now()}
 		status := http.StatusOK
-		if err := q.serve(w, read); err != nil {
+		var err error = errOrigin
+		if c.allow(w, r) {
+			err = q.serve(w, read)
+		}
+		if err != nil {
 			why := asRefusal(err)
 			status = why.status
 			if why.retry > 0 {
@@ -108,14 +115,10 @@ func (q *request) decode(read func(*request) error) error {
 // authorise checks the write key of the header, else the one that the body
 // states, else that of the query (beacons can send no header).
 func (q *request) authorise(stated string) error {
-	key, _, basic := q.r.BasicAuth()
-	switch {
-	case basic && key != "":
-	case stated != "":
-		key = stated
-	default:
-		key = q.r.URL.Query().Get("writeKey")
-	}
+	return q.known(cmp.Or(basicKey(q.r), stated, q.r.URL.Query().Get("writeKey")))
+}
+
+func (q *request) known(key string) error {
 	switch {
 	case key == "":
 		return errNoKey
@@ -123,6 +126,20 @@ func (q *request) authorise(stated string) error {
 		return errBadKey
 	}
 	return nil
+}
+
+// basicKey is the user name of Basic authentication, also of a client that
+// forgets the colon behind it.
+func basicKey(r *http.Request) string {
+	if key, _, ok := r.BasicAuth(); ok {
+		return key
+	}
+	scheme, coded, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(coded))
+	if !strings.EqualFold(scheme, "Basic") || err != nil {
+		return ""
+	}
+	return string(key)
 }
 
 // produce hands the records to the log and waits until all are acknowledged.

@@ -42,7 +42,7 @@ sub vcl_recv {
     if (req.esi_level > 0 && req.url !~ "^/esi/") {
         return (synth(404)); # a page includes fragments and nothing else
     }
-    if (req.url ~ "^/edge/") {
+    if (req.url ~ "^/+(edge/)") {
         return (synth(404)); # between this cache and the node
     }
     if (req.url ~ "^/esi/") {
@@ -50,13 +50,15 @@ sub vcl_recv {
         call microseg_fragment;
         return (hash);
     }
-    if (req.url ~ "^/(v1|api)/" || req.url ~ "^/(track|engage)(\?|$)") {
+    # The patterns are those of serving/routes; a test compares them.
+    if (req.url ~ "^/+(api/|beacon/+v1/|sourceConfig/*([?]|$)|v1/)"
+        || (req.url ~ "^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))" && (req.url ~ "[?&]data=" || (req.method != "GET" && req.method != "HEAD")))) {
         # Personal, or to be written: never kept. Server-sent events stream.
         set req.backend_hint = microseg;
         set req.http.X-Microseg-State = "pass";
         return (pass);
     }
-    if (req.url ~ "^/microseg\.js(\?|$)") {
+    if (req.url ~ "^/+(link[.]js/*([?]|$)|microseg[.]js/*([?]|$))") {
         set req.backend_hint = microseg;
     }
     call microseg_page;
@@ -220,7 +222,7 @@ sub vcl_backend_fetch {
     if (bereq.http.X-Microseg-State == "fragment" || bereq.http.X-Microseg-State == "token") {
         unset bereq.http.Host; # becomes the backend's: the answer must not depend on it
     }
-    if (bereq.url ~ "^/api/stream(\?|$)") {
+    if (bereq.url ~ "^/+api/+stream([?]|$)") {
         set bereq.first_byte_timeout = 1h;
         set bereq.between_bytes_timeout = 1h;
         unset bereq.http.Accept-Encoding;
@@ -300,7 +302,7 @@ sub microseg_lifetime {
 # Only HTML whose header says so is parsed. What is put together differs from
 # visitor to visitor, so that it has no validator.
 sub microseg_esi {
-    if (beresp.http.Surrogate-Control ~ "ESI/1\.0" && beresp.http.Content-Type ~ "(?i)^text/html" && bereq.url !~ "^/(esi|api|v1|edge)/") {
+    if (beresp.http.Surrogate-Control ~ "ESI/1\.0" && beresp.http.Content-Type ~ "(?i)^text/html" && bereq.url !~ "^/+(esi|api|v1|edge)/") {
         set beresp.do_esi = true;
         set beresp.http.X-Microseg-Esi = "1";
         unset beresp.http.ETag;

@@ -12,6 +12,11 @@
 // <html>, <body> or a slot. Nothing of a token goes to the node: a fragment is
 // asked for with a claim, the same for everybody of the segment for an hour.
 
+// The node's routes, as serving/routes has them; a test compares them.
+const NODE = new RegExp("^/+(api/|beacon/+v1/|sourceConfig/*([?]|$)|v1/)");
+const MIXPANEL = new RegExp("^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))");
+const SCRIPT = new RegExp("^/+(link[.]js/*([?]|$)|microseg[.]js/*([?]|$))");
+
 const TOKEN = /(?:^|; *)ms_token=(v1\.[\w-]{2,900}\.[\w-]{43})(?:;|$)/;
 const SCRIPT_COOKIE = /^(ms_|_ga|_gid|_fbp|ajs_)/;
 const PAGES = ["home", "list", "search", "product", "comparison", "cart", "checkout", "confirmation", "content", "other"];
@@ -28,7 +33,10 @@ export default {
     const url = new URL(request.url);
     // Claims are between edges and nodes, and fragments between this and nodes.
     if (/^\/+(edge|esi)(\/|$)/i.test(decodeURIComponent(url.pathname.replace(/%(?![0-9a-f]{2})/gi, "%25")))) return new Response("", { status: 404 });
-    if (/^\/(v1|api)\/|^\/(track|engage)$|^\/microseg\.js$/.test(url.pathname)) return forward(request, url, env.NODE_ORIGIN);
+    const read = request.method === "GET" || request.method === "HEAD";
+    if (NODE.test(url.pathname) || SCRIPT.test(url.pathname) || (MIXPANEL.test(url.pathname) && (!read || url.searchParams.has("data")))) {
+      return forward(request, url, env.NODE_ORIGIN);
+    }
     const page = await pageOf(request, url, env, ctx);
     if (request.method !== "GET" || page.status !== 200 || !/^text\/html/i.test(page.headers.get("content-type") || "")) {
       const out = new Response(page.body, page);

@@ -20,7 +20,7 @@ type Limits struct {
 	Header     int           // bytes of a header; default 64 KiB (Mixpanel sends events in the URL)
 }
 
-// New returns a server of the handler. An answer that goes on for longer than
+// New returns a server of the handler, behind OneSlash. An answer that goes on for longer than
 // Limits.Write, such as server-sent events, moves its own deadline with Extend.
 func New(handler http.Handler, l Limits) *http.Server {
 	or := func(d, otherwise time.Duration) time.Duration {
@@ -33,7 +33,7 @@ func New(handler http.Handler, l Limits) *http.Server {
 		l.Header = 64 << 10
 	}
 	return &http.Server{
-		Handler:           handler,
+		Handler:           OneSlash(handler),
 		ReadHeaderTimeout: or(l.ReadHeader, 5*time.Second),
 		ReadTimeout:       or(l.Read, 15*time.Second),
 		WriteTimeout:      or(l.Write, 30*time.Second),

@@ -112,7 +112,7 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 		n.Store.Close()
 		return nil, err
 	}
-	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
+	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
 		MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout, IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: keys, Site: o.Site, Metrics: o.Metrics})
 	if err != nil {
 		n.Store.Close()
