@@ -147,7 +147,7 @@ func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 			return true, err
 		}
 		if !e.anonymous() {
-			return true, malformed("a reset without an anonymousId logs nobody out")
+			return true, malformed("anonymousId: a reset without one logs nobody out")
 		}
 		e.User = ""
 		return true, nil
@@ -169,11 +169,11 @@ func (d *Decoder) alias(r *record, e *Event) error {
 	previous, ok := r.id(fPreviousID)
 	switch {
 	case !ok:
-		return malformed("previousId is not a string of at most 512 bytes")
+		return malformed("previousId: not a text or number of at most 512 bytes")
 	case nobody(previous):
-		return malformed("an alias without a previousId, or with one that stands for nobody, links nothing")
+		return malformed("previousId: an alias without one, or with one that stands for nobody, links nothing")
 	case e.User == "":
-		return malformed("an alias without a userId, or with one that stands for nobody, links nothing")
+		return malformed("userId: an alias without one, or with one that stands for nobody, links nothing")
 	}
 	e.Device = d.ids.string(previous)
 	return nil

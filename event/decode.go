@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-faster/jx"
 )
 
 // Config says how records are read. Zero numbers mean the default.
@@ -154,6 +156,8 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	if err != nil {
 		return err
 	}
+	r.wantObject(fProperties)
+	r.wantObject(fContext)
 	e.Kind = m.kind
 	d.place(r, m, e)
 	d.context(r, e)
@@ -182,17 +186,7 @@ func (d *Decoder) Kept(raw []byte, err *Error) []byte {
 
 // identify fills Device, User and ID.
 func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
-	anon, ok1 := r.id(fAnonymousID)
-	user, ok2 := r.id(fUserID)
-	message, ok3 := r.id(fMessageID)
-	switch {
-	case !ok1:
-		return malformed("anonymousId is not a string of at most 512 bytes")
-	case !ok2:
-		return malformed("userId is not a string of at most 512 bytes")
-	case !ok3:
-		return malformed("messageId is not a string of at most 512 bytes")
-	}
+	anon, user, message := r.idOrWarn(fAnonymousID), r.idOrWarn(fUserID), r.idOrWarn(fMessageID)
 	if nobody(user) {
 		user = nil
 	}
@@ -200,7 +194,7 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 		anon = nil
 	}
 	if len(anon) == 0 && len(user) == 0 {
-		return malformed("neither anonymousId nor userId, or only ones that stand for nobody, such as null or zeros")
+		return malformed("anonymousId, userId: neither is stated as a text or number of at most 512 bytes that stands for somebody (null or zeros do not)")
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {
@@ -216,6 +210,19 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 	return nil
 }
 
+// idOrWarn is an identifier, empty when not stated or when it is none. The other one
+// of the two then says who it was.
+func (r *record) idOrWarn(f field) []byte {
+	id, ok := r.id(f)
+	if ok {
+		return id
+	}
+	if v := &r.vals[f]; !v.empty() {
+		r.warn(f, Unreadable, v)
+	}
+	return nil
+}
+
 // id is an identifier: a string, or a number's digits; empty when not stated.
 func (r *record) id(f field) ([]byte, bool) {
 	if !r.stated(f) {
@@ -225,11 +232,16 @@ func (r *record) id(f field) ([]byte, bool) {
 	return v.b, v.scalar() && len(v.b) <= maxID
 }
 
+// wantObject warns of what is stated where an object belongs and is none. PHP writes
+// an empty map as an empty list.
+func (r *record) wantObject(f field) {
+	if v := &r.vals[f]; r.stated(f) && v.typ != jx.Object && !v.empty() && !(v.typ == jx.String && len(v.b) == 0) {
+		r.warn(f, WrongType, v)
+	}
+}
+
 // meaning is the kind of the call, and what its event name says of the page.
 func (d *Decoder) meaning(r *record) (meaning, error) {
-	if r.stated(fProperties) && !r.isObject(fProperties) || r.stated(fContext) && !r.isObject(fContext) {
-		return meaning{}, malformed("properties or context is not an object")
-	}
 	switch typ := r.text(fType); string(typ) {
 	case "page", "screen":
 		return meaning{kind: KindPage}, nil
@@ -242,11 +254,11 @@ func (d *Decoder) meaning(r *record) (meaning, error) {
 	case "track":
 		name := r.text(fEvent)
 		if len(name) == 0 {
-			return meaning{}, malformed("a track call without an event name")
+			return meaning{}, malformed("event: a track call without a name")
 		}
 		return d.names[string(name)], nil
 	}
-	return meaning{}, malformed("type is not page, screen, track, identify, group, alias or reset")
+	return meaning{}, malformed("type: not page, screen, track, identify, group, alias or reset")
 }
 
 // hash is FNV-1a 64, the same in every process and language; never 0, which

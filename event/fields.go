@@ -13,7 +13,7 @@ func (f field) container() bool {
 // later, where it is of interest.
 func (f field) deferred() bool {
 	switch f {
-	case pAsset, cHints, cConsent, cManagement:
+	case fAnonymousID, fUserID, fMessageID, fProperties, fContext, pAsset, cHints, cConsent, cManagement:
 		return true
 	}
 	return false

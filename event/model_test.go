@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -67,11 +69,7 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	if !ok {
 		return e, Malformed
 	}
-	props, ok1 := modelObject(top["properties"])
-	context, ok2 := modelObject(top["context"])
-	if !ok1 || !ok2 {
-		return e, Malformed
-	}
+	props, context := modelObject(top["properties"]), modelObject(top["context"])
 	implied := PageUnknown
 	switch top["type"] {
 	case "page", "screen":
@@ -115,7 +113,7 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 type object = map[string]any
 
 func modelConsent(c Consent, top object) bool {
-	context, _ := top["context"].(object)
+	context := modelObject(top["context"])
 	groups := [][]string{analytics}
 	if len(c.Categories) > 0 {
 		groups = nil
@@ -266,21 +264,25 @@ func modelJSON(raw []byte) (object, bool) {
 	return top, ok
 }
 
-// modelObject is the object, empty for null; ok is false for other types.
-func modelObject(v any) (object, bool) {
-	if v == nil {
-		return object{}, true
+// modelObject is the object, also one in a text; empty for all else.
+func modelObject(v any) object {
+	if text, ok := v.(string); ok && strings.HasPrefix(text, "{") {
+		o, _ := modelJSON([]byte(text))
+		return o
 	}
-	o, ok := v.(object)
-	return o, ok
+	o, _ := v.(object)
+	return o
 }
 
 func modelIDs(top object, raw []byte, e *Event) bool {
-	anon, ok1 := modelID(top["anonymousId"])
-	user, ok2 := modelID(top["userId"])
-	message, ok3 := modelID(top["messageId"])
-	anon, user = modelSomebody(anon), modelSomebody(user)
-	if !ok1 || !ok2 || !ok3 || anon == "" && user == "" {
+	id := func(name string) string {
+		if id, ok := modelID(top[name]); ok {
+			return id
+		}
+		return ""
+	}
+	anon, user, message := modelSomebody(id("anonymousId")), modelSomebody(id("userId")), id("messageId")
+	if anon == "" && user == "" {
 		return false
 	}
 	e.Device, e.User, e.ID = anon, user, modelHash(message)
@@ -327,62 +329,119 @@ func modelHash(s string) uint64 {
 	return max(1, h.Sum64())
 }
 
+// modelTimes has the rules of stamps in the order in which docs/collector.md says them.
 func modelTimes(top object, e *Event) (receipt int64, ok bool) {
-	t := map[string]int64{}
+	const day, since = 86_400_000, 100_000_000_000
+	stamp := map[string]int64{}
 	for _, name := range []string{"timestamp", "originalTimestamp", "sentAt", "receivedAt"} {
-		switch v := top[name].(type) {
-		case nil:
-		case string:
-			if v != "" {
-				if t[name], ok = modelTime(v); !ok {
-					return 0, false
-				}
+		if ms, ok := modelStamp(top[name]); ok {
+			stamp[name] = ms
+		}
+	}
+	good := func(name string) bool { return stamp[name] >= since }
+	receipt = e.Append
+	if good("receivedAt") {
+		receipt = stamp["receivedAt"]
+	}
+	if way := e.Append - stamp["sentAt"]; good("sentAt") && e.Append > 0 && way >= 0 && way <= 3_600_000 {
+		e.Ingest = way
+	}
+	if !good("timestamp") && !good("originalTimestamp") {
+		original, ok := stamp["originalTimestamp"]
+		if !ok {
+			original = stamp["timestamp"]
+		}
+		way := stamp["sentAt"] - original
+		e.Time = stamp["receivedAt"] - way
+		return receipt, original > 0 && stamp["sentAt"] > 0 && !good("sentAt") && good("receivedAt") && way >= 0 && way <= day
+	}
+	original := stamp["originalTimestamp"]
+	if !good("originalTimestamp") {
+		original = stamp["timestamp"]
+	}
+	if e.Time = stamp["timestamp"]; !good("timestamp") {
+		e.Time = original
+	}
+	if !good("sentAt") || !good("receivedAt") || stamp["sentAt"] < original-3_600_000 {
+		return receipt, true
+	}
+	behind := stamp["receivedAt"] - stamp["sentAt"]
+	corrected := original + behind
+	if (behind < 0 || behind > 600_000) && behind <= day && corrected >= since && corrected <= maxTime {
+		e.Time = corrected
+	}
+	return receipt, true
+}
+
+func modelStamp(v any) (int64, bool) {
+	s := ""
+	switch v := v.(type) {
+	case string:
+		if ms, ok := modelTime(v); ok {
+			return ms, true
+		}
+		s = v
+	case json.Number:
+		s = v.String()
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !jsonNumber.MatchString(s) {
+		return 0, false
+	}
+	for _, unit := range []struct{ from, to, ms float64 }{{1e8, 1e11, 1000}, {1e11, 1e14, 1}, {1e14, 1e17, 1e-3}, {1e17, 1e20, 1e-6}} {
+		if f >= unit.from && f < unit.to {
+			ms := f * unit.ms
+			switch unit.ms {
+			case 1000:
+				ms = math.Round(f * 1000)
+			case 1e-3:
+				ms = f / 1000
+			case 1e-6:
+				ms = f / 1e6
 			}
-		case json.Number:
-			f, err := v.Float64()
-			if err != nil || f < 0 || f > maxTime {
-				return 0, false
-			}
-			t[name] = int64(f)
-		default:
+			return int64(ms), ms <= maxTime
+		}
+	}
+	return 0, false
+}
+
+var anyTime = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt _](\d\d:\d\d:\d\d)(?:[.,](\d*))? *(?:([Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt])|([-+\x{2212}])([01]\d|2[0-3])(?::?([0-5]\d))?(?: *[Uu][Tt][Cc])?)$`)
+
+// modelTime takes a time apart by an expression and leaves dates to the standard library.
+func modelTime(s string) (int64, bool) {
+	if s = strings.TrimSpace(s); len(s) > 64 {
+		return 0, false
+	}
+	m := anyTime.FindStringSubmatch(s)
+	if m == nil || strings.ContainsAny(s[19:20], ".,") && m[3] == "" {
+		return 0, false
+	}
+	day, clock, frac, zone := m[1], m[2], (m[3] + "000")[:3], "Z"
+	if m[4] == "" {
+		if m[7] == "" {
+			m[7] = "00"
+		}
+		zone = strings.Replace(m[5], "\u2212", "-", 1) + m[6] + ":" + m[7]
+	}
+	leap, midnight := strings.HasSuffix(clock, ":60"), clock == "24:00:00" && strings.Trim(m[3], "0") == ""
+	if leap {
+		clock = clock[:6] + "59"
+	}
+	if midnight {
+		clock = "00:00:00"
+	}
+	t, err := time.Parse("2006-01-02T15:04:05.000Z07:00", day+"T"+clock+"."+frac+zone)
+	if err != nil || t.UnixMilli() < 0 {
+		return 0, false
+	}
+	if leap {
+		t = t.Add(time.Second)
+		if u := t.UTC(); u.Hour() != 0 || u.Minute() != 0 || u.Second() != 0 {
 			return 0, false
 		}
 	}
-	has := func(name string) bool { _, ok := t[name]; return ok }
-	if !has("timestamp") && !has("originalTimestamp") {
-		return 0, false
+	if midnight {
+		t = t.AddDate(0, 0, 1)
 	}
-	if !has("timestamp") {
-		t["timestamp"] = t["originalTimestamp"]
-	}
-	if !has("originalTimestamp") {
-		t["originalTimestamp"] = t["timestamp"]
-	}
-	e.Time = t["timestamp"]
-	if has("sentAt") && has("receivedAt") {
-		e.Time = t["receivedAt"] - (t["sentAt"] - t["originalTimestamp"])
-	}
-	if way := e.Append - t["sentAt"]; has("sentAt") && e.Append > 0 && way >= 0 && way <= 3_600_000 {
-		e.Ingest = way
-	}
-	receipt = e.Append
-	if has("receivedAt") {
-		receipt = t["receivedAt"]
-	}
-	return receipt, e.Time >= 0 && e.Time <= maxTime
-}
-
-var rfc3339 = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|([-+])([01]\d|2[0-3]):?([0-5]\d))$`)
-
-func modelTime(s string) (int64, bool) {
-	m := rfc3339.FindStringSubmatch(s)
-	if m == nil {
-		return 0, false
-	}
-	zone := "Z"
-	if m[2] != "" {
-		zone = m[2] + m[3] + ":" + m[4]
-	}
-	t, err := time.Parse(time.RFC3339, m[1]+zone)
-	return t.UnixMilli(), err == nil && t.UnixMilli() >= 0 && t.UnixMilli() <= maxTime
+	return t.UnixMilli(), t.UnixMilli() <= maxTime
 }

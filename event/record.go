@@ -108,6 +108,7 @@ type record struct {
 	set      uint64
 	vals     [numFields]value
 	products products
+	warnings []Warning
 }
 
 // text is the string, or nil when it is missing, empty or not a string.
@@ -122,9 +123,6 @@ func (r *record) text(f field) []byte {
 func (r *record) stated(f field) bool {
 	return r.set>>f&1 != 0 && r.vals[f].typ != jx.Null
 }
-
-// isObject reports whether a field that is stated is an object.
-func (r *record) isObject(f field) bool { return r.vals[f].typ == jx.Object }
 
 // productsOK reports whether properties.products was an array that adds up.
 func (r *record) productsOK() bool {
@@ -154,7 +152,7 @@ type parser struct {
 // parse reads one record; what follows the object must be white space.
 func (p *parser) parse(raw []byte) error {
 	p.jd.ResetBytes(raw)
-	p.rec.set = 0
+	p.rec.set, p.rec.warnings = 0, p.rec.warnings[:0]
 	if err := p.object(topField); err != nil {
 		return err
 	}
@@ -192,7 +190,9 @@ func (p *parser) field(f field) error {
 	v.typ, v.b = p.jd.Next(), nil
 	switch v.typ {
 	case jx.String:
-		v.b, err = p.jd.StrBytes()
+		if v.b, err = p.jd.StrBytes(); err == nil && (f == fProperties || f == fContext) && len(v.b) > 0 && v.b[0] == '{' {
+			return p.text(f)
+		}
 	case jx.Number, jx.Bool:
 		var raw jx.Raw
 		raw, err = p.jd.Raw()
@@ -217,6 +217,23 @@ func (p *parser) field(f field) error {
 		p.rec.set &^= f.inside() // "context": null after a context
 	}
 	return err
+}
+
+// text reads an object that is the JSON text of a string. Where it is none, the field
+// is a text.
+func (p *parser) text(f field) error {
+	v := &p.rec.vals[f]
+	whole, text := p.jd, v.b
+	defer func() { p.jd = whole }()
+	p.jd = jx.Decoder{}
+	p.jd.ResetBytes(text)
+	if err := p.jd.Validate(); err != nil {
+		p.rec.set &^= f.inside()
+		return nil
+	}
+	p.jd.ResetBytes(text)
+	v.typ = jx.Object
+	return p.inner(f)
 }
 
 // inner reads an object that is the value of f.

@@ -1,16 +1,32 @@
 package event
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+	"strings"
+)
 
 // maxTime is 2299-12-31T23:59:59.999Z, the end of ClickHouse's DateTime64; a
-// time beyond it, or before 1970, is garbage.
+// time beyond it is garbage.
 const maxTime = 10_413_791_999_999
 
-// parseTime reads an RFC 3339 time of the form
-// 2006-01-02T15:04:05[.fraction](Z|±hh:mm|±hhmm) as milliseconds since the
-// epoch; fractions are cut to the millisecond. A time without a zone is
-// refused: it could mean any of 26 hours.
+// minTime is 1973-03-03T09:46:40Z, 1e11 ms: what is before it is a clock that was
+// never set, or a program's zero, and no event's time.
+const minTime = 100_000_000_000
+
+// parseTime reads an RFC 3339 time as milliseconds since the epoch; fractions are
+// cut to the millisecond. A time without a zone is refused: it could mean any of
+// 26 hours. Times from 1970 on are ok; whether one can be an event's is another
+// question.
 func parseTime(s []byte) (ms int64, ok bool) {
+	if ms, ok = parseCanonical(s); ok {
+		return ms, true
+	}
+	return parseVariant(s)
+}
+
+// parseCanonical reads 2006-01-02T15:04:05[.fraction](Z|±hh:mm|±hhmm).
+func parseCanonical(s []byte) (ms int64, ok bool) {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
 		return 0, false
 	}
@@ -29,6 +45,56 @@ func parseTime(s []byte) (ms int64, ok bool) {
 	}
 	ms = ((int64(daysSinceEpoch(year, month, day))*24+int64(hour))*60+int64(minute-zone))*60_000 + int64(sec)*1000 + int64(frac)
 	return ms, ms >= 0 && ms <= maxTime
+}
+
+const msPerDay = 24 * 3_600_000
+
+// parseVariant reads what RFC 3339 and ISO 8601 allow besides: t and z, a space or an
+// underscore for the T, a comma before the fraction, offsets of hours alone, a minus
+// sign that is none of ASCII, "UTC", a leap second and the end of a day at 24:00:00.
+func parseVariant(b []byte) (ms int64, ok bool) {
+	s := strings.TrimSpace(string(b))
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > 64 || !strings.ContainsRune("Tt _", rune(s[10])) {
+		return 0, false
+	}
+	end := 19
+	if s[end] == '.' || s[end] == ',' {
+		for end++; end < len(s) && s[end]-'0' <= 9; end++ {
+		}
+	}
+	clock, frac := s[11:19], strings.Replace(s[19:end], ",", ".", 1)
+	zone := strings.ToUpper(strings.TrimSpace(s[end:]))
+	zone = strings.Replace(zone, "\u2212", "-", 1)
+	if offset, utc := strings.CutSuffix(zone, "UTC"); utc || zone == "GMT" {
+		if zone = strings.TrimSpace(offset); !utc || zone == "" {
+			zone = "Z"
+		}
+	}
+	if zone == "" || !strings.ContainsRune("Z+-", rune(zone[0])) {
+		return 0, false
+	}
+	if len(zone) == len("+01") {
+		zone += ":00"
+	}
+	leap := clock[6:] == "60"
+	if leap {
+		clock = clock[:6] + "59"
+	}
+	midnight := clock == "24:00:00" && strings.Trim(frac, ".0") == ""
+	if midnight {
+		clock = "00:00:00"
+	}
+	ms, ok = parseCanonical([]byte(s[:10] + "T" + clock + frac + zone))
+	switch {
+	case !ok:
+		return 0, false
+	case leap: // only ever at the end of a day of UTC; it is the next day's first second
+		ms += 1000
+		return ms, ms%msPerDay < 1000 && ms <= maxTime
+	case midnight:
+		ms += msPerDay
+	}
+	return ms, ms <= maxTime
 }
 
 // digits2 is the value of two decimal digits, or a number so negative that no
@@ -103,13 +169,23 @@ func daysSinceEpoch(year, month, day int) int {
 	return (era-1)*146_097 + yoe*365 + yoe/4 - yoe/100 + doy - 719_468
 }
 
-// parseEpoch reads a JSON number of milliseconds since the epoch.
+// parseEpoch reads a number of seconds, milliseconds, microseconds or nanoseconds
+// since the epoch. From minTime to maxTime no number can be two of them: which it is
+// follows from how many digits it has.
 func parseEpoch(s []byte) (int64, bool) {
 	f, ok := parseNumber(s)
-	if !ok || f < 0 || f > maxTime {
+	switch {
+	case !ok || !(f >= 1e8) || f >= 1e20:
 		return 0, false
+	case f < 1e11:
+		f = math.Round(f * 1000)
+	case f < 1e14:
+	case f < 1e17:
+		f /= 1000
+	default:
+		f /= 1e6
 	}
-	return int64(f), true
+	return int64(f), f <= maxTime
 }
 
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}

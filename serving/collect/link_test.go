@@ -60,7 +60,7 @@ func TestLink(t *testing.T) {
 		"with GPC":           {body(good, "a1", ""), "no_consent", 403, []option{header("Sec-GPC", "1")}},
 		"a wrong write key":  {strings.Replace(body(good, "a1", ""), "demo", "x", 1), "", 401, nil},
 		"no JSON":            {"{", "", 400, nil},
-		"a broken context":   {body(good, "a1", `,"context":7`), "malformed", 400, nil},
+		"a broken messageId": {body(good, "a1", `,"messageId":["m"]`), "", 400, nil},
 	} {
 		got := s.post("/v1/identity/link", c.body, c.opts...)
 		var out struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-faster/jx"
 	"github.com/google/uuid"
@@ -121,12 +122,15 @@ func (c *call) write(e *jx.Encoder, typ string, env *envelope) {
 }
 
 // times writes the stamps as event.Decoder reads them: the event's own time,
-// and by which clock it was taken. An event without one happened when it was
-// sent.
+// and by which clock it was taken. The batch's sentAt is that of this transport; an
+// event's own may be that of an earlier one, from which it was exported. An event
+// without a time of its own happened when it was sent.
 func (c *call) times(e *jx.Encoder, env *envelope) {
-	sent := c.sentAt
-	if !stated(sent) {
-		sent = env.sentAt
+	sent := env.sentAt
+	if !isTime(sent) {
+		sent = c.sentAt
+	} else if c.corrected(env) {
+		sent = nil
 	}
 	e.FieldStart("receivedAt")
 	e.Str(env.receivedAt)
@@ -136,12 +140,45 @@ func (c *call) times(e *jx.Encoder, env *envelope) {
 	case stated(c.timestamp):
 		raw(e, "timestamp", c.timestamp)
 	case stated(c.original):
-	case stated(sent):
+	case isTime(sent):
 		raw(e, "timestamp", sent)
 	default:
 		e.FieldStart("timestamp")
 		e.Str(env.receivedAt)
 	}
+}
+
+// corrected corrects the event's time by a clock that is more than a day behind, by the
+// batch's sentAt: in the record that would pass for an import's own. The client's time
+// stays as the original one.
+func (c *call) corrected(env *envelope) bool {
+	sent, _ := event.Time(env.sentAt)
+	received, ok := event.Time([]byte(`"` + env.receivedAt + `"`))
+	if !ok || received-sent <= event.MaxBehind {
+		return false
+	}
+	own := c.original
+	if !isTime(own) {
+		own = c.timestamp
+	}
+	at, ok := event.Time(own)
+	if !ok {
+		at, own = sent, nil
+	}
+	if at += received - sent; at > received {
+		at = received
+	}
+	c.original, c.timestamp = own, []byte(`"`+time.UnixMilli(at).UTC().Format(timeForm)+`"`)
+	return true
+}
+
+// isTime reports whether the decoder can read a stamp.
+func isTime(v []byte) bool {
+	if !stated(v) {
+		return false
+	}
+	_, ok := event.Time(v)
+	return ok
 }
 
 func raw(e *jx.Encoder, key string, value []byte) {
@@ -159,8 +196,11 @@ func stated(v []byte) bool {
 // contextOf is the event's context over the batch's, without the address of
 // the visitor, with the user agent of the request where there is none.
 func contextOf(own []byte, env *envelope) []byte {
+	if len(own) > 0 && own[0] == '[' && space(own, 1) == len(own)-1 {
+		own = nil // PHP's empty map
+	}
 	if stated(own) && !isObject(own) {
-		return own // for the decoder to refuse
+		return own // for the decoder to warn of
 	}
 	agent := env.userAgent != "" && !has(own, "userAgent") && !has(env.context, "userAgent")
 	if env.context == nil && !agent && !bytes.Contains(own, ipKey) && !bytes.Contains(own, backslash) {
