@@ -95,16 +95,17 @@ func TestSortsByEventTime(t *testing.T) {
 	}
 }
 
-// TestStrayStampsDoNotStall: a stamp of 1970, or one far ahead, made the rest of
-// a paced replay wait for decades. The pace goes on behind it, and it is said.
+// TestStrayStampsDoNotStall: a stamp of 1970 (by now no event's time), of a clock that
+// stands at 2000, or one far ahead made the rest of a paced replay wait for decades.
+// The pace goes on behind it, and it is said.
 func TestStrayStampsDoNotStall(t *testing.T) {
 	t.Parallel()
 	line := func(n int, at string) string {
 		return fmt.Sprintf(`{"type":"page","anonymousId":"v%d","timestamp":%s}`+"\n", n, at)
 	}
 	for name, in := range map[string]string{
-		"first": line(0, `"1970-01-01T00:00:12Z"`) + line(1, `"2026-11-20T10:00:00Z"`) + line(2, `"2026-11-20T10:00:03Z"`),
-		"between": line(0, `"2026-11-20T10:00:00Z"`) + line(1, `"1970-01-01T00:00:12Z"`) + line(2, `"2026-11-20T10:00:00Z"`) +
+		"first": line(0, `"2000-01-01T00:00:12Z"`) + line(1, `"2026-11-20T10:00:00Z"`) + line(2, `"2026-11-20T10:00:03Z"`),
+		"between": line(0, `"2026-11-20T10:00:00Z"`) + line(1, `"2000-01-01T00:00:12Z"`) + line(2, `"2026-11-20T10:00:00Z"`) +
 			line(3, `"2026-11-20T10:00:03Z"`),
 		"far ahead": line(0, `"2026-11-20T10:00:00Z"`) + line(1, `"2099-01-01T00:00:12Z"`) + line(2, `"2026-11-20T10:00:00Z"`) +
 			line(3, `"2026-11-20T10:00:03Z"`),
