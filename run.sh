@@ -74,7 +74,10 @@ check_node() {
 build() {
   [ -x .microseg/bin/microseg ] || say "building (the first time takes a few minutes) ..."
   mkdir -p .microseg/bin
-  go build -ldflags "-s -w" -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
+  # What `microseg version` says, also where Go is told to look at no checkout.
+  local commit="" dirty=""
+  if commit=$(git log -1 --format='%H of %cI' 2>/dev/null) && [ -n "$(git status --porcelain 2>/dev/null | head -n 1)" ]; then dirty=true; fi
+  go build -ldflags "-s -w -X 'main.commit=$commit' -X main.dirty=$dirty" -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
 }
 
 case "${1:-}" in

@@ -271,9 +271,9 @@ func (a *AudienceState) flag(minute int64, weights []float64, b *Built, w *audie
 				fmt.Sprintf("%.0f %% of the event weight of %s is stale", 100*(1-v), path))
 		}
 	}
-	if quiet := weights[0] < b.Spec.MinWeight; quiet != a.Quiet {
+	if quiet := weights[0] < b.minWeight(); quiet != a.Quiet {
 		a.Quiet = quiet
-		w.alert(rows.AlertSignalWeight, "", minute, quiet, weights[0], b.Spec.MinWeight,
+		w.alert(rows.AlertSignalWeight, "", minute, quiet, weights[0], b.minWeight(),
 			fmt.Sprintf("the site's signal weight is %.2f: visitors are disengaging", weights[0]))
 	}
 }

@@ -5,6 +5,7 @@ package transforms
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
@@ -51,6 +52,13 @@ type Built struct {
 	Spec     Spec
 	Identity identity.Params
 	Segment  segment.ShardParams
+	running  atomic.Pointer[running]
+}
+
+// running is what a job takes over while it runs: it decides nothing.
+type running struct {
+	truths    func(v *segment.View, now int64) uint64
+	minWeight float64
 }
 
 var (
@@ -90,9 +98,21 @@ func (b *Built) publish() error {
 	if err != nil {
 		return fmt.Errorf("building the rules: %w", err)
 	}
-	p.Publish, p.Truths, p.Slots = true, rules.Truths, p.Tree.Slots(rules.Stored())
+	b.running.Store(&running{rules.Truths, b.Spec.MinWeight})
+	p.Publish, p.Slots = true, p.Tree.Slots(rules.Stored())
+	p.Truths = func(v *segment.View, now int64) uint64 { return b.running.Load().truths(v, now) }
 	return nil
 }
+
+// Reload makes the job of this process publish at once what other rules read,
+// and raise the alert of the site's signal weight below another limit. The rules
+// must read no stored features but those that are published.
+func (b *Built) Reload(rules *rule.Set, minWeight float64) {
+	b.running.Store(&running{rules.Truths, minWeight})
+}
+
+// minWeight is the site's signal weight below which an alert is raised.
+func (b *Built) minWeight() float64 { return b.running.Load().minWeight }
 
 // PersonShard is the shard of a user: that of the partition that the log's
 // partitioner would give the userId as a key.

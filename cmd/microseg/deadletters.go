@@ -110,7 +110,7 @@ func (r *lettersReplay) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if r.o.Brokers, r.o.Topic, err = logOf(r.brokers, r.o.Topic); err != nil {
+	if r.o.Brokers, r.o.Topic, err = r.log(r.brokers, r.o.Topic); err != nil {
 		return err
 	}
 	letters, err := query.ListLetters(ctx, conn, r.site)
@@ -212,23 +212,4 @@ func outcomeText(outcome string) string {
 		return "left as they are: the device remembers what the log no longer holds (--cut makes it anew without)"
 	}
 	return "they stay dead letters"
-}
-
-// logOf is the log that was named, or that of the stack that runs here.
-func logOf(brokers, topic string) ([]string, string, error) {
-	seeds := split(brokers)
-	if brokers == "" {
-		a, err := runningStack(dataDir)
-		if err != nil {
-			return nil, "", err
-		}
-		seeds = []string{a.Kafka}
-		if topic == "" {
-			topic = a.Topic
-		}
-	}
-	if topic == "" {
-		topic = "events"
-	}
-	return seeds, topic, nil
 }

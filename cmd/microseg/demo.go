@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/microseg/microseg/config"
@@ -17,8 +18,6 @@ import (
 	"github.com/microseg/microseg/testing/simulate"
 	"github.com/spf13/cobra"
 )
-
-const dataDir = ".microseg"
 
 // demoOptions are the flags of demo.
 type demoOptions struct {
@@ -108,7 +107,7 @@ func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions
 	if err := j.Stop(); err != nil {
 		return err
 	}
-	r, err := query.Report(ctx, conn, j.Site, thresholds(j.Config))
+	r, err := query.Report(ctx, conn, j.Site, j.thresholds())
 	if err != nil {
 		return err
 	}
@@ -131,7 +130,7 @@ func printJSON(w io.Writer, v any) error {
 // demoSite names the run: each has its own topic and site, so that an old
 // replay never meets other traffic. --resume goes on with the last one's.
 func demoSite(o demoOptions) (site, topic string, err error) {
-	last := o.dir + "/last-demo"
+	last := filepath.Join(o.dir, lastDemo)
 	if o.resume {
 		b, err := os.ReadFile(last)
 		if err != nil {

@@ -43,20 +43,24 @@ func newMonitor(j *job) (*monitor, error) {
 
 // register adds the routes; metrics are those of the registry.
 func (m *monitor) register(mux *http.ServeMux, r *prometheus.Registry) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.working(), m.degraded()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, m.ready(r.Context()), m.degraded()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, m.working(), m.degraded(), m.job.reload.note())
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, m.ready(r.Context()), m.degraded(), m.job.reload.note())
+	})
 	mux.HandleFunc("GET /health", m.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
 }
 
 // startMonitor listens on addr (host:port, port 0 for a free one) until close.
-func startMonitor(j *job, addr string) (*monitor, error) {
+func startMonitor(j *job, r *prometheus.Registry, addr string) (*monitor, error) {
 	m, err := newMonitor(j)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	m.register(mux, newRegistry(j))
+	m.register(mux, r)
 	if m.srv, err = listen(addr, mux); err != nil {
 		m.conn.Close()
 		return nil, err
@@ -171,9 +175,9 @@ func answer(w http.ResponseWriter, err error, notes ...string) {
 func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
 	defer cancel()
-	h, err := query.Health(ctx, m.conn, m.job.Site, thresholds(m.job.Config))
+	h, err := query.Health(ctx, m.conn, m.job.Site, m.job.thresholds())
 	if err != nil {
-		answer(w, err, m.degraded())
+		answer(w, err, m.degraded(), m.job.reload.note())
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -5,13 +5,42 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // job is a live job with what the command line does around it.
-type job struct{ *pipelines.Job }
+type job struct {
+	*pipelines.Job
+	running atomic.Pointer[config.Config] // what health is judged by now
+	reload  *reloader                     // nil: nothing is taken while it runs
+}
+
+// thresholds are those of the configuration that runs.
+func (j *job) thresholds() query.Thresholds { return thresholds(j.running.Load()) }
+
+// watch makes the job take over what changes in the configuration file while the
+// context lasts, and also what else of this process must; to is where it counts.
+func (j *job) watch(ctx context.Context, path string, to prometheus.Registerer, also func(*config.Config) error) {
+	j.reload = newReloader(path, j.Config, func(cfg *config.Config) error {
+		if err := j.Reload(cfg); err != nil {
+			return err
+		}
+		if also != nil {
+			if err := also(cfg); err != nil {
+				return err
+			}
+		}
+		j.running.Store(cfg)
+		return nil
+	})
+	j.reload.register(to)
+	go j.reload.run(ctx)
+}
 
 // newJob makes a job, as soon as its log and its ClickHouse answer.
 func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*job, error) {
@@ -23,7 +52,9 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	if err != nil {
 		return nil, err
 	}
-	return &job{made}, nil
+	j := &job{Job: made}
+	j.running.Store(cfg)
+	return j, nil
 }
 
 // start starts the job, as soon as its log answers, and says where it goes on.

@@ -60,8 +60,10 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 			if err := j.start(c.Context(), rebuild); err != nil {
 				return err
 			}
+			registry := newRegistry(j)
+			j.watch(c.Context(), *cfg, registry, nil)
 			if monitor != "" {
-				m, err := startMonitor(j, monitor)
+				m, err := startMonitor(j, registry, monitor)
 				if err != nil {
 					return err
 				}
@@ -126,6 +128,7 @@ func replayCommand(cfg *string) *cobra.Command {
 	var o replay.Options
 	var full bool
 	var partitions int32
+	var where folder
 	c := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Send recorded Segment-spec events to the log (a file, - for standard input)",
@@ -148,7 +151,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err := replay.Check(o.Path); err != nil {
 				return err
 			}
-			if o.Brokers, o.Topic, err = logOf(brokers, topic); err != nil {
+			if o.Brokers, o.Topic, err = where.log(brokers, topic); err != nil {
 				return err
 			}
 			if partitions > 0 {
@@ -166,6 +169,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 	f := c.Flags()
 	f.StringVar(&brokers, "brokers", "", "brokers of the log (default: the running stack's)")
 	f.StringVar(&topic, "topic", "", "topic (default: the running stack's, else events)")
+	where.flag(c)
 	f.Int32Var(&partitions, "create", 0, "make the topic with so many partitions, if it is missing")
 	f.Float64Var(&o.Rate, "rate", 0, "events per second")
 	f.Float64Var(&o.Speed, "speed", 0, "multiple of the recorded pace, e.g. 60; gaps of more than a day are not waited for")

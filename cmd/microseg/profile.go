@@ -25,6 +25,7 @@ func profileCommand() *cobra.Command {
 --url and --admin-key (or ` + node.EnvAdminKey + `). ID is u:<userId>, d:<anonymousId>,
 or either without its letter: a user where one is known, else a device.`,
 	}
+	a.folder.flag(c)
 	c.PersistentFlags().StringVar(&a.url, "url", "", "address of a node, https://host[:port] (default: the running stack's)")
 	c.PersistentFlags().StringVar(&a.key, "admin-key", os.Getenv(node.EnvAdminKey), "admin key (default: the running stack's)")
 	export := &cobra.Command{
@@ -57,7 +58,10 @@ earlier deletion has come.`,
 }
 
 // admin asks a node as the site's own servers do.
-type admin struct{ url, key string }
+type admin struct {
+	folder
+	url, key string
+}
 
 // ask asks about a person.
 func (a *admin) ask(ctx context.Context, w io.Writer, method, id, more string) error {
@@ -101,7 +105,7 @@ func (a *admin) find() error {
 		}
 		return nil
 	}
-	st, err := runningStack(dataDir)
+	st, err := a.running()
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
@@ -20,43 +17,6 @@ import (
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/spf13/cobra"
 )
-
-// place says which site of which ClickHouse to read.
-type place struct{ dsn, site string }
-
-func (p *place) flags(c *cobra.Command) {
-	c.Flags().StringVar(&p.dsn, "dsn", os.Getenv(clickhouse.DSNEnv), "ClickHouse (default: the running stack's)")
-	c.Flags().StringVar(&p.site, "site", "", "site id (default: the running stack's)")
-}
-
-// open connects; without a DSN it finds the stack that runs here.
-func (p *place) open(ctx context.Context) (driver.Conn, error) {
-	found := p.dsn == ""
-	if p.dsn == "" || p.site == "" {
-		a, err := runningStack(dataDir)
-		if err != nil && p.dsn == "" {
-			return nil, err
-		}
-		if p.dsn == "" {
-			p.dsn = a.DSN
-		}
-		if p.site == "" {
-			p.site = a.Site
-		}
-	}
-	if p.site == "" {
-		return nil, errors.New("which site? give --site")
-	}
-	conn, err := clickhouseio.Dial(p.dsn)
-	if err != nil || !found {
-		return conn, err
-	}
-	if err := conn.Ping(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("the stack in %s does not answer; if it was killed, start it again with `./run.sh up`: %w", dataDir, err)
-	}
-	return conn, nil
-}
 
 func reportCommand() *cobra.Command {
 	var p place
@@ -132,7 +92,7 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			return
 		case <-time.After(every):
 		}
-		h, err := query.Health(ctx, conn, j.Site, thresholds(j.Config))
+		h, err := query.Health(ctx, conn, j.Site, j.thresholds())
 		if err != nil {
 			slog.Warn("checking the job's health", "err", err)
 			continue
@@ -193,10 +153,8 @@ func clickhouseCommand() *cobra.Command {
 				return err
 			}
 			fmt.Printf("native %s\nhttp   %s\ndsn    %s\n", s.Addr(), s.HTTPAddr(), s.DSN())
-			stop := make(chan os.Signal, 1)
-			signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 			select {
-			case <-stop:
+			case <-c.Context().Done():
 			case <-s.Exited():
 				return fmt.Errorf("ClickHouse ended by itself; its log is %s", s.Log())
 			}

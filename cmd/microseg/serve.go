@@ -46,7 +46,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 				return err
 			}
 			defer stop()
-			return runServe(c.Context(), conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 		},
 	}
 	f := c.Flags()
@@ -61,7 +61,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 	return c
 }
 
-func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn string, redis redisio.Config) error {
+func runServe(ctx context.Context, path string, cfg *config.Config, o node.Options, addr, dsn string, redis redisio.Config) error {
 	var err error
 	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
 		return err
@@ -79,12 +79,15 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn
 	if err != nil {
 		return errors.Join(err, n.Close(ctx))
 	}
+	reload := newReloader(path, cfg, n.Reload)
+	reload.register(registry)
+	go reload.run(ctx)
 	mux := http.NewServeMux()
 	n.Register(mux)
 	persons.Register(mux)
 	web.RegisterScript(mux)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context())) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, reload.note()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context()), reload.note()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	srv, err := listen(addr, mux)
 	if err != nil {
@@ -96,7 +99,7 @@ func runServe(ctx context.Context, cfg *config.Config, o node.Options, addr, dsn
 	case err = <-srv.failed():
 		srv.done <- err
 	}
-	n.API.Close()
+	n.EndStreams()
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return errors.Join(srv.close(), persons.close(), n.Close(end))

@@ -10,12 +10,12 @@ import (
 	"os"
 	"strings"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
 )
 
 func sqlCommand() *cobra.Command {
-	var site, dir, format string
+	var site, format string
+	var where folder
 	c := &cobra.Command{
 		Use:   "sql QUERY",
 		Short: "Ask the embedded ClickHouse; {site:String} stands for the stack's or the last demo's site",
@@ -32,31 +32,24 @@ when none runs, to one that it starts on the last demo's data for the time of th
 				}
 				query = string(b)
 			}
-			return ask(c.Context(), os.Stdout, query, site, dir, format)
+			return ask(c.Context(), os.Stdout, query, site, format, &where)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&site, "site", "", "site for {site:String} (default: the running stack's, else the last demo's)")
-	f.StringVar(&dir, "dir", dataDir, "folder of the demo's data")
+	where.flag(c)
 	f.StringVar(&format, "format", "PrettyCompactMonoBlock", "ClickHouse's output format, e.g. TSVWithNames, JSONEachRow")
 	return c
 }
 
-func ask(ctx context.Context, w io.Writer, query, site, dir, format string) error {
-	a, err := runningStack(dataDir)
-	if err == nil && a.ClickHouseHTTP == "" {
-		return errors.New("the running stack uses a ClickHouse of its own DSN; ask that one")
-	}
+func ask(ctx context.Context, w io.Writer, query, site, format string, where *folder) error {
+	a, stop, err := where.record(ctx)
 	if err != nil {
-		ch, err := clickhouse.Start(ctx, clickhouse.Options{Dir: dir + "/clickhouse"})
-		if err != nil {
-			return fmt.Errorf("starting ClickHouse: %w", err)
-		}
-		defer ch.Stop()
-		a.ClickHouseHTTP = ch.HTTPAddr()
-		if b, err := os.ReadFile(dir + "/last-demo"); err == nil {
-			a.Site = string(b)
-		}
+		return err
+	}
+	defer stop()
+	if a.ClickHouseHTTP == "" {
+		return errors.New("the running stack uses a ClickHouse of its own DSN; ask that one")
 	}
 	if site == "" {
 		site = a.Site

@@ -16,6 +16,7 @@ import (
 func stateCommand() *cobra.Command {
 	var brokers, topic string
 	var asJSON bool
+	var where folder
 	c := &cobra.Command{
 		Use:   "state",
 		Short: "List what a restarted job goes on from: shards, sizes, offsets, versions",
@@ -25,16 +26,17 @@ person shard (p) users; "since" is what a restart reads again behind the snapsho
 		Example: "  microseg state\n  microseg state verify --brokers kafka:9092 --topic events",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runState(c.Context(), os.Stdout, brokers, topic, false, asJSON)
+			return runState(c.Context(), os.Stdout, &where, brokers, topic, false, asJSON)
 		},
 	}
 	verify := &cobra.Command{
 		Use: "verify", Short: "Read all of it and recompute the checksums", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runState(c.Context(), os.Stdout, brokers, topic, true, asJSON)
+			return runState(c.Context(), os.Stdout, &where, brokers, topic, true, asJSON)
 		},
 	}
 	f := c.PersistentFlags()
+	where.flag(c)
 	f.StringVar(&brokers, "brokers", "", "brokers of the log (default: the running stack's)")
 	f.StringVar(&topic, "topic", "", "topic of events (default: the running stack's, else events)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
@@ -42,8 +44,8 @@ person shard (p) users; "since" is what a restart reads again behind the snapsho
 	return c
 }
 
-func runState(ctx context.Context, out io.Writer, brokers, topic string, verify, asJSON bool) error {
-	seeds, topic, err := logOf(brokers, topic)
+func runState(ctx context.Context, out io.Writer, where *folder, brokers, topic string, verify, asJSON bool) error {
+	seeds, topic, err := where.log(brokers, topic)
 	if err != nil {
 		return err
 	}

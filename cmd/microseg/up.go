@@ -18,43 +18,52 @@ import (
 )
 
 func upCommand(cfg *string) *cobra.Command {
-	var dir, topic string
-	var port, httpPort int
-	var clean, rebuild bool
+	var o upOptions
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Keep log, ClickHouse, pipeline, serving node and demo shop running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runUp(c.Context(), *cfg, upOptions{dir, topic, port, httpPort, clean, rebuild})
+			o.config = *cfg
+			return runUp(c.Context(), o)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&dir, "dir", filepath.Join(dataDir, "up"), "folder for the log's and ClickHouse's data")
-	f.StringVar(&topic, "topic", "events", "topic to read; made when missing")
-	f.IntVar(&port, "kafka-port", 0, "port of the embedded log; 0: a free one")
-	f.IntVar(&httpPort, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
-	f.BoolVar(&clean, "clean", false, "forget what the log holds")
-	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog")
+	f.StringVar(&o.dir, "dir", upDir, "folder for the log's and ClickHouse's data, and addresses.json")
+	f.StringVar(&o.topic, "topic", "events", "topic to read; made when missing")
+	o.ports.flags(f)
+	f.BoolVar(&o.clean, "clean", false, "forget what the log holds, and what ClickHouse holds of the site")
+	f.StringVar(&o.yes, "yes", "", "with --clean and a ClickHouse of your own: the site whose rows may be deleted")
+	f.BoolVar(&o.rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog")
 	return c
 }
 
 type upOptions struct {
-	dir, topic      string
-	kafka, httpPort int
-	clean, rebuild  bool
+	dir, topic     string
+	ports          ports
+	clean, rebuild bool
+	config         string // its path; empty: the shipped one
+	yes            string // the site that --clean may clear in a ClickHouse that is not embedded
 }
 
-func runUp(ctx context.Context, cfgPath string, o upOptions) error {
-	cfg, err := config.Load(cfgPath)
+func runUp(ctx context.Context, o upOptions) error {
+	cfg, err := config.Load(o.config)
 	if err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, kafkaPort: o.kafka, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	if err := mayClear(cfg.Site, o); err != nil {
+		return err
+	}
+	st, err := startStack(ctx, stackOptions{dir: o.dir, ports: o.ports, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
 	if err != nil {
 		return err
 	}
 	defer st.close()
+	if o.clean {
+		if err := clearSite(ctx, st.ch.DSN(), cfg.Site); err != nil {
+			return err
+		}
+	}
 	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), o.topic, 8); err != nil {
 		return err
 	}
@@ -72,11 +81,6 @@ func runUp(ctx context.Context, cfgPath string, o upOptions) error {
 	defer site.close()
 	a := st.addresses(cfg.Site, o.topic)
 	a.HTTP, a.AdminKey = site.srv.addr, filepath.Join(o.dir, "admin.key")
-	// Commands that look for a running stack look here, whatever folder it uses.
-	st.dir = dataDir
-	if err := os.MkdirAll(dataDir, 0o755); err != nil {
-		return fmt.Errorf("making %s: %w", dataDir, err)
-	}
 	if err := st.writeAddresses(a); err != nil {
 		return err
 	}
@@ -124,20 +128,21 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		}
 		return s.node.Ready(ctx)
 	}
+	j.watch(ctx, o.config, registry, s.node.Reload)
 	warn(cfg)
 	mux := http.NewServeMux()
 	s.node.Register(mux)
 	s.pers.Register(mux)
 	s.mon.register(mux, registry)
 	web.Register(mux)
-	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.httpPort), mux); err != nil {
+	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.ports.http), mux); err != nil {
 		return nil, errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 	}
 	return s, nil
 }
 
 func (s *site) close() error {
-	s.node.API.Close()
+	s.node.EndStreams()
 	err := s.srv.close()
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()

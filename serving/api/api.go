@@ -79,6 +79,19 @@ const (
 
 // New returns a server for the configuration.
 func New(c Config) (*Server, error) {
+	m, err := newMetrics(c.Metrics, c.Store)
+	if err != nil {
+		return nil, err
+	}
+	return newServer(c, m), nil
+}
+
+// Renewed is a server with another configuration of the same site and store: it
+// goes on counting where this one stops. Close this one when requests go to the
+// other; its streams then come back to that.
+func (s *Server) Renewed(c Config) *Server { return newServer(c, s.metrics) }
+
+func newServer(c Config, m *metrics) *Server {
 	if c.TokenTTL == 0 {
 		c.TokenTTL = defaultTokenTTL
 	}
@@ -100,12 +113,9 @@ func New(c Config) (*Server, error) {
 			s.enums = append(s.enums, enum{session.Slot(slot), float64(len(f.Enum))})
 		}
 	}
-	var err error
-	if s.metrics, err = newMetrics(c.Metrics, c.Store); err != nil {
-		return nil, err
-	}
+	s.metrics = m
 	s.prepare()
-	return s, nil
+	return s
 }
 
 // feature is a feature that answers tell of.

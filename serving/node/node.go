@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/config"
@@ -88,24 +89,42 @@ func LocalSecrets(dir string) (Secrets, error) {
 type Node struct {
 	Store     *store.Store
 	Collector *collect.Collector
-	API       *api.Server
+
+	options Options
+	started *config.Config // with this one
+	tree    *segment.Tree
+	answers atomic.Pointer[answers]
+}
+
+// answers is what answers by the rules of a configuration.
+type answers struct {
+	*api.Server
+	routes *http.ServeMux
+}
+
+func answering(s *api.Server) *answers {
+	a := &answers{s, http.NewServeMux()}
+	s.Register(a.routes)
+	return a
 }
 
 // Open starts a node: it collects at once, and is Ready once it knows the
 // segments. It does not end with the context.
 func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
-	n := &Node{}
 	tree, err := cfg.SegmentTree()
 	if err != nil {
 		return nil, err
 	}
+	n := &Node{options: o, started: cfg, tree: tree}
 	if n.Store, err = store.Open(ctx, store.Config{Brokers: o.Brokers, Topic: o.Segments, MaxProfiles: cfg.Serving.MaxProfiles, Tree: tree}); err != nil {
 		return nil, err
 	}
-	if n.API, err = newAPI(cfg, o, tree, n.Store); err != nil {
+	server, err := newAPI(cfg, o, tree, n.Store)
+	if err != nil {
 		n.Store.Close()
 		return nil, err
 	}
+	n.answers.Store(answering(server))
 	c := &cfg.Collector
 	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
 	if err != nil {
@@ -131,32 +150,64 @@ func API(cfg *config.Config, o Options) (*api.Server, error) {
 }
 
 func newAPI(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) (*api.Server, error) {
-	rules, err := cfg.RuleSet(tree)
+	c, err := apiConfig(cfg, o, tree, st)
 	if err != nil {
 		return nil, err
+	}
+	return api.New(c)
+}
+
+func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) (c api.Config, err error) {
+	rules, err := cfg.RuleSet(tree)
+	if err != nil {
+		return c, err
 	}
 	templates, err := cfg.RuleTemplates()
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	pages, err := event.NewPages(cfg.EventConfig().Pages)
 	if err != nil {
-		return nil, fmt.Errorf("reading the page rules: %w", err)
+		return c, fmt.Errorf("reading the page rules: %w", err)
 	}
 	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	s := &cfg.Serving
-	return api.New(api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
+	return api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
 		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL,
-		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now})
+		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now}, nil
 }
 
 // Register adds the node's routes.
 func (n *Node) Register(mux *http.ServeMux) {
 	n.Collector.Register(mux)
-	n.API.Register(mux)
+	for _, prefix := range []string{"/api/", "/esi/", "/edge/"} {
+		mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { n.answers.Load().routes.ServeHTTP(w, r) })
+	}
+}
+
+// EndStreams ends what would keep an HTTP server from stopping.
+func (n *Node) EndStreams() { n.answers.Load().Close() }
+
+// Reload makes the node answer by another configuration's rules, templates and
+// titles. All else must be as the node was started with, and rules may read no
+// feature that records do not have yet: Unfit says what is otherwise. Pages that
+// listen come back by themselves.
+func (n *Node) Reload(cfg *config.Config) error {
+	tree, err := cfg.SegmentTree()
+	if err != nil {
+		return err
+	}
+	c, err := apiConfig(cfg, n.options, tree, n.Store)
+	if err != nil {
+		return err
+	}
+	old := n.answers.Load()
+	n.answers.Store(answering(old.Renewed(c)))
+	old.Close()
+	return nil
 }
 
 // Ready says what keeps the node from answering and collecting; nil if nothing does.
@@ -169,7 +220,7 @@ func (n *Node) Ready(ctx context.Context) error {
 
 // Close ends the node; stop its HTTP server before.
 func (n *Node) Close(ctx context.Context) error {
-	n.API.Close()
+	n.EndStreams()
 	n.Store.Close()
 	return n.Collector.Close(ctx)
 }

@@ -51,7 +51,7 @@ func open(t *testing.T, l httpserver.Limits) (n *Node, addr string, brokers []st
 	ended := make(chan error, 1)
 	go func() { ended <- httpserver.Run(ctx, httpserver.New(mux, l), ln, time.Second) }()
 	t.Cleanup(func() {
-		n.API.Close()
+		n.EndStreams()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)

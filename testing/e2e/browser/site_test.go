@@ -142,7 +142,7 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	go func() { done <- httpserver.Run(run, httpserver.New(mux, httpserver.Limits{}), ln, 5*time.Second) }()
 	s.url = "http://" + ln.Addr().String()
 	s.close = append(s.close, func() {
-		s.node.API.Close()
+		s.node.EndStreams()
 		stop()
 		<-done
 		s.node.Close(context.Background())

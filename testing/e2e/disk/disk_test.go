@@ -63,7 +63,7 @@ func (s *stack) start() {
 	var a struct {
 		DSN string `json:"clickhouse_dsn"`
 	}
-	text, err := os.ReadFile(filepath.Join(s.dir, ".microseg", "addresses.json"))
+	text, err := os.ReadFile(filepath.Join(s.room.dir, "up", "addresses.json"))
 	if err == nil {
 		err = json.Unmarshal(text, &a)
 	}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/spf13/pflag"
+)
+
+// ports are the fixed ports of a stack; 0 is a free one.
+type ports struct{ http, kafka, clickhouse, clickhouseHTTP int }
+
+func (p *ports) flags(f *pflag.FlagSet) {
+	f.IntVar(&p.kafka, "kafka-port", 0, "port of the embedded log; 0: a free one")
+	f.IntVar(&p.http, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
+	f.IntVar(&p.clickhouse, "clickhouse-port", 0, "port of the embedded ClickHouse, native protocol; 0: a free one")
+	f.IntVar(&p.clickhouseHTTP, "clickhouse-http-port", 0, "port of the embedded ClickHouse, HTTP; 0: a free one")
+}
+
+// check finds ports that cannot be had before anything is started.
+func (p *ports) check() error {
+	taken := map[int]string{}
+	for _, q := range []struct {
+		flag string
+		port int
+	}{{"--http-port", p.http}, {"--kafka-port", p.kafka}, {"--clickhouse-port", p.clickhouse}, {"--clickhouse-http-port", p.clickhouseHTTP}} {
+		switch {
+		case q.port == 0:
+			continue
+		case q.port < 0 || q.port > 65535:
+			return fmt.Errorf("%s %d is no port: choose 1 to 65535, or 0 for a free one", q.flag, q.port)
+		case taken[q.port] != "":
+			return fmt.Errorf("%s and %s are both %d: give each its own, or 0 for a free one", taken[q.port], q.flag, q.port)
+		}
+		taken[q.port] = q.flag
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(q.port)))
+		if err != nil {
+			return fmt.Errorf("%s %d cannot be had: choose another, or 0 for a free one: %w", q.flag, q.port, err)
+		}
+		ln.Close()
+	}
+	return nil
+}
