@@ -63,12 +63,9 @@ func lockFolder(dir string) (unlock func(), err error) {
 		}
 		return nil, &busyError{dir, lockedBy(dir)}
 	}
-	if err = f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
+	// The lock is what counts; a disk may be too full for the pid.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return func() { f.Close() }, nil
 }

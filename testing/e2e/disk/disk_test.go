@@ -49,28 +49,17 @@ func (s *stack) start() {
 	}
 	p := s.p
 	s.t.Cleanup(p.Kill)
-	at := regexp.MustCompile(`(?s)shop +(http://[^/]+)/.*kafka +(\S+)`)
+	at := regexp.MustCompile(`(?s)shop +(http://[^/]+)/.*kafka +(\S+) .*clickhouse native +(\S+)\n`)
 	err = p.Wait(s.t.Context(), time.Minute, func(context.Context) bool {
 		m := at.FindStringSubmatch(p.Log())
 		if m != nil {
-			s.http, s.kafka = m[1], m[2]
+			s.http, s.kafka, s.dsn = m[1], m[2], "clickhouse://default@"+m[3]+"/microseg"
 		}
 		return m != nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var a struct {
-		DSN string `json:"clickhouse_dsn"`
-	}
-	text, err := os.ReadFile(filepath.Join(s.room.dir, "up", "addresses.json"))
-	if err == nil {
-		err = json.Unmarshal(text, &a)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.dsn = a.DSN
 }
 
 // post sends n events in one batch and returns the answer.
