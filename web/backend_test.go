@@ -78,6 +78,7 @@ type backend struct {
 	refuse     []string // Retry-After of the next answers, which are 503
 	asked      []map[string]any
 	actions    []map[string]any
+	offers     []map[string]any // nil: of no such thing
 	served     string
 	ahead      time.Duration // of the server's clock
 	streams    map[chan string]string
@@ -234,7 +235,11 @@ func (b *backend) personalize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "down", http.StatusBadGateway)
 		return
 	}
-	b.answer(w, map[string]any{"segment": ask["segment"], "actions": append([]map[string]any{}, b.actions...)})
+	out := map[string]any{"segment": ask["segment"], "actions": append([]map[string]any{}, b.actions...)}
+	if b.offers != nil {
+		out["offers"] = b.offers
+	}
+	b.answer(w, out)
 }
 
 func (b *backend) stream(w http.ResponseWriter, r *http.Request) {

@@ -198,7 +198,7 @@ type personalizeAnswer struct {
 	Segment   string    `json:"segment"`
 	Proof     string    `json:"proof"`
 	Actions   []action  `json:"actions"`
-	Offers    []granted `json:"offers,omitempty"`
+	Offers    []granted `json:"offers,omitzero"`
 	NowMS     int64     `json:"now_ms"`
 	TokenFail string    `json:"token_error,omitempty"`
 }

@@ -62,7 +62,7 @@ func stateOf(word string) token.State {
 // readOffers takes the offers that were granted to this very visitor. One of
 // a name counts, the earliest: two tabs may each have been granted it.
 func (s *Server) readOffers(v *visitor, words []offerWord) {
-	if v.owner == "" {
+	if v.told = len(words) > 0; v.owner == "" {
 		return
 	}
 	for _, w := range words[:min(len(words), maxOffers)] {

@@ -56,7 +56,7 @@ func (s *Server) appendPersonalized(b []byte, v *visitor, page *pageEvent) (_ []
 			return b, err
 		}
 	}
-	if b = append(b, ']'); len(v.offers) > 0 {
+	if b = append(b, ']'); len(v.offers) > 0 || v.told {
 		b = s.appendOffers(b, v)
 	}
 	b = appendInt(b, `,"now_ms":`, v.now)

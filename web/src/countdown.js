@@ -22,12 +22,12 @@ function keep(key, deadline) {
 }
 
 // arm gives the countdowns in root their deadline (the answer's, else their
-// own) and is false when it has passed.
-export function arm(root, slot, rule, deadline) {
+// own) and is false when it has passed. That of an offer is signed, and stays.
+export function arm(root, slot, rule, deadline, signed) {
   const elements = [...root.querySelectorAll(SELECTOR)];
   for (const { dataset } of elements) deadline = deadline || Number(dataset.msDeadline) || serverNow() + dataset.msCountdown * 1000;
   if (!(deadline > 0)) return true;
-  deadline = keep(slot + " " + rule, deadline);
+  if (!signed) deadline = keep(slot + " " + rule, deadline);
   for (const element of elements) {
     element.dataset.msDeadline = deadline;
     element.setAttribute("role", "timer");

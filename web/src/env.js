@@ -18,22 +18,6 @@ export const iso = () => new Date(now()).toISOString();
 // backoff is how long to wait in ms after so many failures; no two browsers the same.
 export const backoff = (failures) => Math.min(60_000, 1000 * 2 ** failures) * (0.5 + Math.random() / 2);
 
-// How far the server's clock is ahead of this one, in ms: deadlines are the server's.
-let skew = 0;
-export const serverNow = () => now() + skew;
-
-// learnClock takes the server's time from an answer that was asked for at sent.
-// The Date header has whole seconds, so it corrects only what is clearly wrong.
-export function learnClock(response, answer, sent) {
-  const here = (sent + now()) / 2;
-  if (answer && answer.now_ms > 0) skew = answer.now_ms - here;
-  else {
-    const header = Date.parse(response.headers.get("Date"));
-    const ahead = header + 500 - here;
-    if (header && Math.abs(ahead - skew) > 2000) skew = ahead;
-  }
-}
-
 // uuid is 128 random bits; pages without TLS have no randomUUID.
 export const uuid = () => (crypto.randomUUID ? crypto.randomUUID()
   : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join(""));
@@ -66,6 +50,34 @@ function store(area) {
 
 export const local = store("localStorage");
 export const session = store("sessionStorage");
+
+// How far the server's clock is ahead of this one, in ms: deadlines are the server's.
+// The next page knows it from its beginning.
+let skew = Number(local.get("skew")) || 0;
+export const serverNow = () => now() + skew;
+
+// learnClock takes the server's time from an answer that was asked for at sent.
+// The Date header has whole seconds, so it corrects only what is clearly wrong.
+export function learnClock(response, answer, sent) {
+  const here = (sent + now()) / 2, was = skew;
+  if (answer && answer.now_ms > 0) skew = answer.now_ms - here;
+  else {
+    const header = Date.parse(response.headers.get("Date"));
+    const ahead = header + 500 - here;
+    if (header && Math.abs(ahead - skew) > 2000) skew = ahead;
+  }
+  if (Math.abs(skew - was) > 500) local.set("skew", Math.round(skew));
+}
+
+// setCookie keeps a value for age seconds where edges in front of the site see it.
+export function setCookie(name, value, age) {
+  try {
+    doc.cookie = `${name}=${value};path=/;samesite=lax;max-age=${Math.floor(age)}` + (isSecureContext ? ";secure" : "");
+  } catch {} // a page that may have none
+}
+
+// whenParsed calls fn once the whole page is there.
+export const whenParsed = (fn) => (doc.readyState === "loading" ? on(doc, "DOMContentLoaded", fn) : fn());
 
 // parse reads JSON; what is none is the fallback.
 export function parse(text, fallback) {

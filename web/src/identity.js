@@ -24,4 +24,5 @@ export const setUser = (id) => local.set("user_id", String(id));
 export function forget() {
   local.remove("anonymous_id");
   local.remove("user_id");
+  local.remove("skew");
 }

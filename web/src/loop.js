@@ -1,9 +1,10 @@
 // The way back: which segment the visitor is in, and what that does to the page.
 
-import { backoff, doc, emit, endpoint, learnClock, now, on, parse } from "./env.js";
+import { backoff, doc, emit, endpoint, learnClock, now, on, parse, setCookie } from "./env.js";
 import { allowed, anonymousId } from "./identity.js";
-import { anySlot, apply, onExpire } from "./slots.js";
-import { pageEvent } from "./view.js";
+import { keep, offersChanged, words } from "./offers.js";
+import { anySlot, apply, leavePage, onExpire } from "./slots.js";
+import { pageEvent, viewed } from "./view.js";
 
 let token, latest, stream, retry, tries = 0, asked = 0;
 
@@ -21,7 +22,7 @@ const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
 // remember puts the token where an edge in front of the site sees it.
 function remember(value = "", age = 0) {
   token = value;
-  doc.cookie = `ms_token=${value};path=/;samesite=lax;max-age=${age}` + (isSecureContext ? ";secure" : "");
+  setCookie("ms_token", value, age);
 }
 
 function learn(answer) {
@@ -30,18 +31,20 @@ function learn(answer) {
   return answer;
 }
 
-// getUserSegment resolves to the answer of GET /api/segment and whose it is, to
-// be posted as it is; to null without consent. As text it is the served path.
+// getUserSegment resolves to the answer of GET /api/segment, whose it is and the
+// offers that they keep, to be posted as it is; to null without consent. As text it is the served path.
 export async function getUserSegment() {
   if (!allowed()) return null;
   const id = anonymousId();
-  const answer = { ...learn(await ask("/api/segment" + me())), anonymousId: id };
+  const answer = { ...learn(await ask("/api/segment" + me())), anonymousId: id, offers: words() };
   return Object.defineProperty(answer, "toString", { value: () => answer.served });
 }
 
 // applyContent shows what an answer of POST /api/personalize says, and returns it.
-export function applyContent(answer) {
-  if (allowed()) apply(answer.actions || []);
+export function applyContent(answer, asked) {
+  if (!allowed()) return answer;
+  keep(answer, asked);
+  apply(answer.actions || []);
   return answer;
 }
 
@@ -52,12 +55,12 @@ export function applyContent(answer) {
 export async function personalizeContent(segment, event) {
   if (segment && typeof segment === "object") segment = segment.served;
   if (!allowed()) return { segment, actions: [] };
-  const turn = ++asked, { href } = location;
+  const turn = ++asked, { href } = location, offers = words();
   const answer = await ask("/api/personalize", {
     method: "POST",
-    body: JSON.stringify({ segment, event: event || pageEvent(), anonymousId: anonymousId(), token }),
+    body: JSON.stringify({ segment, event: event || pageEvent(), anonymousId: anonymousId(), token, offers, view_ms: viewed() }),
   });
-  return turn === asked && href === location.href ? applyContent(answer) : answer;
+  return turn === asked && href === location.href ? applyContent(answer, offers) : answer;
 }
 
 // refresh personalises the page by what is known; what cannot be had leaves
@@ -102,8 +105,15 @@ export function stop() {
 export function watchLoop() {
   on(doc, "visibilitychange", () => (doc.hidden ? quiet() : listen()));
   on(window, "pagehide", quiet);
-  on(window, "pageshow", (e) => { if (e.persisted) listen(); });
-  on(doc, "microseg:page", refresh);
+  on(window, "pageshow", (e) => {
+    if (!e.persisted) return;
+    offersChanged(); // on a page in between
+    listen();
+  });
+  on(doc, "microseg:page", () => {
+    leavePage();
+    refresh();
+  });
   // Content whose time to live is over is asked for again; without an answer
   // the page gets back its own. A hidden tab asks when it is seen again.
   onExpire(() => doc.hidden || personalizeContent(latest).catch(() => apply([])));

@@ -1,14 +1,15 @@
 // microseg in the page: collects what visitors do, and shows what their segment
 // should see. Served minified as /microseg.js; docs/page.md describes it.
 
-import { endpoint, local, on, session } from "./env.js";
+import { endpoint, local, on, session, whenParsed } from "./env.js";
 import { allowed, anonymousId, consents, forget, setUser, userId } from "./identity.js";
 import { version } from "./event.js";
 import { clear, flush } from "./transport.js";
 import { call, enter, track, watchView } from "./view.js";
 import { watchElements } from "./elements.js";
 import { applyContent, getUserSegment, listen, personalizeContent, stop, watchLoop } from "./loop.js";
-import { watchSlots } from "./slots.js";
+import { forgetOffers, offersChanged, redeem } from "./offers.js";
+import { showKept, watchSlots } from "./slots.js";
 
 const api = {
   version,
@@ -28,6 +29,7 @@ const api = {
     if (id) setUser(id);
     call("identify", { traits: { ...traits } });
   },
+  redeem, // an order that the page's own events do not tell of
   alias(to, from) {
     if (!allowed()) return;
     const previousId = from || userId() || anonymousId();
@@ -55,7 +57,9 @@ const api = {
 // leaveBehind forgets the visitor, in the browser and on the page.
 function leaveBehind() {
   forget();
+  forgetOffers();
   session.remove("deadlines");
+  session.remove("closed");
   stop();
 }
 
@@ -70,14 +74,16 @@ if (!window.microseg) {
   window.personalizeContent = personalizeContent;
   window.applyContent = applyContent;
   if (!allowed()) withdraw(); // what an earlier visit left
-  watchSlots();
+  else showKept();
   watchView();
   watchElements();
   enter();
-  watchLoop();
+  whenParsed(watchSlots);
+  whenParsed(watchLoop);
   // Another tab logged out or withdrew consent.
   on(window, "storage", (e) => {
     if (!allowed()) withdraw();
     else if (e.key === "ms_anonymous_id") listen();
+    else if (e.key === "ms_offers") offersChanged();
   });
 }

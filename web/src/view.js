@@ -1,9 +1,10 @@
 // One page view at a time: the page call, the heartbeat while someone reads,
 // and how far and how fast the page was scrolled.
 
-import { doc, emit, now, on } from "./env.js";
+import { doc, emit, now, on, whenParsed } from "./env.js";
 import { allowed } from "./identity.js";
 import { build, pageNow } from "./event.js";
+import { redeem } from "./offers.js";
 import { enqueue, leave as sendRest } from "./transport.js";
 
 const BEATS = [5, 5, 5]; // s between the first heartbeats, then BEAT
@@ -31,6 +32,7 @@ export function track(name, properties) {
   if (!allowed()) return;
   const { category, product_id } = properties || {};
   if (category) subject = { category, product_id, name: properties.name };
+  if (name === "Order Completed") redeem();
   enqueue(build("track", page || pageNow(), { event: name, properties: { ...properties } }), !LAZY[name]);
 }
 
@@ -42,6 +44,9 @@ export function call(type, fields) {
 // pageEvent is the page call of the page that is shown, as a rule reads it:
 // with the product or category that it is about.
 export const pageEvent = () => build("page", pageNow(), { properties: { ...subject, ...pageNow() } });
+
+// viewed is for how long the page has been shown, in ms.
+export const viewed = () => (page ? now() - begun : undefined);
 
 // enter begins a view and sends its page call.
 export function enter(name, properties) {
@@ -55,7 +60,7 @@ export function enter(name, properties) {
   subject = undefined;
   lastY = scrollY;
   call("page", { name, properties: { name, ...page, ...properties } });
-  entering.forEach((fn) => fn());
+  whenParsed(() => entering.forEach((fn) => fn()));
   schedule();
 }
 

@@ -1,0 +1,51 @@
+// Content that can be closed, by an element with data-ms-dismiss or Escape, and
+// that keeps off the page's main actions.
+
+import { doc, on } from "./env.js";
+
+const SLOT = "[data-ms-slot]", CLOSE = "[data-ms-dismiss]", DIALOG = "[role=dialog]";
+const MAIN = "[data-ms-main],[data-ms-element=add_to_cart]";
+let before; // what had the focus outside of slots
+
+const all = (selector) => [...doc.querySelectorAll(selector)];
+
+// away gives the focus back to who had it before the slot, if the slot has it.
+export function away(slot) {
+  if (!slot.contains(doc.activeElement)) return;
+  const to = before && before.isConnected ? before : doc.querySelector("main") || doc.body;
+  if (to.tabIndex < 0) to.tabIndex = -1; // to be focused by script alone
+  to.focus({ preventScroll: true });
+}
+
+// keepClear marks slots with data-ms-aside whose content lies over a main
+// action: on a phone the page's CSS puts them into the flow.
+export function keepClear() {
+  for (const slot of all(SLOT)) {
+    if (!slot.querySelector(DIALOG)) delete slot.dataset.msAside;
+    else if (slot.dataset.msAside === undefined && all(MAIN).some((e) => covers(slot, e))) slot.dataset.msAside = "";
+  }
+}
+
+function covers(slot, action) {
+  if (slot.contains(action)) return false;
+  const a = slot.getBoundingClientRect(), b = action.getBoundingClientRect();
+  return b.width > 0 && a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}
+
+// watchOverlay has dismiss called with the slot that somebody closes.
+export function watchOverlay(dismiss) {
+  on(doc, "click", (e) => {
+    const button = e.target.closest && e.target.closest(CLOSE);
+    const slot = button && button.closest(SLOT);
+    if (slot) dismiss(slot);
+  });
+  on(doc, "keydown", (e) => {
+    if (e.key !== "Escape" || e.defaultPrevented || e.isComposing) return;
+    const own = doc.activeElement && doc.activeElement.closest(SLOT);
+    if (own && own.querySelector(CLOSE)) dismiss(own);
+    else all(SLOT).filter((slot) => slot.querySelector(DIALOG + " " + CLOSE)).forEach(dismiss);
+  });
+  on(doc, "focusin", (e) => { if (!e.target.closest(SLOT)) before = e.target; });
+  on(window, "scroll resize", keepClear, { passive: true, capture: true });
+  if (window.ResizeObserver) new ResizeObserver(keepClear).observe(doc.documentElement);
+}
