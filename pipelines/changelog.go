@@ -129,7 +129,7 @@ func (j *Job) recover(ctx context.Context) error {
 	for shard := range j.Spec.Shards {
 		offsets, next, script := j.local.Resume(shard)
 		j.Recovery.add(script)
-		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock})
+		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock, Last: j.lastRecords(shard, found.Manifest, script)})
 		for p, o := range offsets {
 			needed[p] = o
 		}
@@ -148,6 +148,24 @@ func (j *Job) goOn(b *transforms.Built, m *changelogio.Manifest) {
 	}
 	j.Spec.Erased = slices.DeleteFunc(j.Spec.Erased, func(e identity.Erasure) bool { return e.Offset >= m.Begun[e.Partition] })
 	b.Spec.Erased = j.Spec.Erased
+}
+
+// lastRecords is when each partition of a shard had its last record, as far as the
+// processes before know. The time in which there was none of them counts: a job
+// that had stayed would have seen no record either.
+func (j *Job) lastRecords(shard int, m *changelogio.Manifest, script []identity.RawBatch) map[int32]time.Time {
+	if m == nil {
+		return nil
+	}
+	at := time.UnixMilli(m.At)
+	if n := len(script); n > 0 {
+		at = time.UnixMicro(script[n-1].Emitted)
+	}
+	last := map[int32]time.Time{}
+	for p, ms := range j.local.Quiet(shard) {
+		last[p] = at.Add(-time.Duration(ms) * time.Millisecond)
+	}
+	return last
 }
 
 // clockAfter is a clock that goes on from those of the processes before. What

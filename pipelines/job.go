@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Job struct {
 	Rebuild  bool              // do not go on from the changelog: make the state anew from the log
 	Abrupt   bool              // Stop writes no snapshots: the next job finds what one that was killed leaves
 	Recovery Recovery          // where the job went on; set by Start
+	Look     time.Duration     // how often it looks for new partitions; 0: 30 s
 
 	done        chan error
 	local       *transforms.Local
@@ -42,6 +44,7 @@ type Job struct {
 	stopKeep    context.CancelFunc
 	kept        chan struct{} // closed when no snapshot is written any more
 	snapshotErr atomic.Pointer[error]
+	unread      atomic.Int32 // partitions that the topic has got since
 }
 
 // NewJob wires a configuration to a log, a topic of events and a ClickHouse,
@@ -128,6 +131,7 @@ func (j *Job) Start(ctx context.Context) error {
 	j.stopKeep, j.kept = stop, make(chan struct{})
 	go j.keep(keep, j.Config.Source.SnapshotInterval)
 	go j.changelog.Watch(keep)
+	go j.watchPartitions(keep, cmp.Or(j.Look, lookEvery))
 	ran := make(chan error, 1)
 	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
 	go func() {

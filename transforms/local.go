@@ -183,6 +183,25 @@ func (l *Local) Resume(shard int) (offsets map[int32]int64, next int64, script [
 	return offsets, m.state.last + 1, m.script
 }
 
+// Quiet is for how long (ms) each partition of a device shard had been without
+// records at the last batch that the process which is gone has applied.
+func (l *Local) Quiet(shard int) map[int32]int64 {
+	m, quiet := l.devices[shard], map[int32]int64{}
+	m.state.shard.Partitions(func(id int32, p *identity.Partition) {
+		if p.Clock > 0 {
+			quiet[id] = p.Time - p.Clock
+		}
+	})
+	for _, b := range m.script {
+		for _, r := range b.Ranges {
+			if r.Last >= r.First || r.Idle > 0 {
+				quiet[r.Partition] = r.Idle
+			}
+		}
+	}
+	return quiet
+}
+
 // Profiles is how many devices and users the states hold.
 func (l *Local) Profiles() (n int) {
 	for _, m := range l.devices {

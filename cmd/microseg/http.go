@@ -142,6 +142,9 @@ func (m *monitor) degraded() string {
 	if _, err := m.job.Changelog(); err != nil {
 		return fmt.Sprintf("degraded: no snapshot of the state could be written: %v", err)
 	}
+	if n := m.job.Unread(); n > 0 {
+		return "degraded: " + unreadCheck(n).Message
+	}
 	s, _, _ := clickhouseio.StatsOf(m.job.Sink)
 	if s.Spill.Records == 0 {
 		return ""

@@ -85,12 +85,18 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 		return
 	}
 	defer conn.Close()
-	failing := map[string]bool{}
+	failing, known := map[string]bool{}, false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(every):
+		}
+		if !known {
+			// An alert that the process before has raised is this one's to clear.
+			if known = j.raised(ctx, conn, failing) == nil; !known {
+				continue
+			}
 		}
 		h, err := query.Health(ctx, conn, j.Site, j.thresholds())
 		if err != nil {
@@ -98,8 +104,9 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			continue
 		}
 		b := rows.NewAlertBuilder()
-		for i := range h.Checks {
-			c := &h.Checks[i]
+		checks := append(h.Checks, unreadCheck(j.Unread()))
+		for i := range checks {
+			c := &checks[i]
 			// The signal weight is event time's: the audience stage raises that alert.
 			if c.OK == !failing[c.Kind] || c.Kind == rows.AlertSignalWeight {
 				continue
@@ -112,6 +119,26 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			slog.Warn("recording alerts", "err", err)
 		}
 	}
+}
+
+// raised notes which alerts of the site as a whole stand.
+func (j *job) raised(ctx context.Context, conn driver.Conn, failing map[string]bool) error {
+	kinds, err := query.RaisedKinds(ctx, conn, j.Site)
+	if err != nil {
+		slog.Warn("checking the job's health", "err", err)
+		return err
+	}
+	for _, k := range kinds {
+		failing[k] = true
+	}
+	return nil
+}
+
+// unreadCheck is the check of partitions that the job does not read.
+func unreadCheck(n int) query.Check {
+	v := float64(n)
+	return query.Check{Kind: rows.AlertUnread, OK: n == 0, Value: &v, Unit: "1",
+		Message: fmt.Sprintf("%d partitions that the topic has got since the job was started are not read; restart the job to take them in", n)}
 }
 
 func alertOf(site string, c *query.Check, now time.Time) *rows.Alert {

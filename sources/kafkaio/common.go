@@ -92,23 +92,10 @@ func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends m
 		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
 	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	listed := func(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
-		if err == nil {
-			err = l.Error()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("asking %v where topic %q begins and ends: %w", brokers, topic, err)
-		}
-		out := map[int32]int64{}
-		l.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
-		return out, nil
+	if starts, ends, err = bounds(ctx, kadm.NewClient(cl), topic); err != nil {
+		return nil, nil, fmt.Errorf("asking %v: %w", brokers, err)
 	}
-	if starts, err = listed(adm.ListStartOffsets(ctx, topic)); err != nil {
-		return nil, nil, err
-	}
-	ends, err = listed(adm.ListEndOffsets(ctx, topic))
-	return starts, ends, err
+	return starts, ends, nil
 }
 
 // Log reads ranges of the topic again; it is what a stage uses when a batch is missing.

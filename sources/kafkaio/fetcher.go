@@ -25,7 +25,7 @@ type fetcher struct {
 	bytes   int
 	err     error
 	errors  uint64
-	ends    map[int32]int64 // high watermark: the offset after the last record
+	extents map[int32]*extent
 	next    map[int32]int64 // position after what was taken
 	arrived chan struct{}
 	room    chan struct{}
@@ -33,23 +33,26 @@ type fetcher struct {
 
 func newFetcher(o *Options, positions []Position) (*fetcher, error) {
 	at := map[int32]kgo.Offset{}
-	f := &fetcher{limit: max(o.BufferBytes/o.Shards, 1<<20), ends: map[int32]int64{}, next: map[int32]int64{},
+	f := &fetcher{limit: max(o.BufferBytes/o.Shards, 1<<20), extents: map[int32]*extent{}, next: map[int32]int64{},
 		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	for _, p := range positions {
 		at[p.Partition] = kgo.NewOffset().At(p.Next)
 		f.next[p.Partition] = p.Next
-		f.ends[p.Partition] = -1
+		f.extents[p.Partition] = &extent{start: -1, end: -1, seen: p.Next}
 	}
 	var err error
 	f.cl, err = kgo.NewClient(kgo.SeedBrokers(o.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.Topic: at}),
 		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(int32(f.limit)), kgo.FetchMaxPartitionBytes(4<<20),
-		kgo.KeepRetryableFetchErrors())
+		// Without control records, a partition that ends with the end of a transaction
+		// would never seem to be read.
+		kgo.KeepControlRecords(), kgo.KeepRetryableFetchErrors())
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", o.Brokers, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
 	go f.run(ctx)
+	go f.watch(ctx, o.Topic)
 	return f, nil
 }
 
@@ -89,23 +92,33 @@ func (f *fetcher) run(ctx context.Context) {
 
 func (f *fetcher) put(fs kgo.Fetches) {
 	f.mu.Lock()
+	now := time.Now()
 	fs.EachPartition(func(p kgo.FetchTopicPartition) {
+		e := f.extents[p.Partition]
+		if e == nil { // an error that is of no partition
+			e = &extent{}
+		}
+		e.heard, e.asked = now, 0
 		if p.Err != nil {
 			f.err = fmt.Errorf("fetching %s/%d: %w", p.Topic, p.Partition, p.Err)
 			f.errors++
 			return
 		}
-		f.ends[p.Partition] = p.HighWatermark
-		if len(p.Records) == 0 {
-			return
+		e.start, e.end = max(e.start, p.LogStartOffset), max(e.end, p.HighWatermark)
+		chunk := make([]identity.Record, 0, len(p.Records))
+		for _, r := range p.Records {
+			e.seen = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				chunk = append(chunk, record(r))
+				f.bytes += len(r.Value) + len(r.Key)
+			}
 		}
-		chunk := make([]identity.Record, len(p.Records))
-		for i, r := range p.Records {
-			chunk[i] = record(r)
-			f.bytes += len(r.Value) + len(r.Key)
+		if len(chunk) == 0 {
+			return
 		}
 		f.ready = append(f.ready, chunk)
 		f.records += len(chunk)
+		e.waiting += len(chunk)
 	})
 	f.mu.Unlock()
 	wake(f.arrived)
@@ -132,6 +145,7 @@ func (f *fetcher) take(n int) (out [][]identity.Record, err error) {
 		for i := range c {
 			f.bytes -= len(c[i].Value) + len(c[i].Key)
 		}
+		f.extents[c[0].Partition].waiting -= len(c)
 		f.next[c[0].Partition] = c[len(c)-1].Offset + 1
 		out = append(out, c)
 	}
@@ -148,12 +162,13 @@ func (f *fetcher) pending() int {
 	return f.records
 }
 
-// drained reports whether the partition was read to its end. Before the first
-// fetch answered nobody knows, and the answer is no.
-func (f *fetcher) drained(partition int32) bool {
+// quiet reports whether the partition was read to its end, and whether the log
+// holds nothing of it at all.
+func (f *fetcher) quiet(partition int32) (drained, blank bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.ends[partition] >= 0 && f.next[partition] >= f.ends[partition]
+	e := f.extents[partition]
+	return e.drained(), e.blank()
 }
 
 // Stats is what a shard's reader holds and has met.
@@ -169,8 +184,10 @@ func (f *fetcher) stats(shard int) Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := Stats{Shard: shard, Records: f.records, Bytes: f.bytes, Errors: f.errors}
-	for p, end := range f.ends {
-		s.Lag += max(0, end-f.next[p])
+	for p, e := range f.extents {
+		if !e.drained() {
+			s.Lag += max(0, e.end-f.next[p])
+		}
 	}
 	return s
 }

@@ -113,12 +113,14 @@ func readerKey(job string, shard int) string { return job + "\x00" + strconv.Ito
 
 func (fn *readFn) reader(r *Restriction) (*reader, error) {
 	key := readerKey(fn.Options.Job, r.Shard)
+	last := map[int32]time.Time{}
 	if v, ok := readers.Load(key); ok {
 		rd := v.(*reader)
 		if rd.f.at(r.Positions) {
 			return rd, nil
 		}
 		rd.f.close()
+		last = rd.last
 	}
 	f, err := newFetcher(&fn.Options, r.Positions)
 	if err != nil {
@@ -128,9 +130,15 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now, clock: clock.NewForward(time.Time{})}
 	if s := scriptOf(fn.Options.Job, r.Shard); s != nil && s.Clock != nil {
 		rd.clock = s.Clock
+		if len(last) == 0 {
+			last = s.Last
+		}
 	}
 	for _, p := range r.Positions {
 		rd.last[p.Partition] = clock.Now()
+		if before, ok := last[p.Partition]; ok && before.Before(rd.last[p.Partition]) {
+			rd.last[p.Partition] = before
+		}
 	}
 	readers.Store(key, rd)
 	return rd, nil
@@ -256,12 +264,24 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 		r := identity.Range{Partition: p.Partition, Prev: p.Next - 1, First: p.Next, Last: p.Next - 1}
 		if end, ok := last[p.Partition]; ok {
 			r.Last = end
-		} else if idle := today.Sub(rd.last[p.Partition]); idle >= fn.Options.IdleAfter && rd.f.drained(p.Partition) {
-			r.Idle = idle.Milliseconds()
+		} else {
+			r.Idle = rd.idle(p.Partition, today, fn.Options.IdleAfter)
 		}
 		b.Ranges = append(b.Ranges, r)
 	}
 	return b
+}
+
+// idle is for how long (ms) a partition that was read to its end has been quiet, 0
+// while it is busy. One of which the log holds nothing is idle from the start: on
+// a young site most are, and time would not begin to pass before each had had an event.
+func (rd *reader) idle(partition int32, now time.Time, after time.Duration) int64 {
+	drained, blank := rd.f.quiet(partition)
+	idle := now.Sub(rd.last[partition])
+	if !drained || idle < after && !blank {
+		return 0
+	}
+	return max(1, idle.Milliseconds())
 }
 
 // advanced are the positions after the batch.

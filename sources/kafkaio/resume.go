@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
@@ -18,6 +19,11 @@ type Resumption struct {
 	Script []identity.RawBatch
 	// Clock is the job's: it goes on from the other process's.
 	Clock *clock.Forward
+	// Last is when each partition had its last record, by event/clock: those that
+	// were idle stay so, and their time goes on from where it was. Begun anew, the
+	// time of a quiet site stood still after a restart for as long as it had been
+	// quiet before.
+	Last map[int32]time.Time
 }
 
 var resumptions sync.Map // readerKey → *script

@@ -42,7 +42,8 @@ const (
 	AlertWatermarkLag   = "watermark_lag"
 	AlertSinkLag        = "sink_lag"
 	AlertDeadLetters    = "dead_letters"
-	AlertPersonDevices  = "person_devices" // a person with more devices than may be
-	AlertDevicePersons  = "device_persons" // a device with more persons in a day than may be
-	AlertStray          = "stray"          // records in a partition in which their device is not
+	AlertPersonDevices  = "person_devices"    // a person with more devices than may be
+	AlertUnread         = "unread_partitions" // the topic has got partitions since the job was started
+	AlertDevicePersons  = "device_persons"    // a device with more persons in a day than may be
+	AlertStray          = "stray"             // records in a partition in which their device is not
 )

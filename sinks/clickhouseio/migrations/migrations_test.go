@@ -122,7 +122,7 @@ func TestManyAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := count(t, conn, "SELECT count() FROM schema_migrations"); n != uint64(len(ms)) {
-		t.Errorf("%d records", n)
+		t.Errorf("%d records for %d migrations", n, len(ms))
 	}
 	if n := count(t, conn, "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations_lock'"); n != 0 {
 		t.Error("the lock is still there")

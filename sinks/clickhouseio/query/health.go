@@ -65,10 +65,11 @@ type Check struct {
 // worse for it. A segment flagged as stale is listed, but does not make the
 // site unhealthy. The error is ErrNoData for a site that was never recorded.
 func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*HealthData, error) {
-	var watermark, silence float64
-	var dead, refresh, sink, weight *float64
-	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, silence_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
-		Scan(&watermark, &silence, &dead, &refresh, &sink, &weight)
+	var silence float64
+	var held uint64
+	var watermark, dead, refresh, sink, weight *float64
+	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, partitions_held, silence_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
+		Scan(&watermark, &held, &silence, &dead, &refresh, &sink, &weight)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, ErrNoData)
 	}
@@ -78,7 +79,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 	h := &HealthData{Site: site, Verdict: Verdict{OK: true, Alerts: []Alert{}}, Checks: []Check{
 		above("refresh_latency", refresh, float64(th.Refresh)/1e6, "ms", "the average refresh latency (log to decided, last 5 minutes with data)"),
 		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
-		above("watermark_lag", &watermark, th.WatermarkLag.Seconds(), "s", "the oldest watermark's lag behind the newest event"),
+		watermarkLag(watermark, held, th),
 		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 5 minutes with data)"),
 		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters"),
 		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
@@ -87,7 +88,11 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 	for _, c := range h.Checks {
 		if !c.OK {
 			h.OK, failed[c.Kind] = false, true
-			h.Alerts = append(h.Alerts, Alert{Kind: c.Kind, Value: *c.Value, Threshold: c.Threshold, Message: c.Message})
+			a := Alert{Kind: c.Kind, Threshold: c.Threshold, Message: c.Message}
+			if c.Value != nil {
+				a.Value = *c.Value
+			}
+			h.Alerts = append(h.Alerts, a)
 		}
 	}
 	err = h.readRaised(ctx, conn, failed)
@@ -103,12 +108,42 @@ func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed ma
 			if !failed[a.Kind] || a.Subject != "" {
 				h.Alerts = append(h.Alerts, a)
 			}
+			if a.Kind == "unread_partitions" { // only the job that runs can see it
+				h.OK = false
+			}
 			return err
 		})
 	if err != nil {
 		return fmt.Errorf("reading the alerts of site %q: %w", h.Site, err)
 	}
 	return nil
+}
+
+// watermarkLag checks that time passes. Without an event there is none; with events
+// and without a watermark it stands still, which is no lag of 0.
+func watermarkLag(lag *float64, held uint64, th Thresholds) Check {
+	c := above("watermark_lag", lag, th.WatermarkLag.Seconds(), "s", "the oldest watermark's lag behind the newest event")
+	switch {
+	case held > 0:
+		c.OK, c.Message = false, fmt.Sprintf("time stands still in %d partitions that have events: another one of their shards was not read yet, or the log does not say where it ends", held)
+	case lag == nil:
+		c.Message = "no event yet: there is no watermark"
+	}
+	return c
+}
+
+// RaisedKinds are the kinds of alerts about the site as a whole that stand.
+func RaisedKinds(ctx context.Context, conn driver.Conn, site string) (kinds []string, err error) {
+	err = each(ctx, conn, "SELECT DISTINCT kind FROM alerts_now WHERE site = ? AND subject = ''", site, func(rows driver.Rows) error {
+		var k string
+		err := rows.Scan(&k)
+		kinds = append(kinds, k)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the alerts of site %q: %w", site, err)
+	}
+	return kinds, nil
 }
 
 func above(kind string, v *float64, limit float64, unit, what string) Check {

@@ -140,32 +140,40 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestUnknownWatermark: a shard knows its watermark once all its partitions are
-// read. Until then its lag was that since 1970, and every new site unhealthy.
+// TestUnknownWatermark: before the first event there is no watermark and no lag; a
+// shard with events and without a watermark stands still. Both were a lag of 0
+// once, and before that of all the time since 1970.
 func TestUnknownWatermark(t *testing.T) {
 	rec := newRecord(t)
-	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 1, Clock: t0, Version: 1})
-	rec.flush()
-	lag := func() float64 {
+	check := func() Check {
+		rec.flush()
 		h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range h.Checks {
 			if c.Kind == "watermark_lag" {
-				return *c.Value
+				return c
 			}
 		}
 		t.Fatal("the watermark was not checked")
-		return 0
+		return Check{}
 	}
-	if got := lag(); got != 0 {
-		t.Errorf("nothing is known of the watermark, and its lag is %v s", got)
+	progress := func(partition int32, clock, watermark int64, version uint64) {
+		put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: partition, Clock: clock, Watermark: watermark, Version: version})
 	}
-	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Partition: 2, Clock: t0, Watermark: t0 - 7000, Version: 1})
-	rec.flush()
-	if got := lag(); got != 7 {
-		t.Errorf("the lag is %v s, want 7", got)
+	progress(1, 0, 0, 1)
+	if c := check(); !c.OK || c.Value != nil || !strings.Contains(c.Message, "no event yet") {
+		t.Errorf("without an event: %+v", c)
+	}
+	progress(2, t0, 0, 1)
+	if c := check(); c.OK || !strings.Contains(c.Message, "time stands still in 1 partitions") {
+		t.Errorf("with an event and without a watermark: %+v", c)
+	}
+	progress(2, t0, t0, 2)
+	progress(3, t0, t0-7000, 1)
+	if c := check(); !c.OK || *c.Value != 7 {
+		t.Errorf("the lag is %+v, want 7 s", c)
 	}
 }
 

@@ -1,0 +1,147 @@
+package kafkaio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/testing/harness/kafka"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestQuietPartitions: whatever a partition holds or has lost, it counts as read to
+// its end when nothing is left to read. Ends were learned from fetches that hold
+// records alone: one event on an empty topic was held at 1970 by all partitions
+// that had none, and a partition behind whose last event a transaction ended, or
+// whose records were deleted, was busy for ever.
+func TestQuietPartitions(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(log.Close)
+		quietPartitions(t, log.Brokers())
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		b, err := kafka.Start(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Kill)
+		quietPartitions(t, b.Brokers())
+	})
+}
+
+// What the partitions of the test are about.
+const (
+	neverWritten = iota
+	written
+	endsWithTransaction
+	onlyAborted
+	deletedAll
+	deletedSome
+	writtenLater
+	kinds
+)
+
+func quietPartitions(t *testing.T, brokers []string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	const topic = "quiet"
+	fill(t, ctx, brokers, topic)
+	o := Options{Brokers: brokers, Topic: topic, Job: t.Name(), Shards: 1, Lanes: 1, Partitions: kinds, MaxBatch: 100, BufferBytes: 1 << 20,
+		Linger: time.Millisecond, Heartbeat: 50 * time.Millisecond, IdleAfter: 100 * time.Millisecond, Flush: time.Second}
+	records, idle, later := map[int32]int{}, map[int32]bool{}, false
+	done := errors.New("done")
+	err := Loop(ctx, o, 0, func(b *identity.RawBatch) error {
+		for _, c := range b.Chunks {
+			records[c[0].Partition] += len(c)
+		}
+		for _, r := range b.Ranges {
+			idle[r.Partition] = r.Idle > 0
+		}
+		for p := range int32(kinds) {
+			if !idle[p] {
+				return nil
+			}
+		}
+		if later {
+			return done
+		}
+		later = true
+		produce(t, ctx, brokers, topic, writtenLater, 1)
+		idle = map[int32]bool{}
+		return nil
+	})
+	if !errors.Is(err, done) {
+		t.Fatalf("partitions that are quiet: %v: %v", idle, err)
+	}
+	want := map[int32]int{written: 3, endsWithTransaction: 2, onlyAborted: 2, deletedSome: 1, writtenLater: 1}
+	for p := range int32(kinds) {
+		if records[p] != want[p] {
+			t.Errorf("partition %d gave %d records, want %d", p, records[p], want[p])
+		}
+	}
+	if s := StatsOf(o.Job); len(s) != 1 || s[0].Lag != 0 {
+		t.Errorf("what was read to its end has a lag: %+v", s)
+	}
+}
+
+func fill(t *testing.T, ctx context.Context, brokers []string, topic string) {
+	t.Helper()
+	if err := kafkalog.CreateTopic(ctx, brokers, topic, kinds); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, ctx, brokers, topic, written, 3)
+	produce(t, ctx, brokers, topic, deletedAll, 3)
+	produce(t, ctx, brokers, topic, deletedSome, 3)
+	transaction(t, ctx, brokers, topic, endsWithTransaction, kgo.TryCommit)
+	transaction(t, ctx, brokers, topic, onlyAborted, kgo.TryAbort)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	var o kadm.Offsets
+	o.AddOffset(topic, deletedAll, 3, -1)
+	o.AddOffset(topic, deletedSome, 2, -1)
+	if deleted, err := kadm.NewClient(cl).DeleteRecords(ctx, o); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+}
+
+func produce(t *testing.T, ctx context.Context, brokers []string, topic string, partition int32, n int, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	if len(opts) > 0 {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cl
+}
+
+func transaction(t *testing.T, ctx context.Context, brokers []string, topic string, partition int32, end kgo.TransactionEndTry) {
+	t.Helper()
+	cl := produce(t, ctx, brokers, topic, partition, 2, kgo.TransactionalID(fmt.Sprint(topic, partition)))
+	if err := cl.EndTransaction(ctx, end); err != nil {
+		t.Fatal(err)
+	}
+}
