@@ -10,6 +10,7 @@ import (
 
 	"fmt"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"

@@ -39,4 +39,4 @@ LEFT JOIN
 LEFT JOIN (SELECT site, count() AS raised FROM alerts_now GROUP BY site) AS a ON p.site = a.site
 COMMENT 'What health checks look at, a row a site: data_clock (event time), silence_s (since the job last wrote), watermark_lag_s (NULL: no event yet) and sink_lag_s (s), partitions_held (with events of which no time has passed yet), refresh_ms (mean of the last 5 minutes that have data, ms), signal_weight, stale_share and dead_share (0 to 1, NULL: undefined), alerts_raised (count)';
 
-ALTER TABLE alerts COMMENT COLUMN `kind` 'stale_segment, signal_weight, refresh_latency, watermark_lag, sink_lag, dead_letters, job_silent, unread_partitions, stray, person_devices or device_persons';
+ALTER TABLE alerts COMMENT COLUMN `kind` 'stale_segment, signal_weight, refresh_latency, watermark_lag, sink_lag, dead_letters, job_silent, unread_partitions, person_devices, device_persons, stray or poison';
