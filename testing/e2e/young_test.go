@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/testing/harness/kafka"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
-	"github.com/microseg/microseg/transforms"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -97,7 +97,7 @@ func youngSite(t *testing.T, brokers []string, site string) {
 	waitFor(t, "the job to see the partitions", func() bool { return j.Unread() == 2 })
 	in := func(name string, unread bool) string {
 		for i := 0; ; i++ {
-			if device := fmt.Sprint(name, i); (transforms.Partition(device, partitions+2) >= partitions) == unread {
+			if device := fmt.Sprint(name, i); (event.Partition(device, partitions+2) >= partitions) == unread {
 				return device
 			}
 		}
