@@ -245,11 +245,27 @@ func TestSnapshotVersions(t *testing.T) {
 	for range 3 {
 		old.Bool(false)
 	}
-	d.Profile.AppendTo(&old)
-	old.Uint(0) // no dirty sessions
+	for range 2 { // sums
+		old.Float(0)
+		old.Int(0)
+	}
+	old.Int(noon)
+	old.Uint(0)
+	old.Float(3) // a cart of three items
+	old.Float(30)
+	old.Int(noon)
+	for range 2 { // screen
+		old.Uint(0)
+	}
+	for range 3 { // device, system, network
+		old.Byte(1)
+	}
+	old.Bool(false) // no bot
+	old.Bool(false) // no open session
+	old.Uint(0)     // no dirty sessions
 	old.Uint(0) // no former users
 	s, err := ReadShard(&codec.Reader{B: old.B}, &b.p)
-	if err != nil || s.devices["d"].userID() != "a" || s.devices["d"].Last != noon {
+	if err != nil || s.devices["d"].userID() != "a" || s.devices["d"].Last != noon || s.devices["d"].Cart() != (session.Cart{Items: 3, Value: 30, Changed: noon}) {
 		t.Errorf("of version 2: %v", err)
 	}
 }

@@ -6,14 +6,15 @@ import (
 	"slices"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/session"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 4
-// counted no strays; version
-// 3 was written at once, its devices by partition; version 2 knew no epochs
-// without events and counted no users.
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version
+// 5 has profiles of the first format; 4 counted no strays; 3 was written at once,
+// its devices by partition; 2 knew no epochs without events and counted no users.
 const (
-	schemaVersion = 5
+	schemaVersion = 6
+	firstProfiles = 5
 	keyedVersion  = 4
 	wholeVersion  = 3
 	oldestVersion = 2
@@ -289,6 +290,10 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 			d.link.shared = true
 		}
 	}
-	d.Profile.Read(r, &p.Session)
+	format := session.NewestFormat
+	if version <= firstProfiles {
+		format = session.FirstFormat
+	}
+	d.Profile.Read(r, format, &p.Session)
 	return d
 }

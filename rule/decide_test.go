@@ -143,7 +143,7 @@ func TestWhyStoredTruths(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if got := set.Stored(); !slices.Equal(got, []session.Slot{session.SlotPageType, session.SlotCartValue, session.SlotCartAdded}) {
+	if got := set.Stored(); !slices.Equal(got, []session.Slot{session.SlotPageType, session.SlotCartValue, session.SlotCartChanged}) {
 		t.Errorf("stored %v", got)
 	}
 	before := set.Truths(v, now)

@@ -54,7 +54,7 @@ func (n *moving) crossing(v *View) (base int64, d, e float64, moves bool) {
 	case derivedIdle:
 		return v.Last, n.level, math.NaN(), true
 	}
-	added := v.Values[session.SlotCartAdded]
+	added := v.Values[session.SlotCartChanged]
 	return int64(added), n.level, math.NaN(), added != 0
 }
 

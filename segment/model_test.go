@@ -39,7 +39,7 @@ func (m *model) feature(name string) (x float64, ok bool) {
 	case "long":
 		return long, true
 	case "intent":
-		return math.Min(1-math.Pow(2, -live/m.params.Kappa), math.Nextafter(1, 0)), true
+		return math.Min(-math.Expm1(-live/m.params.Kappa*math.Ln2), math.Nextafter(1, 0)), true // near 0, 1−2^−x is nothing
 	case "signal_weight", "stale_share":
 		if v.Live.Sum == 0 || v.Long.Sum == 0 {
 			return 0, false
@@ -52,7 +52,7 @@ func (m *model) feature(name string) (x float64, ok bool) {
 	case "idle_s":
 		return math.Max(0, (t-float64(v.Last))/1000), true
 	case "cart.age_s":
-		if added := v.Values[session.SlotCartAdded]; added > 0 {
+		if added := v.Values[session.SlotCartChanged]; added > 0 {
 			return math.Max(0, (t-added)/1000), true
 		}
 		return 0, true

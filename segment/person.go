@@ -62,9 +62,9 @@ func (q *person) devices() int {
 // expires is the next close of a device's session after t, 0 for none.
 func (q *person) expires(gap, t int64) int64 {
 	if q.user != nil {
-		return q.user.expires(gap, t)
+		return q.user.expires(t)
 	}
-	if end := q.profile.Last + gap; end > t {
+	if end := q.profile.End(gap); end > t {
 		return end
 	}
 	return 0

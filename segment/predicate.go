@@ -48,7 +48,7 @@ func (p *Predicate) Slots() (out []session.Slot) {
 		case f.kind == derivedDuration:
 			out = append(out, session.SlotStart)
 		case f.kind == derivedCartAge:
-			out = append(out, session.SlotCartAdded)
+			out = append(out, session.SlotCartChanged)
 		}
 	}
 	slices.Sort(out)

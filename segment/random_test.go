@@ -46,7 +46,7 @@ func randomView(r *rand.Rand, s *Schema, p *Params, now int64) *View {
 			v.Values[slot] = float64(r.IntN(len(f.Enum)))
 		case session.Slot(slot) == session.SlotStart:
 			v.Values[slot] = float64(v.Last - r.Int64N(10*minute))
-		case session.Slot(slot) == session.SlotCartAdded:
+		case session.Slot(slot) == session.SlotCartChanged:
 			v.Values[slot] = float64(v.Last - r.Int64N(10*minute))
 		default:
 			v.Values[slot] = float64(r.IntN(8)) / 4

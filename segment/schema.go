@@ -81,7 +81,7 @@ func NewSchema(elements []string) *Schema {
 		{Name: "signal_weight", Unit: "1", Doc: "recent against long-term behaviour; comparisons are false without events", Max: 1, kind: derivedWeight},
 		{Name: "stale_share", Unit: "1", Doc: "1 − signal_weight", Max: 1, kind: derivedStale},
 		{Name: "idle_s", Unit: "s", Doc: "time since the last event", Max: inf, kind: derivedIdle},
-		{Name: "cart.age_s", Unit: "s", Doc: "time since the last add to the cart; 0 without a cart", Max: inf, kind: derivedCartAge},
+		{Name: "cart.age_s", Unit: "s", Doc: "time since the last change of the cart; 0 while it is empty", Max: inf, kind: derivedCartAge},
 		{Name: "session.open", Doc: "a session is open", Bool: true, Max: 1, Session: true, kind: derivedOpen},
 		{Name: "session.duration_s", Unit: "s", Doc: "from the start of the open session to the last event", Max: inf, Session: true, kind: derivedDuration},
 		{Name: "linked", Doc: "the person has a userId", Bool: true, Max: 1, kind: derivedLinked},
@@ -152,10 +152,10 @@ func (v *View) at(kind int, t int64, p *Params) (x float64, ok bool) {
 	case derivedIdle: // a view may be asked for an instant before its newest event
 		return max(0, float64(t-v.Last)/1000), true
 	case derivedCartAge:
-		if v.Values[session.SlotCartAdded] == 0 {
+		if v.Values[session.SlotCartChanged] == 0 {
 			return 0, true
 		}
-		return max(0, (float64(t)-v.Values[session.SlotCartAdded])/1000), true
+		return max(0, (float64(t)-v.Values[session.SlotCartChanged])/1000), true
 	case derivedOpen:
 		return truth(t < v.SessionEnd), true
 	case derivedDuration:

@@ -21,7 +21,7 @@ func NewRuleSchema(elements []string, t *Tree) *Schema {
 		paths[id] = t.Path(id)
 	}
 	s.segment = session.Slot(len(s.stored))
-	f := session.Feature{Name: "segment", Doc: "the served segment and those above it", Merge: session.MergeLatest, Enum: paths}
+	f := session.Feature{Name: "segment", Doc: "the served segment and those above it", Merge: session.MergePage, Enum: paths}
 	s.stored = append(s.stored, f)
 	s.add(&Feature{Name: f.Name, Doc: f.Doc, Enum: paths, Max: upper(0), slot: s.segment, kind: -1, tree: t})
 	return s

@@ -197,7 +197,7 @@ func TestAll(t *testing.T) {
 	if !p.Arithmetic() || len(p.Features) != 8 {
 		t.Errorf("arithmetic %v, %d features", p.Arithmetic(), len(p.Features))
 	}
-	want := []session.Slot{session.SlotStart, session.SlotPageType, session.SlotCartItems, session.SlotCartValue, session.SlotCartAdded}
+	want := []session.Slot{session.SlotStart, session.SlotPageType, session.SlotCartItems, session.SlotCartValue, session.SlotCartChanged}
 	if got := p.Slots(); !slices.Equal(got, want) {
 		t.Errorf("slots %v, want %v", got, want)
 	}

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/microseg/microseg/event"
@@ -101,8 +100,6 @@ type Shard struct {
 	audience  audience
 	catalog   []session.Feature
 	slots     []session.Slot // what vectors of users hold
-	items     int            // index of the cart's items in slots
-	added     int            // and of the time of the last add
 	elements  int
 	scratch   View
 	changed   []*person // that Records will hand out
@@ -120,9 +117,8 @@ type Shard struct {
 // NewShard returns an empty shard.
 func NewShard(p *ShardParams) *Shard {
 	s := &Shard{p: p, users: map[string]*person{}, catalog: p.Schema.Stored(), slots: p.slots()}
-	s.items, s.added = slices.Index(s.slots, session.SlotCartItems), slices.Index(s.slots, session.SlotCartAdded)
 	s.values = make([]float64, len(s.catalog))
-	s.elements = (len(s.catalog) - int(session.SlotHover0)) / 2
+	s.elements = session.Elements(len(s.catalog))
 	s.audience.init(p.Tree.Len())
 	return s
 }
@@ -292,8 +288,8 @@ func (s *Shard) view(q *person, t int64) *View {
 		q.user.merge(v, s, t)
 		return v
 	}
-	*v = View{Live: q.profile.Live, Long: q.profile.Long, Last: q.profile.Last, SessionEnd: q.profile.Last + s.p.GapMS, Devices: 1, Values: s.values}
-	q.profile.State().Fill(s.values, s.elements)
+	*v = View{Live: q.profile.Live, Long: q.profile.Long, Last: q.profile.Last, SessionEnd: q.profile.End(s.p.GapMS), Devices: 1, Values: s.values}
+	q.profile.Fill(s.values, s.elements)
 	return v
 }
 

@@ -11,11 +11,12 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
-// shardVersion is the first byte of a snapshot; a newer one is refused. Version 2
-// was written at once; version 1 knew no limit of devices, and of a user's last
+// shardVersion is the first byte of a snapshot; a newer one is refused. Version 3
+// kept of a device's cart what was in it last; version 2 was written at once; version 1 knew no limit of devices, and of a user's last
 // vector alone whether it was a bot's.
 const (
-	shardVersion  = 3
+	shardVersion  = 4
+	firstCarts    = 3
 	wholeVersion  = 2
 	oldestVersion = 1
 )
@@ -166,6 +167,10 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Bool(d.left)
 	w.Bool(d.bot)
 	w.Int(d.last)
+	w.Int(d.end)
+	w.Int(d.said)
+	w.Int(d.paged)
+	d.carts.AppendTo(w)
 	w.Float(d.live.Sum)
 	w.Int(d.live.Ref)
 	w.Float(d.long.Sum)
@@ -173,17 +178,42 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Sparse(d.values)
 }
 
-func readVector(r *codec.Reader, version byte, bot bool) deviceVector {
+func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []session.Slot) deviceVector {
 	d := deviceVector{device: r.String(), epoch: r.Int(), version: session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())}, left: r.Bool(), bot: bot}
 	if version > oldestVersion {
 		d.bot = r.Bool()
 	}
-	d.last, d.live, d.long = r.Int(), signal.Decayed{Sum: r.Float(), Ref: r.Int()}, signal.Decayed{Sum: r.Float(), Ref: r.Int()}
+	if d.last = r.Int(); version > firstCarts {
+		d.end, d.said, d.paged, d.carts = r.Int(), r.Int(), r.Int(), session.ReadCarts(r)
+	}
+	d.live, d.long = signal.Decayed{Sum: r.Float(), Ref: r.Int()}, signal.Decayed{Sum: r.Float(), Ref: r.Int()}
 	d.values = r.Sparse(nil)
+	if r.Err() == nil && !d.left {
+		s.fit(&d, version, slots)
+	}
 	return d
 }
 
-func readPerson(r *codec.Reader, version byte) *person {
+// fit gives a vector the values of slots that its snapshot did not know, and
+// what it did not say of itself.
+func (s *Shard) fit(d *deviceVector, version byte, slots []session.Slot) {
+	all := make([]float64, len(s.catalog))
+	for i, slot := range slots {
+		if i < len(d.values) && int(slot) < len(all) {
+			all[slot] = d.values[i]
+		}
+	}
+	if version <= firstCarts {
+		d.end, d.said, d.paged = d.last+s.p.GapMS, d.last, d.last
+		d.carts = session.FirstCarts(all[session.SlotCartItems], all[session.SlotCartValue], int64(all[session.SlotCartChanged]))
+	}
+	d.values = d.values[:0]
+	for _, slot := range s.slots {
+		d.values = append(d.values, all[slot])
+	}
+}
+
+func (s *Shard) readUser(r *codec.Reader, version byte, slots []session.Slot) *person {
 	q := &person{id: r.String()}
 	linked := r.Bool()
 	q.counted, q.transitions, q.node = r.Bool(), uint32(r.Uint()), int32(r.Int())
@@ -198,7 +228,7 @@ func readPerson(r *codec.Reader, version byte) *person {
 		q.user.beyond = &day
 	}
 	for range r.Len() {
-		q.user.devices = append(q.user.devices, readVector(r, version, bot))
+		q.user.devices = append(q.user.devices, s.readVector(r, version, bot, slots))
 	}
 	q.user.settle()
 	return q
@@ -214,7 +244,8 @@ func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *ses
 	}
 	s.Now, s.Dropped = r.Int(), r.Uint()
 	s.audience.read(r)
-	if err := s.readSlots(r); err != nil {
+	slots, err := s.readSlots(r, version)
+	if err != nil {
 		return nil, err
 	}
 	var rows []waiting
@@ -222,7 +253,7 @@ func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *ses
 		rows = readDirty(r)
 	}
 	for range r.Len() {
-		if err := s.readPerson(r, version, profile); err != nil {
+		if err := s.readPerson(r, version, slots, profile); err != nil {
 			return nil, err
 		}
 	}
@@ -236,8 +267,8 @@ func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *ses
 	return s, r.Err()
 }
 
-func (s *Shard) readPerson(r *codec.Reader, version byte, profile func(device string) *session.Profile) error {
-	q := readPerson(r, version)
+func (s *Shard) readPerson(r *codec.Reader, version byte, slots []session.Slot, profile func(device string) *session.Profile) error {
+	q := s.readUser(r, version, slots)
 	if r.Err() != nil {
 		return r.Err()
 	}
@@ -256,16 +287,22 @@ func (s *Shard) readPerson(r *codec.Reader, version byte, profile func(device st
 	return nil
 }
 
-// readSlots checks that the vectors hold what the configuration needs.
-func (s *Shard) readSlots(r *codec.Reader) error {
+// readSlots checks that the vectors hold what the configuration needs. Older
+// versions knew nothing of orders beyond sessions.
+func (s *Shard) readSlots(r *codec.Reader, version byte) ([]session.Slot, error) {
 	got := make([]session.Slot, 0, len(s.slots))
 	for range r.Len() {
 		got = append(got, session.Slot(r.Uint()))
 	}
-	if r.Err() == nil && !slices.Equal(got, s.slots) {
-		return fmt.Errorf("reading the snapshot of a person shard: it holds the features %v and the configuration needs %v: rebuild from the log", got, s.slots)
+	want := s.slots
+	if version <= firstCarts {
+		unknown := Orders(s.p.Schema)
+		want = slices.DeleteFunc(slices.Clone(want), func(slot session.Slot) bool { return slices.Contains(unknown, slot) })
 	}
-	return r.Err()
+	if r.Err() == nil && !slices.Equal(got, want) {
+		return nil, fmt.Errorf("reading the snapshot of a person shard: it holds the features %v and the configuration needs %v: rebuild from the log", got, want)
+	}
+	return got, r.Err()
 }
 
 func (a *audience) appendTo(w *codec.Writer) {

@@ -10,7 +10,7 @@ import (
 // tree's conditions name, what the derived ones among them are made of, the
 // cart, and more. Only they travel to and are kept for persons of several devices.
 func (t *Tree) Slots(more []session.Slot) []session.Slot {
-	out := []session.Slot{session.SlotCartItems, session.SlotCartValue, session.SlotCartAdded}
+	out := []session.Slot{session.SlotCartItems, session.SlotCartValue, session.SlotCartChanged}
 	out = append(out, more...)
 	for i := range t.nodes {
 		if t.nodes[i].When == nil {
@@ -26,7 +26,13 @@ func (p *ShardParams) slots() []session.Slot {
 	if p.Slots != nil {
 		return p.Slots
 	}
-	return p.Tree.Slots(nil)
+	return p.Tree.Slots(Orders(p.Schema))
+}
+
+// Orders are the slots of what is known of a person's orders: rows have them.
+func Orders(s *Schema) []session.Slot {
+	first := session.SlotCustomer(session.Elements(len(s.stored)))
+	return []session.Slot{first, first + 1, first + 2}
 }
 
 // Projection picks the slots that conditions need from a vector.
@@ -39,15 +45,15 @@ type Projection struct {
 // NewProjection returns the projection to a shard's slots, for so many
 // configured elements. One goroutine at a time may use it.
 func NewProjection(p *ShardParams, elements int) *Projection {
-	return &Projection{slots: p.slots(), elements: elements, all: make([]float64, int(session.SlotHover0)+2*elements)}
+	return &Projection{slots: p.slots(), elements: elements, all: make([]float64, len(p.Schema.Stored()))}
 }
 
 // Len is the number of values that Of returns.
 func (p *Projection) Len() int { return len(p.slots) }
 
-// Of appends the needed features of a state to dst.
-func (p *Projection) Of(st *session.State, dst []float64) []float64 {
-	st.Fill(p.all, p.elements)
+// Of appends the needed features of a profile to dst.
+func (p *Projection) Of(q *session.Profile, dst []float64) []float64 {
+	q.Fill(p.all, p.elements)
 	for _, s := range p.slots {
 		dst = append(dst, p.all[s])
 	}

@@ -175,7 +175,7 @@ func TestServed(t *testing.T) {
 func BenchmarkEval(b *testing.B) {
 	c := testCompiler()
 	v := shopper(25)
-	v.Values[session.SlotCartItems], v.Values[session.SlotCartAdded] = 1, float64(testNow-5000)
+	v.Values[session.SlotCartItems], v.Values[session.SlotCartChanged] = 1, float64(testNow-5000)
 	for _, src := range []string{"dwell.total >= 90", "device.type in [\"mobile\", \"tablet\"]", "idle_s >= 60", "intent > 0.75", "signal_weight > 0.3",
 		"live > 0.0", "live + long > 3.0"} {
 		p, err := c.Compile(src)

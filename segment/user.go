@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
 )
@@ -27,6 +28,10 @@ type deviceVector struct {
 	left       bool
 	bot        bool
 	last       int64
+	end        int64 // of the open session
+	said       int64 // newest event that says something of the device
+	paged      int64 // and of a page
+	carts      *session.Carts
 	live, long signal.Decayed
 	values     []float64 // by Shard.slots
 }
@@ -70,6 +75,7 @@ func (u *user) put(v *session.Vector, limit int) outcome {
 	}
 	d := &u.devices[i]
 	d.version, d.bot, d.last, d.live, d.long = v.Version, v.Bot, v.Last, v.Live, v.Long
+	d.end, d.said, d.paged, d.carts = v.End, v.Said, v.Paged, v.Carts
 	d.values = append(d.values[:0], v.Values...)
 	u.settle()
 	return got
@@ -101,9 +107,15 @@ func (u *user) lose(v *session.Vector) bool {
 // settle finds what the vectors say of the user as a whole.
 func (u *user) settle() {
 	u.last, u.bot = 0, false
+	said := int64(0)
 	for i := range u.devices {
-		if d := &u.devices[i]; !d.left && d.last >= u.last {
-			u.last, u.bot = d.last, d.bot
+		d := &u.devices[i]
+		if d.left {
+			continue
+		}
+		u.last = max(u.last, d.last)
+		if d.said >= said { // a server's event says nothing of who browses
+			said, u.bot = d.said, d.bot
 		}
 	}
 }
@@ -127,9 +139,42 @@ func (u *user) linked() (n int) {
 // merge fills the view from the devices by the catalogue's merge rules; a
 // device whose session is over gives only what outlives it.
 func (u *user) merge(v *View, s *Shard, t int64) {
+	if !s.Semantics.Has(event.NewestSemantics) {
+		u.olderMerge(v, s, t)
+		return
+	}
+	u.sum(v, s, t)
+	c := session.Together(u.parts())
+	v.Values[session.SlotCartItems], v.Values[session.SlotCartValue], v.Values[session.SlotCartChanged] = c.Items, c.Value, float64(c.Changed)
+	var page *deviceVector
+	for i := range u.devices {
+		if d := &u.devices[i]; !d.left && d.paged > 0 && t < d.end && (page == nil || d.paged >= page.paged) {
+			page = d
+		}
+	}
+	for i, slot := range s.slots {
+		switch s.catalog[slot].Merge {
+		case session.MergePage:
+			if page != nil {
+				v.Values[slot] = page.values[i]
+			}
+		case session.MergeDevice:
+			said := int64(0)
+			for k := range u.devices {
+				if d := &u.devices[k]; !d.left && d.values[i] != 0 && d.said >= said {
+					said, v.Values[slot] = d.said, d.values[i]
+				}
+			}
+		}
+	}
+}
+
+// sum fills what adds up over the devices, and what time it is for them.
+func (u *user) sum(v *View, s *Shard, t int64) {
 	p := &s.p.Params
-	latest, cart := -1, -1
 	v.Devices = u.linked()
+	clear(v.Values)
+	over := int64(0)
 	for i := range u.devices {
 		d := &u.devices[i]
 		if d.left {
@@ -137,28 +182,19 @@ func (u *user) merge(v *View, s *Shard, t int64) {
 		}
 		v.Live = v.Live.Merge(d.live, p.HalfLives.Live)
 		v.Long = v.Long.Merge(d.long, p.HalfLives.Long)
-		if latest < 0 || d.last >= u.devices[latest].last {
-			latest = i
+		if t < d.end {
+			v.SessionEnd = min(v.SessionEnd, d.end)
 		}
-		if d.values[s.items] > 0 && (cart < 0 || d.values[s.added] >= u.devices[cart].values[s.added]) {
-			cart = i
-		}
-		if end := d.last + p.GapMS; t < end {
-			v.SessionEnd = min(v.SessionEnd, end)
-		}
+		over = max(over, d.end)
+		d.addTo(v.Values, s, t < d.end)
 	}
 	if v.SessionEnd == math.MaxInt64 {
-		v.SessionEnd = u.last + p.GapMS
-	}
-	clear(v.Values)
-	for i := range u.devices {
-		if d := &u.devices[i]; !d.left {
-			d.mergeInto(v.Values, s, t < d.last+p.GapMS, i == latest, i == cart)
-		}
+		v.SessionEnd = over
 	}
 }
 
-func (d *deviceVector) mergeInto(values []float64, s *Shard, open, latest, cart bool) {
+// addTo adds what the device has of the features that are sums and extremes.
+func (d *deviceVector) addTo(values []float64, s *Shard, open bool) {
 	for i, x := range d.values {
 		slot := s.slots[i]
 		f := &s.catalog[slot]
@@ -168,29 +204,64 @@ func (d *deviceVector) mergeInto(values []float64, s *Shard, open, latest, cart 
 		switch f.Merge {
 		case session.MergeSum:
 			values[slot] += x
-		case session.MergeMax, session.MergeOr:
+		case session.MergeMax:
 			values[slot] = max(values[slot], x)
 		case session.MergeMin:
 			if values[slot] == 0 || x < values[slot] {
-				values[slot] = x
-			}
-		case session.MergeLatest:
-			if latest {
-				values[slot] = x
-			}
-		case session.MergeCart:
-			if cart {
 				values[slot] = x
 			}
 		}
 	}
 }
 
+// parts are what the devices say of the cart.
+func (u *user) parts() []session.Part {
+	var parts []session.Part
+	for i := range u.devices {
+		if d := &u.devices[i]; !d.left && d.carts != nil {
+			parts = append(parts, session.Part{Device: d.device, Carts: d.carts})
+		}
+	}
+	return parts
+}
+
+// olderMerge is merge as of semantics 1: what is not a sum came from the device
+// with the newest event, and the cart was the latest that is not empty.
+func (u *user) olderMerge(v *View, s *Shard, t int64) {
+	u.sum(v, s, t)
+	if v.Devices == 0 {
+		return
+	}
+	latest, cart := -1, -1
+	for i := range u.devices {
+		d := &u.devices[i]
+		if d.left {
+			continue
+		}
+		if latest < 0 || d.last >= u.devices[latest].last {
+			latest = i
+		}
+		if c := d.carts.Cart(); c.Items > 0 && (cart < 0 || c.Changed >= u.devices[cart].carts.Cart().Changed) {
+			cart = i
+		}
+	}
+	if cart >= 0 {
+		c := u.devices[cart].carts.Cart()
+		v.Values[session.SlotCartItems], v.Values[session.SlotCartValue], v.Values[session.SlotCartChanged] = c.Items, c.Value, float64(c.Changed)
+	}
+	for i, slot := range s.slots {
+		f := &s.catalog[slot]
+		if d := &u.devices[latest]; (f.Merge == session.MergePage || f.Merge == session.MergeDevice) && (!f.Session || t < d.end) {
+			v.Values[slot] = d.values[i]
+		}
+	}
+}
+
 // expires is the next close of a device's session after t, 0 for none.
-func (u *user) expires(gap, t int64) int64 {
+func (u *user) expires(t int64) int64 {
 	var e int64
 	for i := range u.devices {
-		if end := u.devices[i].last + gap; end > t && !u.devices[i].left && (e == 0 || end < e) {
+		if end := u.devices[i].end; end > t && !u.devices[i].left && (e == 0 || end < e) {
 			e = end
 		}
 	}

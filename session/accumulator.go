@@ -37,7 +37,7 @@ func FoldAccumulator(acc []byte, p *Params) (State, error) {
 	for i := range items {
 		if !seen[items[i].ID] {
 			seen[items[i].ID] = true
-			s.step(&items[i], p)
+			s.step(&items[i], nil, p)
 		}
 	}
 	return s, nil

@@ -10,9 +10,9 @@ const (
 	MergeSum    Merge = iota // add over the open sessions
 	MergeMax                 // the largest
 	MergeMin                 // the smallest that is not 0
-	MergeLatest              // of the device with the newest event
-	MergeCart                // of the latest cart that is not empty
-	MergeOr                  // any
+	MergePage                // of the device whose event says something of a page last, while its session is open
+	MergeDevice              // of the device whose event says something of itself last; each, of the last that says it
+	MergeCart                // of the person's cart, which all devices make together (Together)
 )
 
 // Slot is the index of a stored feature in Vector.Values.
@@ -51,8 +51,8 @@ const (
 	SlotHeight
 	SlotCartItems
 	SlotCartValue
-	SlotCartAdded // ms of the last add to the cart; 0 without one
-	SlotHover0    // hover.<element>, then focus.<element>
+	SlotCartChanged // ms of the last change of the cart; 0 while it is empty
+	SlotHover0      // hover.<element>, then focus.<element>
 )
 
 // Feature describes one stored feature: its name in CEL and in documents.
@@ -74,14 +74,14 @@ func Catalogue(elements []string) []Feature {
 		SlotPageViews:       {"session.page_views", "count", "page views in the open session (click depth)", MergeSum, true, nil, 0, false},
 		SlotClicks:          {"session.clicks", "count", "clicks in the open session", MergeSum, true, nil, 0, false},
 		SlotStart:           {"session.start", "ms since epoch", "start of the open session", MergeMin, true, nil, 0, true},
-		SlotPageType:        {"page.type", "", "type of the current page", MergeLatest, true, event.PageTypes[:], 0, false},
-		SlotPageDwell:       {"page.dwell_s", "s", "time spent on the current page", MergeLatest, true, nil, 0, false},
+		SlotPageType:        {"page.type", "", "type of the current page", MergePage, true, event.PageTypes[:], 0, false},
+		SlotPageDwell:       {"page.dwell_s", "s", "time spent on the current page", MergePage, true, nil, 0, false},
 		SlotDwellTotal:      {"dwell.total", "s", "time spent on pages in the open session", MergeSum, true, nil, 0, false},
 		SlotDwellHighTicket: {"dwell.high_ticket", "s", "time spent on high-ticket products in the open session", MergeSum, true, nil, 0, false},
-		SlotScrollDepth:     {"scroll.depth", "1", "deepest scroll of the current page", MergeLatest, true, nil, 1, false},
+		SlotScrollDepth:     {"scroll.depth", "1", "deepest scroll of the current page", MergePage, true, nil, 1, false},
 		SlotScrollMax:       {"scroll.max_depth", "1", "deepest scroll of the open session", MergeMax, true, nil, 1, false},
-		SlotScrollVelocity:  {"scroll.velocity", "px/s", "last scroll velocity; 0 when none was seen", MergeLatest, true, nil, 0, false},
-		SlotScrollHalf:      {"scroll.half_s", "s", "time to half scroll of the current page; 0 when not reached", MergeLatest, true, nil, 0, false},
+		SlotScrollVelocity:  {"scroll.velocity", "px/s", "last scroll velocity; 0 when none was seen", MergePage, true, nil, 0, false},
+		SlotScrollHalf:      {"scroll.half_s", "s", "time to half scroll of the current page; 0 when not reached", MergePage, true, nil, 0, false},
 		SlotVideoStarts:     {"video.starts", "count", "video starts", MergeSum, true, nil, 0, false},
 		SlotVideoCompletes:  {"video.completes", "count", "video completions", MergeSum, true, nil, 0, false},
 		SlotVideoDropoffs:   {"video.dropoffs", "count", "videos started and left uncompleted by the next page view or video start", MergeSum, true, nil, 0, false},
@@ -93,14 +93,14 @@ func Catalogue(elements []string) []Feature {
 		c = append(c, Feature{"dwell." + event.PageTypes[t], "s", "time spent on " + event.PageTypes[t] + " pages in the open session", MergeSum, true, nil, 0, false})
 	}
 	c = append(c,
-		Feature{"device.type", "", "form of the device", MergeLatest, false, event.DeviceTypes[:], 0, false},
-		Feature{"device.os", "", "operating system", MergeLatest, false, event.OSes[:], 0, false},
-		Feature{"device.network", "", "network speed class", MergeLatest, false, event.Networks[:], 0, false},
-		Feature{"screen.width", "px", "screen width", MergeLatest, false, nil, 0, false},
-		Feature{"screen.height", "px", "screen height", MergeLatest, false, nil, 0, false},
-		Feature{"cart.items", "count", "items in the cart; the cart outlives its session until an order", MergeCart, false, nil, 0, false},
-		Feature{"cart.value", "currency", "value of the cart", MergeCart, false, nil, 0, false},
-		Feature{"cart.added_at", "ms since epoch", "last add to the cart", MergeCart, false, nil, 0, true},
+		Feature{"device.type", "", "form of the device", MergeDevice, false, event.DeviceTypes[:], 0, false},
+		Feature{"device.os", "", "operating system", MergeDevice, false, event.OSes[:], 0, false},
+		Feature{"device.network", "", "network speed class", MergeDevice, false, event.Networks[:], 0, false},
+		Feature{"screen.width", "px", "screen width", MergeDevice, false, nil, 0, false},
+		Feature{"screen.height", "px", "screen height", MergeDevice, false, nil, 0, false},
+		Feature{"cart.items", "count", "items in the person's cart, on whichever device; the cart outlives its session until an order", MergeCart, false, nil, 0, false},
+		Feature{"cart.value", "currency", "value of the person's cart", MergeCart, false, nil, 0, false},
+		Feature{"cart.changed_at", "ms since epoch", "last change of the cart", MergeCart, false, nil, 0, true},
 	)
 	for _, e := range elements {
 		c = append(c, Feature{"hover." + e, "s", "time hovering over " + e + " in the open session", MergeSum, true, nil, 0, false})
@@ -108,5 +108,15 @@ func Catalogue(elements []string) []Feature {
 	for _, e := range elements {
 		c = append(c, Feature{"focus." + e, "s", "time focusing " + e + " in the open session", MergeSum, true, nil, 0, false})
 	}
-	return c
+	return append(c,
+		Feature{"customer.orders", "count", "orders that are known of the person, with those that came late", MergeSum, false, nil, 0, false},
+		Feature{"customer.revenue", "currency", "value of these orders", MergeSum, false, nil, 0, false},
+		Feature{"customer.refunded", "currency", "what was paid back of them", MergeSum, false, nil, 0, false})
 }
+
+// SlotCustomer is the first of the slots behind those of the elements, for so many
+// of these: customer.orders, customer.revenue and customer.refunded.
+func SlotCustomer(elements int) Slot { return SlotHover0 + Slot(2*elements) }
+
+// Elements is how many elements a catalogue of so many features is for.
+func Elements(features int) int { return (features - int(SlotHover0) - 3) / 2 }

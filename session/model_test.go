@@ -30,7 +30,7 @@ func model(events []event.Event, p *Params) (sessions []*Fold, head State) {
 	for i := range es {
 		it := newItem(&es[i])
 		old := head.Fold
-		if head.step(&it, p) && old != nil {
+		if head.step(&it, nil, p) && old != nil {
 			sessions = append(sessions, old)
 		}
 	}
@@ -85,7 +85,7 @@ func fold(events []event.Event, p *Params, r *rand.Rand) (*Profile, map[int64]*F
 			var w codec.Writer
 			q.AppendTo(&w)
 			q = &Profile{}
-			q.Read(&codec.Reader{B: w.B}, p)
+			q.Read(&codec.Reader{B: w.B}, NewestFormat, p)
 		}
 	}
 	return q, rows
@@ -94,7 +94,7 @@ func fold(events []event.Event, p *Params, r *rand.Rand) (*Profile, map[int64]*F
 // show is all of a fold as text, the cart by its value.
 func show(f *Fold) string {
 	c := *f
-	c.cart = nil
+	c.carts = nil
 	return fmt.Sprintf("%+v %+v", c, f.Cart())
 }
 
@@ -115,8 +115,8 @@ func TestProfileEqualsModel(t *testing.T) {
 				t.Fatalf("seed %d: session\n%s\nthe model has\n%s", seed, got, w)
 			}
 		}
-		if q.State().Cart() != head.Cart() || q.State().Context != head.Context {
-			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.State().Cart(), q.State().Context, head.Cart(), head.Context)
+		if q.Cart() != head.carts.Cart() || q.State().Context != head.Context {
+			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.Cart(), q.State().Context, head.carts.Cart(), head.Context)
 		}
 	}
 }

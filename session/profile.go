@@ -18,9 +18,10 @@ type Profile struct {
 	Last       int64 // newest event time
 	// Seat is what the person stage keeps of a person that is this one device;
 	// nil elsewhere. It is not part of the profile's snapshot.
-	Seat any
-	head State // fold of everything
-	tail *tail // nil when no late event can come any more
+	Seat  any
+	head  State  // fold of everything that was not too late for a session
+	tail  *tail  // nil when no late event can come any more
+	facts *facts // nil where there is nothing to say
 }
 
 // tail is what a profile keeps for late events: the events behind the horizon
@@ -52,7 +53,9 @@ func (q *Profile) Oldest() (t int64, ok bool) {
 
 // Duplicate reports whether an event with this id is among those kept. Those
 // folded away are older than the allowed lateness and judged late before.
-func (q *Profile) Duplicate(id uint64) bool { return q.tail != nil && q.tail.list.has(id) }
+func (q *Profile) Duplicate(id uint64) bool {
+	return q.tail != nil && q.tail.list.has(id) || q.facts.remembers(id)
+}
 
 // Change is what an event did to the device's sessions, for the rows.
 type Change struct {
@@ -64,11 +67,8 @@ type Change struct {
 // older than the horizon of the last FoldAway.
 func (q *Profile) Add(e *event.Event, p *Params) Change {
 	it := newItem(e)
-	if w := p.Weigher.Weight(e); w > 0 {
-		q.Live = q.Live.Add(w, e.Time, p.HalfLives.Live)
-		q.Long = q.Long.Add(w, e.Time, p.HalfLives.Long)
-	}
-	q.Last = max(q.Last, e.Time)
+	q.weigh(e, p)
+	q.note(&it, p)
 	if q.tail == nil {
 		q.tail = &tail{base: q.head.clone()}
 	}
@@ -78,11 +78,19 @@ func (q *Profile) Add(e *event.Event, p *Params) Change {
 	return q.insert(&it, p)
 }
 
+func (q *Profile) weigh(e *event.Event, p *Params) {
+	if w := p.Weigher.Weight(e); w > 0 {
+		q.Live = q.Live.Add(w, e.Time, p.HalfLives.Live)
+		q.Long = q.Long.Add(w, e.Time, p.HalfLives.Long)
+	}
+	q.Last = max(q.Last, e.Time)
+}
+
 // append is the common case: the event is the newest of the device.
 func (q *Profile) append(it *item, p *Params) Change {
 	q.tail.list.append(it)
 	old := q.head.Fold
-	if !q.head.step(it, p) || old == nil {
+	if !q.head.step(it, q.facts, p) || old == nil {
 		return Change{}
 	}
 	q.tail.closed = append(q.tail.closed, old)
@@ -140,7 +148,7 @@ func (q *Profile) refold(p *Params) {
 	q.head, q.tail.closed = q.tail.base.clone(), nil
 	for it := range q.tail.list.all() {
 		old := q.head.Fold
-		if q.head.step(it, p) && old != nil {
+		if q.head.step(it, q.facts, p) && old != nil {
 			q.tail.closed = append(q.tail.closed, old)
 		}
 	}
@@ -157,11 +165,13 @@ func (q *Profile) FoldAway(horizon, settled int64, p *Params) {
 	if f := q.head.Fold; q.tail == nil && f != nil && f.End+p.Gap <= min(horizon, settled) {
 		q.head.Fold = nil
 	}
+	q.absorb()
+	q.facts.forget(horizon + p.Lateness - max(p.Lateness, p.Long))
 }
 
 func (q *Profile) foldTail(horizon int64, p *Params) {
 	t := q.tail
-	if q.Last < horizon { // then all are older, and the head is their fold
+	if q.tail.list.last.time < horizon { // then all are older, and the head is their fold
 		q.tail = nil
 		return
 	}
@@ -170,7 +180,7 @@ func (q *Profile) foldTail(horizon int64, p *Params) {
 		if it.Time >= horizon {
 			break
 		}
-		t.base.step(it, p)
+		t.base.step(it, q.facts, p)
 		n++
 	}
 	t.list.drop(n)

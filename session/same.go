@@ -15,14 +15,22 @@ const sameSum = 1e-9
 // far each has folded its events away: context, cart, open session and sums.
 func (q *Profile) Same(o *Profile, t int64, p *Params) bool {
 	a, b := q.State(), o.State()
-	return q.Last == o.Last && a.Context == b.Context && a.Cart() == b.Cart() &&
+	return q.Last == o.Last && a.Context == b.Context && q.Carts().equal(o.Carts()) && q.sameOrders(o) &&
 		sameAt(q.Live, o.Live, t, p.HalfLives.Live) && sameAt(q.Long, o.Long, t, p.HalfLives.Long) && sameOpen(a.Fold, b.Fold, t, p.Gap)
 }
+
+func (q *Profile) sameOrders(o *Profile) bool {
+	n, revenue, refunded := q.Orders()
+	m, other, back := o.Orders()
+	return n == m && near(revenue, other) && near(refunded, back)
+}
+
+func near(x, y float64) bool { return math.Abs(x-y) <= sameSum*max(1, x, y) }
 
 func sameAt(a, b signal.Decayed, t int64, halfLife float64) bool {
 	t = max(t, a.Ref, b.Ref)
 	x, y := a.At(t, halfLife), b.At(t, halfLife)
-	return math.Abs(x-y) <= sameSum*max(1, x, y)
+	return near(x, y)
 }
 
 // sameOpen compares two newest sessions; of one that is over a profile may have

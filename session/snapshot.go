@@ -15,12 +15,21 @@ func getDecayed(r *codec.Reader) signal.Decayed {
 	return signal.Decayed{Sum: r.Float(), Ref: r.Int()}
 }
 
+// Format is how profiles were written.
+type Format byte
+
+const (
+	FirstFormat  Format = 1 // carts as they were last, one open play, nothing beyond sessions
+	NewestFormat Format = 2
+)
+
 // AppendTo writes the profile: the head, or the base and the list that it is
 // the fold of.
 func (q *Profile) AppendTo(w *codec.Writer) {
 	putDecayed(w, q.Live)
 	putDecayed(w, q.Long)
 	w.Int(q.Last)
+	q.facts.appendTo(w)
 	w.Uint(uint64(q.Pending()))
 	if q.tail == nil {
 		q.head.appendTo(w)
@@ -33,11 +42,18 @@ func (q *Profile) AppendTo(w *codec.Writer) {
 	w.Uint(uint64(len(q.tail.closed)))
 }
 
-// Read reads what AppendTo wrote into an empty profile.
-func (q *Profile) Read(r *codec.Reader, p *Params) {
+// Read reads what AppendTo wrote, or wrote in an older format, into an empty
+// profile.
+func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	q.Live, q.Long, q.Last = getDecayed(r), getDecayed(r), r.Int()
+	if format > FirstFormat {
+		q.facts = readFacts(r)
+	}
 	n := r.Len()
-	q.head = readState(r, p)
+	q.head = readState(r, format, p)
+	if format == FirstFormat && q.head.Context != (Context{}) {
+		q.head.Context.At = q.Last
+	}
 	if n == 0 || r.Err() != nil {
 		return
 	}
@@ -84,7 +100,7 @@ func pageType(r *codec.Reader) event.PageType {
 }
 
 func (s *State) appendTo(w *codec.Writer) {
-	s.Cart().appendTo(w)
+	s.carts.appendTo(w)
 	s.Context.appendTo(w)
 	w.Bool(s.Fold != nil)
 	if s.Fold != nil {
@@ -92,27 +108,12 @@ func (s *State) appendTo(w *codec.Writer) {
 	}
 }
 
-func readState(r *codec.Reader, p *Params) State {
-	s := State{cart: readCart(r), Context: readContext(r)}
+func readState(r *codec.Reader, format Format, p *Params) State {
+	s := State{carts: readCarts(r, format), Context: readContext(r, format)}
 	if r.Bool() {
-		s.Fold = readFold(r, p)
+		s.Fold = readFold(r, format, p)
 	}
 	return s
-}
-
-func (c Cart) appendTo(w *codec.Writer) {
-	w.Float(c.Items)
-	w.Float(c.Value)
-	w.Int(c.Added)
-}
-
-// readCart returns nil for an empty cart.
-func readCart(r *codec.Reader) *Cart {
-	c := Cart{Items: r.Float(), Value: r.Float(), Added: r.Int()}
-	if c == (Cart{}) {
-		return nil
-	}
-	return &c
 }
 
 func (c *Context) appendTo(w *codec.Writer) {
@@ -120,11 +121,16 @@ func (c *Context) appendTo(w *codec.Writer) {
 	w.Uint(uint64(c.Height))
 	w.B = append(w.B, byte(c.Device), byte(c.OS), byte(c.Network))
 	w.Bool(c.Bot)
+	w.Int(c.At)
 }
 
-func readContext(r *codec.Reader) Context {
-	return Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
+func readContext(r *codec.Reader, format Format) Context {
+	c := Context{Width: uint16(r.Uint()), Height: uint16(r.Uint()), Device: event.DeviceType(r.Byte()),
 		OS: event.OS(r.Byte()), Network: event.Network(r.Byte()), Bot: r.Bool()}
+	if format > FirstFormat {
+		c.At = r.Int()
+	}
+	return c
 }
 
 func (f *Fold) counters() []*uint32 {
@@ -144,8 +150,11 @@ func (f *Fold) appendTo(w *codec.Writer) {
 	for _, v := range f.floats() {
 		w.Float(*v)
 	}
-	w.Bool(f.videoOpen)
-	w.Uint(f.video)
+	w.Uint(uint64(len(f.plays)))
+	for _, y := range f.plays {
+		w.Uint(y.id)
+		w.Byte(byte(y.fact))
+	}
 	w.Int(f.HighTicket)
 	for _, d := range f.Dwell {
 		w.Int(d)
@@ -159,6 +168,7 @@ func (f *Fold) appendTo(w *codec.Writer) {
 	for i := range f.pages {
 		g := &f.pages[i]
 		w.Fixed(g.key)
+		w.Uint(g.other)
 		w.Int(int64(g.dwell))
 		w.Float(g.depth)
 		w.Float(g.half)
@@ -166,11 +176,14 @@ func (f *Fold) appendTo(w *codec.Writer) {
 		w.Bool(g.highTicket)
 	}
 	w.Int(int64(f.cur))
-	f.Cart().appendTo(w)
+	w.Int(f.viewed)
+	w.Bool(f.called)
+	w.Int(f.Paged)
+	f.carts.appendTo(w)
 	f.Context.appendTo(w)
 }
 
-func readFold(r *codec.Reader, p *Params) *Fold {
+func readFold(r *codec.Reader, format Format, p *Params) *Fold {
 	f := newFold(p, r.Int())
 	f.End = r.Int()
 	for _, c := range f.counters() {
@@ -179,7 +192,7 @@ func readFold(r *codec.Reader, p *Params) *Fold {
 	for _, v := range f.floats() {
 		*v = r.Float()
 	}
-	f.videoOpen, f.video = r.Bool(), r.Uint()
+	f.readPlays(r, format)
 	f.HighTicket = r.Int()
 	for i := range f.Dwell {
 		f.Dwell[i] = r.Int()
@@ -190,12 +203,33 @@ func readFold(r *codec.Reader, p *Params) *Fold {
 	f.Path = append([]byte(nil), r.Bytes()...)
 	f.pages = make([]page, r.Len())
 	for i := range f.pages {
-		f.pages[i] = page{key: r.Fixed(), dwell: int32(r.Int()), depth: r.Float(), half: r.Float(), kind: pageType(r), highTicket: r.Bool()}
+		f.pages[i].key = r.Fixed()
+		if format > FirstFormat {
+			f.pages[i].other = r.Uint()
+		}
+		f.pages[i] = page{key: f.pages[i].key, other: f.pages[i].other, dwell: int32(r.Int()), depth: r.Float(), half: r.Float(), kind: pageType(r), highTicket: r.Bool()}
 	}
 	f.cur = int(r.Int())
 	if f.cur >= len(f.pages) || f.cur < -1 {
 		f.cur = -1
 	}
-	f.cart, f.Context = readCart(r), readContext(r)
+	if f.called = true; format > FirstFormat {
+		f.viewed, f.called, f.Paged = r.Int(), r.Bool(), r.Int()
+	} else if f.cur >= 0 {
+		f.Paged = f.End
+	}
+	f.carts, f.Context = readCarts(r, format), readContext(r, format)
 	return f
+}
+
+func (f *Fold) readPlays(r *codec.Reader, format Format) {
+	if format == FirstFormat {
+		if open, id := r.Bool(), r.Uint(); open {
+			f.plays = []play{{id, playWhole}}
+		}
+		return
+	}
+	for range r.Len() {
+		f.plays = append(f.plays, play{r.Uint(), playFact(r.Byte())})
+	}
 }

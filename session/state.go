@@ -7,6 +7,7 @@ package session
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -18,10 +19,17 @@ type Params struct {
 	Gap       int64 // a gap of exactly Gap starts a new session (half-open windows, as Beam's)
 	DwellCap  int64 // how much of the time between two events counts as dwell
 	Lateness  int64 // how long the event list is kept for late events
-	Elements  int   // number of configured elements
+	Long      int64 // how late the kinds of Waited may be: beyond Lateness they change no session; 0: not later than others
+	Waited    []event.Kind
+	Elements  int // number of configured elements
 	HalfLives signal.HalfLives
 	Weigher   *signal.Weigher
 	Semantics event.Semantics // of the batch that is being folded; identity sets it
+}
+
+// Patient reports whether events of a kind may come later than the others.
+func (p *Params) Patient(k event.Kind) bool {
+	return p.Long > p.Lateness && p.Semantics.Has(event.NewestSemantics) && slices.Contains(p.Waited, k)
 }
 
 const (
@@ -32,6 +40,7 @@ const (
 // page is what is known of one page of the open session.
 type page struct {
 	key        uint64
+	other      uint64 // by which the second event of the present view names it, 0: there was none
 	depth      float64
 	half       float64 // s, 0: not reached
 	dwell      int32   // ms
@@ -51,8 +60,7 @@ type Fold struct {
 	FormStarts  uint32
 	FormSubmits uint32
 	Orders      uint32
-	videoOpen   bool
-	video       uint64 // the open play's session, 0 when not stated
+	plays       []play
 	HighTicket  int64
 	Revenue     float64
 	MaxDepth    float64
@@ -63,27 +71,18 @@ type Fold struct {
 	Focus       []int64
 	Path        []byte // page types, in order of the page views
 	pages       []page
-	cur         int // index of the current page in pages, -1 before the first
+	cur         int   // index of the current page in pages, -1 before the first
+	viewed      int64 // when the present view was opened
+	called      bool  // a page or screen call is of the present view
+	Paged       int64 // time of the newest event that says something of the page
 	// Context and cart are those of the session's end: what comes after it must
 	// not show in its row.
 	Context Context
-	cart    *Cart
+	carts   *Carts
 }
 
-// Cart is what was in the cart at the session's end.
-func (f *Fold) Cart() Cart {
-	if f.cart == nil {
-		return Cart{}
-	}
-	return *f.cart
-}
-
-// Cart is what is in the cart. It outlives its session until an order.
-type Cart struct {
-	Items float64
-	Value float64
-	Added int64 // ms of the last add
-}
+// Cart is what was in the cart at the session's end, by this device alone.
+func (f *Fold) Cart() Cart { return f.carts.Cart() }
 
 // Context is what is known of the device; unknown values never overwrite known ones.
 type Context struct {
@@ -92,27 +91,14 @@ type Context struct {
 	OS            event.OS
 	Network       event.Network
 	Bot           bool
+	At            int64 // time of the newest event that says something of it
 }
 
 // State is the fold of a device's events so far: the open session, and what outlives sessions.
 type State struct {
 	Fold    *Fold // nil when there is no session
-	cart    *Cart // nil when it is empty; never changed in place, states share it
+	carts   *Carts
 	Context Context
-}
-
-// Cart is what is in the cart.
-func (s *State) Cart() Cart {
-	if s.cart == nil {
-		return Cart{}
-	}
-	return *s.cart
-}
-
-func (s *State) setCart(c Cart) {
-	if s.cart = nil; c != (Cart{}) {
-		s.cart = &c
-	}
 }
 
 func newFold(p *Params, t int64) *Fold {
@@ -131,6 +117,7 @@ func (f *Fold) clone() *Fold {
 	c.Hover, c.Focus = both[:n:n], both[n:]
 	c.Path = append([]byte(nil), f.Path...)
 	c.pages = append([]page(nil), f.pages...)
+	c.plays = slices.Clone(f.plays)
 	return &c
 }
 
@@ -143,20 +130,28 @@ func (s State) clone() State {
 func (f *Fold) continues(t int64, p *Params) bool { return f != nil && t < f.End+p.Gap }
 
 // step folds e into s. Events must come in (Time, Offset) order. It reports
-// whether e opened a new session; the old one is then no longer in s.
-func (s *State) step(e *item, p *Params) (opened bool) {
+// whether e opened a new session; the old one is then no longer in s. known has
+// what came late, which a session finds when it opens.
+func (s *State) step(e *item, known *facts, p *Params) (opened bool) {
 	if !s.Fold.continues(e.Time, p) {
 		s.Fold, opened = newFold(p, e.Time), true
+		s.carts = s.carts.late(known, e.Offset)
 	}
 	s.context(e, p)
 	f := s.Fold
 	f.dwell(e, p)
-	f.page(e)
-	f.count(e)
-	s.shop(e)
+	if f.count(e); p.Semantics.Has(event.NewestSemantics) {
+		f.page(e)
+		f.video(e)
+		s.carts = s.carts.with(e)
+	} else {
+		f.olderPage(e)
+		f.olderVideo(e)
+		s.carts = s.carts.older(e)
+	}
 	f.End = e.Time
 	f.Events++
-	f.Context, f.cart = s.Context, s.cart
+	f.Context, f.carts = s.Context, s.carts
 	return opened
 }
 
@@ -184,63 +179,6 @@ func (f *Fold) dwell(e *item, p *Params) {
 	}
 }
 
-// page opens a page view when the event is one, and takes what the event says of its page.
-func (f *Fold) page(e *item) {
-	switch e.Kind {
-	case event.KindPage:
-		f.view(e)
-	case event.KindProductView, event.KindListView, event.KindCartView, event.KindCheckout, event.KindOrder:
-		// A shop that sends both a page call and "Product Viewed" views one page.
-		if f.cur < 0 || e.Page != 0 && f.pages[f.cur].key != e.Page {
-			f.view(e)
-		} else if pg := &f.pages[f.cur]; e.PageType != event.PageUnknown && (pg.kind == event.PageUnknown || pg.kind == event.PageOther) {
-			pg.kind = e.PageType
-		}
-		f.pages[f.cur].highTicket = f.pages[f.cur].highTicket || e.Flags&event.FlagHighTicket != 0
-	}
-}
-
-func (f *Fold) view(e *item) {
-	f.PageViews++
-	if f.videoOpen {
-		f.VideoDrops++
-		f.videoOpen = false
-	}
-	if len(f.Path) < maxPath {
-		f.Path = append(f.Path, byte(e.PageType))
-	}
-	f.cur = f.find(e.Page)
-	if f.cur < 0 || e.Page == 0 {
-		if len(f.pages) == maxPages { // before it grows beyond
-			f.pages = append(f.pages[:0], f.pages[1:]...)
-		}
-		f.pages = append(f.pages, page{key: e.Page, kind: e.PageType})
-		f.cur = len(f.pages) - 1
-	}
-}
-
-func (f *Fold) find(key uint64) int {
-	for i := len(f.pages) - 1; i >= 0; i-- {
-		if f.pages[i].key == key {
-			return i
-		}
-	}
-	return -1
-}
-
-// at is the page that e measures: its own if it names one that is known (another tab), else the current one.
-func (f *Fold) at(e *item) *page {
-	if e.Page != 0 && f.cur >= 0 && f.pages[f.cur].key != e.Page {
-		if i := f.find(e.Page); i >= 0 {
-			return &f.pages[i]
-		}
-	}
-	if f.cur < 0 {
-		return nil
-	}
-	return &f.pages[f.cur]
-}
-
 func (f *Fold) count(e *item) {
 	switch e.Kind {
 	case event.KindClick:
@@ -251,20 +189,6 @@ func (f *Fold) count(e *item) {
 		f.Hover[f.element(e)] += int64(e.X)
 	case event.KindFocus:
 		f.Focus[f.element(e)] += int64(e.X)
-	case event.KindVideoStart:
-		// Segment's video spec sends "Video Playback Started" and "Video Content
-		// Started" for one play: with one session id they are one start.
-		if f.videoOpen && e.Item != 0 && f.video == e.Item {
-			return
-		}
-		if f.videoOpen {
-			f.VideoDrops++
-		}
-		f.VideoStarts++
-		f.videoOpen, f.video = true, e.Item
-	case event.KindVideoComplete:
-		f.VideoDone++
-		f.videoOpen = false
 	case event.KindFormStart:
 		f.FormStarts++
 	case event.KindFormSubmit:
@@ -298,43 +222,6 @@ func (f *Fold) scroll(e *item) {
 	}
 }
 
-// shop does to the cart what the event says.
-func (s *State) shop(e *item) {
-	switch e.Kind {
-	case event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindCheckout:
-		s.setCart(s.Cart().after(e))
-	case event.KindOrder:
-		s.cart = nil
-	}
-}
-
-func (c Cart) after(e *item) Cart {
-	q := max(e.Y, 1)
-	switch e.Kind {
-	case event.KindCartAdd:
-		return Cart{Items: c.Items + q, Value: c.Value + e.X*q, Added: e.Time}
-	case event.KindCartRemove:
-		q = min(q, c.Items)
-		price := e.X
-		if price == 0 && c.Items > 0 {
-			price = c.Value / c.Items
-		}
-		c.Items -= q
-		c.Value = max(0, c.Value-price*q)
-		if c.Items <= 0 {
-			return Cart{}
-		}
-	default: // the event states the whole cart
-		if e.X > 0 && e.Y > 0 {
-			if c.Added == 0 {
-				c.Added = e.Time
-			}
-			c.Value, c.Items = e.X, e.Y
-		}
-	}
-	return c
-}
-
 func (s *State) context(e *item, p *Params) {
 	c := &s.Context
 	if e.Device != event.DeviceUnknown {
@@ -355,20 +242,19 @@ func (s *State) context(e *item, p *Params) {
 	case e.Device != event.DeviceUnknown && p.Semantics.Has(2):
 		c.Bot = false // the newest statement holds: a wrong verdict is not for ever
 	}
+	if e.screen != (screen{}) || e.Flags&event.FlagBot != 0 {
+		c.At = e.Time
+	}
 }
 
-// Fill writes the stored features into values, one per Slot of the catalogue
-// for so many elements.
-func (s *State) Fill(values []float64, elements int) {
+// fill writes the stored features but for the facts of the person.
+func (s *State) fill(values []float64, elements int) {
 	clear(values)
 	values[SlotDevice] = float64(s.Context.Device)
 	values[SlotOS] = float64(s.Context.OS)
 	values[SlotNetwork] = float64(s.Context.Network)
 	values[SlotWidth] = float64(s.Context.Width)
 	values[SlotHeight] = float64(s.Context.Height)
-	if c := s.cart; c != nil {
-		values[SlotCartItems], values[SlotCartValue], values[SlotCartAdded] = c.Items, c.Value, float64(c.Added)
-	}
 	if s.Fold != nil {
 		s.Fold.fill(values, elements)
 	}

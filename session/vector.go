@@ -40,6 +40,10 @@ type Vector struct {
 	Bot     bool  // a crawler: kept out of audiences
 	At      int64 // event time of the event that made this vector, ms
 	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)
+	End     int64 // when its open session ends unless an event comes, ms; not later than now without one
+	Said    int64 // newest event that says something of the device itself, ms; 0: none
+	Paged   int64 // and of a page, in the open session
+	Carts   *Carts
 	Live    signal.Decayed
 	Long    signal.Decayed
 	// One of both: the features by Slot, or the living profile that has them.

@@ -206,7 +206,7 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 	if !v.Former {
 		g.point(v, e.Partition)
 	}
-	g.values = g.needed.Of(v.Profile.State(), g.values[:0])
+	g.values = g.needed.Of(v.Profile, g.values[:0])
 	v.Values = g.values
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -367,7 +368,7 @@ func (m *model) path(device string, t int64) int {
 
 func (m *model) values(q *session.Profile) []float64 {
 	v := make([]float64, len(m.b.Segment.Schema.Stored()))
-	q.State().Fill(v, len(m.b.Spec.Event.Elements))
+	q.Fill(v, len(m.b.Spec.Event.Elements))
 	return v
 }
 
@@ -382,12 +383,16 @@ func (m *model) end(shard int) (t int64) {
 	return t
 }
 
-// linked are the profiles of a user's devices, in the order of the devices.
-func (m *model) linked(user string) (out []*session.Profile) {
+// linked are the parts of a user's devices, in the order of the devices.
+func (m *model) linked(user string) (out []*oracle.Part) {
 	for _, d := range slices.Sorted(slices.Values(m.order)) {
 		for _, e := range m.devices[d] {
 			if e.user == user && e.shown {
-				out = append(out, m.fold(e.events))
+				sorted := slices.Clone(e.events)
+				slices.SortFunc(sorted, func(a, b event.Event) int {
+					return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+				})
+				out = append(out, &oracle.Part{Device: d, Events: sorted, Fold: m.fold(e.events)})
 			}
 		}
 	}
@@ -419,45 +424,15 @@ func (m *model) users(t *testing.T, got tables) map[string]string {
 	return out
 }
 
-func (m *model) merge(qs []*session.Profile, t int64) *segment.View {
+func (m *model) merge(parts []*oracle.Part, t int64) *segment.View {
 	h, gap := m.b.Spec.HalfLives, m.b.Spec.GapMS
-	v := &segment.View{Linked: true, Devices: len(qs), Values: make([]float64, len(m.b.Segment.Schema.Stored()))}
-	latest := slices.MaxFunc(qs, func(a, b *session.Profile) int { return cmp.Or(cmp.Compare(a.Last, b.Last), -1) })
-	var cart *session.Profile
-	for _, q := range qs {
+	v := &segment.View{Linked: true, Devices: len(parts), Values: make([]float64, len(m.b.Segment.Schema.Stored()))}
+	for _, p := range parts {
+		q := p.Fold
 		v.Live, v.Long, v.Last = v.Live.Merge(q.Live, h.Live), v.Long.Merge(q.Long, h.Long), max(v.Last, q.Last)
-		if c := q.State().Cart(); c.Items > 0 && (cart == nil || c.Added >= cart.State().Cart().Added) {
-			cart = q
-		}
 	}
 	v.SessionEnd = v.Last + gap
-	for _, q := range qs {
-		for slot, x := range m.values(q) {
-			f := m.b.Segment.Schema.Stored()[slot]
-			if f.Session && t >= q.Last+gap || x == 0 {
-				continue
-			}
-			y := &v.Values[slot]
-			switch f.Merge {
-			case session.MergeSum:
-				*y += x
-			case session.MergeMax, session.MergeOr:
-				*y = max(*y, x)
-			case session.MergeMin:
-				if *y == 0 || x < *y {
-					*y = x
-				}
-			case session.MergeLatest:
-				if q == latest {
-					*y = x
-				}
-			case session.MergeCart:
-				if q == cart {
-					*y = x
-				}
-			}
-		}
-	}
+	oracle.Merge(v.Values, parts, m.b.Segment.Schema.Stored(), gap, t)
 	return v
 }
 

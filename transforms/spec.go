@@ -99,7 +99,7 @@ func (b *Built) publish() error {
 		return fmt.Errorf("building the rules: %w", err)
 	}
 	b.running.Store(&running{rules.Truths, b.Spec.MinWeight})
-	p.Publish, p.Slots = true, p.Tree.Slots(rules.Stored())
+	p.Publish, p.Slots = true, p.Tree.Slots(append(rules.Stored(), segment.Orders(p.Schema)...))
 	p.Truths = func(v *segment.View, now int64) uint64 { return b.running.Load().truths(v, now) }
 	return nil
 }

@@ -85,7 +85,7 @@ func (p *profiler) profile(batch []byte, i int) []byte {
 // value is a plausible value of a stored feature.
 func (p *profiler) value(s session.Slot) float64 {
 	switch s {
-	case session.SlotStart, session.SlotCartAdded:
+	case session.SlotStart, session.SlotCartChanged:
 		return float64(p.now.Add(-time.Duration(p.rng.IntN(600)) * time.Second).UnixMilli())
 	case session.SlotPageType:
 		return float64(p.rng.IntN(int(event.NumPageTypes)))

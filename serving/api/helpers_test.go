@@ -166,7 +166,7 @@ func (s *site) random(r *rand.Rand) segment.Record {
 		}
 	}
 	out.Values[session.SlotScrollDepth], out.Values[session.SlotScrollVelocity] = r.Float64(), r.Float64()
-	out.Values[session.SlotStart], out.Values[session.SlotCartAdded] = float64(out.Last-60_000), float64(out.Last-30_000)
+	out.Values[session.SlotStart], out.Values[session.SlotCartChanged] = float64(out.Last-60_000), float64(out.Last-30_000)
 	out.Values[session.SlotPageType] = float64(r.IntN(int(event.NumPageTypes)))
 	out.Values[session.SlotDevice] = float64(r.IntN(len(event.DeviceTypes)))
 	out.Values[session.SlotOS] = float64(r.IntN(len(event.OSes)))

@@ -160,7 +160,7 @@ func features(t *testing.T, b *transforms.Built, events []event.Event) {
 		q.Add(&events[i], &b.Identity.Session)
 	}
 	values := make([]float64, len(b.Segment.Schema.Stored()))
-	q.State().Fill(values, len(b.Spec.Event.Elements))
+	q.Fill(values, len(b.Spec.Event.Elements))
 	var out strings.Builder
 	for slot, f := range b.Segment.Schema.Stored() {
 		if x := values[slot]; x != 0 {

@@ -61,6 +61,7 @@ type epoch struct {
 	partition int32
 	user      string
 	events    []event.Event
+	late      []event.Event // too late for a session
 }
 
 // Oracle takes the log, record by record.
@@ -234,27 +235,58 @@ func (o *Oracle) Result() *Result {
 }
 
 func (r *Result) sessions(e *epoch) {
-	page, open := uint64(0), false // on which the visitor is, in the present session
-	for i, ev := range e.events {
+	var v view // the present one, in the present session
+	for i := range e.events {
+		ev := &e.events[i]
 		if i == 0 || ev.Time-e.events[i-1].Time >= r.cfg.Session.Gap.Milliseconds() {
 			r.Sessions = append(r.Sessions, Session{Device: e.device, Epoch: e.number, Start: ev.Time})
-			open = false
+			v = view{}
 		}
 		s := &r.Sessions[len(r.Sessions)-1]
 		s.End = ev.Time
 		s.Events++
-		switch ev.Kind {
-		case event.KindPage:
+		if v.opens(ev) {
 			s.PageViews++
-			page, open = ev.Page, true
-		case event.KindProductView, event.KindListView, event.KindCartView, event.KindCheckout, event.KindOrder:
-			// Of a page call and "Product Viewed" on one page only one is a view.
-			if !open || ev.Page != 0 && ev.Page != page {
-				s.PageViews++
-				page, open = ev.Page, true
-			}
 		}
 	}
+}
+
+// view is a page view: a page or screen call, "Product Viewed" and the like, or
+// one of each that came within ten seconds of each other and can be of one page.
+type view struct {
+	open, called, shown bool // shown: by an event that names the page otherwise than the call
+	at                  int64
+	keys                []uint64
+	kind                event.PageType
+}
+
+// opens reports whether the event opens a view.
+func (v *view) opens(e *event.Event) bool {
+	call := e.Kind == event.KindPage
+	if !call && !commerce(e.Kind) || !call && !v.open && e.Page == 0 && e.PageType == event.PageUnknown {
+		return false
+	}
+	vague := func(t event.PageType) bool { return t == event.PageUnknown || t == event.PageOther }
+	beside := v.open && e.Time-v.at <= 10_000 && (v.kind == e.PageType || vague(v.kind) || vague(e.PageType))
+	joins := v.open && !call && (e.Page == 0 || slices.Contains(v.keys, e.Page))
+	if call && !v.called && beside {
+		joins, v.shown = true, v.shown || e.Page != 0 && v.keys[0] != 0 && !slices.Contains(v.keys, e.Page)
+	}
+	if !call && !joins && v.called && !v.shown && beside {
+		joins, v.shown = true, true
+	}
+	if !joins {
+		*v = view{open: true, called: call, at: e.Time, keys: []uint64{e.Page}, kind: e.PageType}
+		return true
+	}
+	v.called = v.called || call
+	if e.Page != 0 {
+		v.keys = append(v.keys, e.Page)
+	}
+	if e.PageType != event.PageUnknown && vague(v.kind) {
+		v.kind = e.PageType
+	}
+	return false
 }
 
 // Gap is the time (ms) without an event that ends a session.

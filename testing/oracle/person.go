@@ -1,9 +1,7 @@
 package oracle
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/microseg/microseg/segment"
@@ -18,7 +16,7 @@ type Person struct {
 	Devices int   // however many of their epochs are linked to it
 	res     *Result
 	linked  bool
-	folds   []*session.Profile // of each epoch, in the order of (device, epoch)
+	parts   []*Part // of each epoch, in the order of (device, epoch)
 }
 
 // Person folds a person of Persons; nil: there is none of that name.
@@ -50,7 +48,10 @@ func (r *Result) Person(id string) (*Person, error) {
 		for i := range e.events {
 			q.Add(&e.events[i], &sp)
 		}
-		out.folds, out.Last = append(out.folds, q), max(out.Last, q.Last)
+		for i := range e.late {
+			q.AddLate(&e.late[i], &sp)
+		}
+		out.parts, out.Last = append(out.parts, &Part{e.device, e.events, e.late, q}), max(out.Last, q.Last)
 	}
 	return out, nil
 }
@@ -64,7 +65,8 @@ func (p *Person) Path(t int64) string {
 // Sums are the decayed sums of signal weights at t (ms).
 func (p *Person) Sums(t int64) (live, long float64) {
 	h := p.res.cfg.SegmentParams().HalfLives
-	for _, q := range p.folds {
+	for _, part := range p.parts {
+		q := part.Fold
 		live += q.Live.At(max(t, q.Live.Ref), h.Live)
 		long += q.Long.At(max(t, q.Long.Ref), h.Long)
 	}
@@ -78,49 +80,11 @@ func (p *Person) CartValue(t int64) float64 { return p.view(t).Values[session.Sl
 func (p *Person) view(t int64) *segment.View {
 	params := p.res.cfg.SegmentParams()
 	stored := p.res.schema.Stored()
-	v := &segment.View{Last: p.Last, SessionEnd: p.Last + params.GapMS, Linked: p.linked, Devices: p.Devices, Values: make([]float64, len(stored))}
-	latest := slices.MaxFunc(p.folds, func(a, b *session.Profile) int { return cmp.Or(cmp.Compare(a.Last, b.Last), -1) })
-	var cart *session.Profile
-	for _, q := range p.folds {
-		v.Live, v.Long = v.Live.Merge(q.Live, params.HalfLives.Live), v.Long.Merge(q.Long, params.HalfLives.Long)
-		if c := q.State().Cart(); c.Items > 0 && (cart == nil || c.Added >= cart.State().Cart().Added) {
-			cart = q
-		}
+	v := &segment.View{Last: p.Last, Linked: p.linked, Devices: p.Devices, Values: make([]float64, len(stored))}
+	for _, part := range p.parts {
+		v.Live, v.Long = v.Live.Merge(part.Fold.Live, params.HalfLives.Live), v.Long.Merge(part.Fold.Long, params.HalfLives.Long)
+		v.SessionEnd = max(v.SessionEnd, part.last()+params.GapMS)
 	}
-	if !p.linked { // one profile is its own view; what closes with its session the predicates know
-		p.folds[0].State().Fill(v.Values, len(p.res.cfg.Elements))
-		return v
-	}
-	values := make([]float64, len(stored))
-	for _, q := range p.folds {
-		clear(values)
-		q.State().Fill(values, len(p.res.cfg.Elements))
-		for slot, x := range values {
-			if x != 0 && !(stored[slot].Session && t >= q.Last+params.GapMS) {
-				merge(&v.Values[slot], x, stored[slot].Merge, q == latest, q == cart)
-			}
-		}
-	}
+	Merge(v.Values, p.parts, stored, params.GapMS, t)
 	return v
-}
-
-func merge(to *float64, x float64, how session.Merge, latest, cart bool) {
-	switch how {
-	case session.MergeSum:
-		*to += x
-	case session.MergeMax, session.MergeOr:
-		*to = max(*to, x)
-	case session.MergeMin:
-		if *to == 0 || x < *to {
-			*to = x
-		}
-	case session.MergeLatest:
-		if latest {
-			*to = x
-		}
-	case session.MergeCart:
-		if cart {
-			*to = x
-		}
-	}
 }

@@ -24,7 +24,7 @@ var vectorSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "live_ref", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "long", Type: arrow.PrimitiveTypes.Float64},
 	{Name: "long_ref", Type: arrow.PrimitiveTypes.Int64},
-	{Name: "values", Type: arrow.BinaryTypes.Binary}, // codec.Sparse: most features of most visitors are 0
+	{Name: "values", Type: arrow.BinaryTypes.Binary}, // codec.Sparse: most features of most visitors are 0; then what a device says, since semantics 2
 	{Name: "append", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "ingest", Type: arrow.PrimitiveTypes.Int64},
 }, nil)
@@ -105,6 +105,10 @@ func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest 
 	w.long, w.longRef = append(w.long, v.Long.Sum), append(w.longRef, v.Long.Ref)
 	values := codec.Writer{B: w.values.data}
 	values.Sparse(v.Values)
+	values.Int(v.End - v.Last)
+	values.Int(v.Said - v.Last)
+	values.Int(v.Paged - v.Last)
+	v.Carts.AppendTo(&values)
 	w.values.data = values.B
 	w.values.end()
 	w.append = append(w.append, appended)
@@ -162,6 +166,11 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 	for i := range epoch {
 		r := codec.Reader{B: values.Value(i)}
 		scratch = r.Sparse(scratch)
+		var end, said, paged int64
+		var carts *session.Carts
+		if len(r.B) > 0 {
+			end, said, paged, carts = last[i]+r.Int(), last[i]+r.Int(), last[i]+r.Int(), session.ReadCarts(&r)
+		}
 		if err := r.Err(); err != nil {
 			return err
 		}
@@ -169,6 +178,7 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 			Device: device.Value(i), User: user.Value(i), Epoch: epoch[i],
 			Version: session.Version{Generation: gen[i], Offset: offset[i], Revision: rev[i]},
 			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, Erased: flags[i]&flagErased != 0, Rebuilt: flags[i]&flagRebuilt != 0, At: at[i], Last: last[i],
+			End: end, Said: said, Paged: paged, Carts: carts,
 			Live: signal.Decayed{Sum: live[i], Ref: liveRef[i]}, Long: signal.Decayed{Sum: long[i], Ref: longRef[i]}, Values: scratch}})
 	}
 	return nil
