@@ -20,6 +20,21 @@ var segmentAnswers = answers{
 	},
 }
 
+// pixelAnswers are pictures, so that a page or mail shows nothing broken.
+var pixelAnswers = answers{
+	ok:   func(w http.ResponseWriter, _ *request) { writePixel(w, http.StatusOK) },
+	fail: func(w http.ResponseWriter, _ *request, why *refusal) { writePixel(w, why.status) },
+}
+
+// onePixel is a transparent GIF.
+var onePixel = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+
+func writePixel(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "image/gif")
+	w.WriteHeader(status)
+	_, _ = w.Write(onePixel) // who has gone away needs no picture
+}
+
 // settings is what Segment's browser library asks its CDN for before it sends
 // anything: which integrations there are, and where Segment's own sends to.
 func (c *Collector) settings(w http.ResponseWriter, r *http.Request) {

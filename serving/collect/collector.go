@@ -131,6 +131,7 @@ func (c *Collector) handlers() map[string]http.HandlerFunc {
 		"/v1/identity/link":                c.handle("/v1/identity/link", linkAnswers, (*request).link),
 		"/v1/m":                            c.handle("/v1/m", segmentAnswers, func(*request) error { return nil }), // the library's own metrics
 		"/v1/projects/{writeKey}/settings": c.settings,
+		"/v1/pixel/{call}":                 c.handle("/v1/pixel", pixelAnswers, (*request).pixel),
 		"/sourceConfig":                    c.sourceConfig,
 	}
 	for word, typ := range segmentTypes {

@@ -33,9 +33,6 @@ var mixpanelAnswers = answers{
 	fail: func(w http.ResponseWriter, q *request, why *refusal) { q.verdict(w, why.status, 0, why.message) },
 }
 
-// pixel is a transparent GIF of one pixel: the answer to an <img>.
-var pixel = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
-
 func (q *request) verdict(w http.ResponseWriter, code, status int, problem any) {
 	if q.form.query == nil {
 		q.form.query = q.r.URL.Query() // the body was not read
@@ -45,9 +42,7 @@ func (q *request) verdict(w http.ResponseWriter, code, status int, problem any) 
 		return
 	}
 	if q.form.get("img") == "1" {
-		w.Header().Set("Content-Type", "image/gif")
-		w.WriteHeader(code)
-		_, _ = w.Write(pixel) // who has gone away needs no picture
+		writePixel(w, code)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -3,6 +3,7 @@ package collect
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -38,6 +39,21 @@ func (c *Collector) allow(w http.ResponseWriter, r *http.Request) bool {
 	return origin == "" || r.Header.Get("Sec-Fetch-Site") == "same-origin" || sameHost(origin, r.Host)
 }
 
+// newerRsa are the headers of RudderStack's that a browser asks for and this
+// version does not know: a new one in its library must not cost all events.
+func newerRsa(r *http.Request) (out []string) {
+	for _, asked := range r.Header.Values("Access-Control-Request-Headers") {
+		for name := range strings.SplitSeq(asked, ",") {
+			if name = strings.ToLower(strings.TrimSpace(name)); rsaHeader.MatchString(name) && len(out) < 16 {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+var rsaHeader = regexp.MustCompile("^rsa-[a-z-]{1,40}$")
+
 func sameHost(origin, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
@@ -52,7 +68,7 @@ func (c *Collector) preflight(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", strings.Join(requestHeaders, ", "))
+	h.Set("Access-Control-Allow-Headers", strings.Join(append(slices.Clone(requestHeaders), newerRsa(r)...), ", "))
 	h.Set("Access-Control-Max-Age", "86400")
 	if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
 		h.Set("Access-Control-Allow-Private-Network", "true")

@@ -33,6 +33,19 @@ func (q *request) single(typ string) error {
 	return nil
 }
 
+// pixel reads an event from the data of the query, JSON or its base64: what an
+// <img> in a mail or on a page without scripts asks for.
+func (q *request) pixel() (err error) {
+	typ := segmentTypes[q.r.PathValue("call")]
+	if typ == "" {
+		return &refusal{status: http.StatusNotFound, message: "there is no such call"}
+	}
+	if q.body, err = unwrapped(q.r.URL.Query().Get("data")); err != nil {
+		return err
+	}
+	return q.single(typ)
+}
+
 // bounded refuses JSON that nests too deep to be read.
 func (q *request) bounded(raw []byte) error {
 	if _, depth := valueEnd(raw, 0); depth > maxDepth {

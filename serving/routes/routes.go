@@ -37,6 +37,7 @@ var Collector = slices.Concat(
 	calls("/beacon/v1/", "batch"),
 	[]Route{
 		{"GET", "/v1/projects/{writeKey}/settings", Node},
+		{"GET", "/v1/pixel/{call}", Node},
 		{"GET", "/sourceConfig", Node},
 		{"GET POST", "/track", Mixpanel},
 		{"GET POST", "/import", Mixpanel},
@@ -65,6 +66,7 @@ var Others = []Route{
 	{"GET", "/link.js", Script},
 	{"GET", "/esi/{slot}", Fragment},
 	{"GET", "/edge/token", Hidden},
+	{"GET", "/edge/offer/{slot}", Hidden},
 }
 
 // Pattern is the regular expression of the URLs that an edge treats so, in the
@@ -97,7 +99,7 @@ func Pattern(e Edge) string {
 // Forms are the paths by which a client may ask for a route, with values for
 // what it leaves open.
 func (r Route) Forms() []string {
-	path := strings.NewReplacer("{writeKey}", "demo", "{id}", "u:ann", "{slot}", "hero").Replace(r.Path)
+	path := strings.NewReplacer("{writeKey}", "demo", "{id}", "u:ann", "{slot}", "hero", "{call}", "track").Replace(r.Path)
 	out := []string{path, "/" + path}
 	if slices.Contains(Collector, r) {
 		out = append(out, path+"/", "/"+strings.ReplaceAll(path, "/", "//")+"//")

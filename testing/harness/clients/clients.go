@@ -27,7 +27,9 @@ var pinned embed.FS
 // call, an identify call and ten track calls ("Product Viewed", properties.seq
 // 0 to 9), then sets document.title to "sent", or to "failed: …".
 //
-//go:embed browser.html
+//	/crossorigin.html?library=…, another with any library, whose collector is elsewhere (TestAcrossOrigins)
+//
+//go:embed browser.html crossorigin.html
 var Pages embed.FS
 
 // Browser is the folder of Segment's browser library within the folder that
