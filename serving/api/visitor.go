@@ -34,7 +34,7 @@ type visitor struct {
 	refuse string // why a token was not believed
 	owner  string // how offers name the visitor; empty: nobody in particular
 	offers []offer
-	told   bool // the request tells of offers, so that the answer does, too
+	told   bool   // the request tells of offers, so that the answer does, too
 	out    []byte // the answer
 }
 

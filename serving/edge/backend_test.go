@@ -38,11 +38,15 @@ type backend struct {
 	addrSite, addrNode string
 }
 
-func newBackend(t *testing.T) *backend {
+func newBackend(t *testing.T, change ...func(*config.Config)) *backend {
 	t.Helper()
 	b := &backend{}
 	b.hostile.Store("")
-	api, err := node.API(config.Default(), node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys, AdminKey: "admin"}})
+	cfg := config.Default()
+	for _, f := range change {
+		f(cfg)
+	}
+	api, err := node.API(cfg, node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys, AdminKey: "admin"}})
 	check(t, err)
 	mux := http.NewServeMux()
 	api.Register(mux)

@@ -7,6 +7,7 @@
 # text which a visitor wrote is never an include.
 vcl 4.1;
 
+import cookie;
 import std;
 
 # Where the pages come from.
@@ -24,7 +25,7 @@ backend microseg {
 
 # X-Microseg-* headers are variables of a request here. None comes from a
 # client (vcl_recv) and only the token goes to the node (vcl_backend_fetch).
-#   State   token: a token is looked up; fragment; page; pass
+#   State   offer: one that the visitor keeps; token: a token is looked up; fragment; page; pass
 #   Key     what a fragment depends on, and nothing else
 #   Old     the proof is from before the node was down
 #   Fresh   what is in the cache is too old to be used before asking
@@ -48,6 +49,9 @@ sub vcl_recv {
     if (req.url ~ "^/esi/") {
         set req.backend_hint = microseg;
         call microseg_fragment;
+        if (req.http.X-Microseg-State == "offer") {
+            return (pass);
+        }
         return (hash);
     }
     # The patterns are those of serving/routes; a test compares them.
@@ -76,6 +80,7 @@ sub microseg_distrust {
     unset req.http.Forwarded;
     unset req.http.Surrogate-Capability;
     unset req.http.X-Microseg-Token;
+    unset req.http.X-Microseg-Offer;
     unset req.http.X-Microseg-Segment;
     unset req.http.X-Microseg-Claim;
     unset req.http.X-Microseg-State;
@@ -124,20 +129,33 @@ sub microseg_fragment {
     if (req.http.Cookie ~ "(^|; *)ms_token=v1\.[A-Za-z0-9_-]{2,900}\.[A-Za-z0-9_-]{43}(;|$)") {
         set req.http.X-Microseg-Token = regsub(req.http.Cookie, "^(.*; *)?ms_token=(v1\.[A-Za-z0-9_-]{2,900}\.[A-Za-z0-9_-]{43})(;.*)?$", "\2");
     }
+    if (req.http.X-Microseg-Token && std.healthy(microseg)) {
+        cookie.parse(req.http.Cookie);
+        set req.http.X-Microseg-Offer = cookie.get("ms_offer_" + req.http.X-Microseg-Slot);
+    }
     unset req.http.Cookie;
     unset req.http.Authorization;
     unset req.http.Range;
     unset req.http.If-None-Match;
     unset req.http.If-Modified-Since;
-    if (req.http.X-Microseg-Token) {
-        set req.http.X-Microseg-State = "token";
-        set req.url = "/edge/token";
-        set req.grace = 0s;
-        if (!std.healthy(microseg)) {
-            set req.grace = 1h;
-        }
+    if (req.http.X-Microseg-Offer ~ "^v1\.[A-Za-z0-9_-]{2,4000}\.[A-Za-z0-9_-]{43}$") {
+        # Who keeps an offer in this slot sees it, and nobody else does.
+        set req.http.X-Microseg-State = "offer";
+        set req.url = "/edge/offer/" + req.http.X-Microseg-Slot;
+    } elseif (req.http.X-Microseg-Token) {
+        call microseg_token;
     } else {
         call microseg_key;
+    }
+}
+
+sub microseg_token {
+    unset req.http.X-Microseg-Offer;
+    set req.http.X-Microseg-State = "token";
+    set req.url = "/edge/token";
+    set req.grace = 0s;
+    if (!std.healthy(microseg)) {
+        set req.grace = 1h;
     }
 }
 
@@ -219,7 +237,7 @@ sub vcl_backend_fetch {
     if (bereq.is_bgfetch && bereq.http.X-Microseg-Old) {
         return (abandon); # the node would not believe the claim any more
     }
-    if (bereq.http.X-Microseg-State == "fragment" || bereq.http.X-Microseg-State == "token") {
+    if (bereq.http.X-Microseg-State ~ "^(fragment|token|offer)$") {
         unset bereq.http.Host; # becomes the backend's: the answer must not depend on it
     }
     if (bereq.url ~ "^/+api/+stream([?]|$)") {
@@ -242,6 +260,9 @@ sub vcl_backend_fetch {
 sub vcl_backend_response {
     if (bereq.http.X-Microseg-Was == "pass") {
         call microseg_esi;
+        return (deliver);
+    }
+    if (bereq.http.X-Microseg-Was == "offer") {
         return (deliver);
     }
     if (beresp.status >= 500) {
@@ -311,7 +332,7 @@ sub microseg_esi {
 }
 
 sub vcl_backend_error {
-    if (bereq.http.X-Microseg-Was == "fragment" || bereq.http.X-Microseg-Was == "token") {
+    if (bereq.http.X-Microseg-Was ~ "^(fragment|token|offer)$") {
         synthetic("");
         if (beresp.status == 404) {
             set beresp.ttl = 10s;
@@ -321,6 +342,10 @@ sub vcl_backend_error {
 }
 
 sub vcl_deliver {
+    if (req.http.X-Microseg-State == "offer" && resp.status != 200) {
+        call microseg_token; # no such offer: what the segment sees
+        return (restart);
+    }
     if (resp.status >= 500 && req.http.X-Microseg-State != "pass" && !req.http.X-Microseg-Error && !req.is_hitmiss && !req.is_hitpass) {
         set req.http.X-Microseg-Error = resp.status;
         unset req.http.X-Microseg-Fresh;
@@ -338,7 +363,7 @@ sub vcl_deliver {
         call microseg_key;
         return (restart);
     }
-    if (resp.http.X-Microseg-Esi || req.http.X-Microseg-State == "fragment") {
+    if (resp.http.X-Microseg-Esi || req.http.X-Microseg-State ~ "^(fragment|offer)$") {
         # Other caches and the browser must not keep what is one visitor's.
         set resp.http.Cache-Control = "private, no-store";
         unset resp.http.Expires;

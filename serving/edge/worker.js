@@ -9,8 +9,9 @@
 //   MICROSEG_SITE        the site that tokens are good for
 //
 // A page marks its slots with data-ms-slot, and its type with data-ms-page on
-// <html>, <body> or a slot. Nothing of a token goes to the node: a fragment is
-// asked for with a claim, the same for everybody of the segment for an hour.
+// <html>, <body> or a slot. A fragment is asked for with a claim, the same for
+// everybody of the segment for an hour; only who keeps an offer in a slot, by its
+// cookie, is asked about with their token, and that answer is never kept.
 
 // The node's routes, as serving/routes has them; a test compares them.
 const NODE = new RegExp("^/+(api/|beacon/+v1/|sourceConfig/*([?]|$)|v1/)");
@@ -98,12 +99,27 @@ async function inject(page, request, env, ctx) {
 // keeps what it has.
 async function fragment(slot, page, visitor, request, env, ctx) {
   if (!/^[\w-]{1,64}$/.test(slot || "")) return "";
+  const own = await offer(slot, visitor, request, env);
+  if (own) return own;
   const query = new URLSearchParams({ segment: visitor.path, page: PAGES.includes(page) ? page : "other", device: device(request.headers.get("user-agent") || "") });
   const key = `esi/${slot}?${query}${visitor.claim ? "&claim" : ""}`; // the claim is another every hour
   if (visitor.claim) query.set("claim", visitor.claim);
   try {
     const answer = await kept(key, ctx, () =>
       fetch(at(env.NODE_ORIGIN, "/esi/" + slot, String(query)), { signal: AbortSignal.timeout(TIMEOUT) }));
+    return answer.status === 200 ? await answer.text() : "";
+  } catch {
+    return "";
+  }
+}
+
+// offer is the HTML of an offer that the visitor keeps in a slot, empty without one.
+async function offer(slot, visitor, request, env) {
+  const [, text] = new RegExp(`(?:^|; *)ms_offer_${slot}=(v1\\.[\\w-]{2,4000}\\.[\\w-]{43})(?:;|$)`).exec(request.headers.get("cookie") || "") || [];
+  if (!text || !visitor.token) return "";
+  try {
+    const answer = await fetch(at(env.NODE_ORIGIN, "/edge/offer/" + slot, ""),
+      { headers: { "x-microseg-token": visitor.token, "x-microseg-offer": text }, signal: AbortSignal.timeout(TIMEOUT) });
     return answer.status === 200 ? await answer.text() : "";
   } catch {
     return "";
@@ -195,7 +211,7 @@ async function verify(request, env) {
     if (!key || !(await crypto.subtle.verify("HMAC", key, decode(mac), text.encode("v1." + payload)))) return nobody;
     const now = Date.now() / 1000;
     if (c.a !== "segment" || c.s !== env.MICROSEG_SITE || !(now < c.e) || !PATH.test(c.p || "")) return nobody;
-    return { path: c.p, claim: await claim(c.p, now, env, keys) };
+    return { path: c.p, claim: await claim(c.p, now, env, keys), token: found[1] };
   } catch (e) {
     console.error("microseg: a token could not be verified:", e.message);
     return nobody;

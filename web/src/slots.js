@@ -1,7 +1,7 @@
 // Slots are elements with data-ms-slot. An answer fills some of them; the
 // others get back what the page had put there.
 
-import { doc, emit, on, parse, session, warn } from "./env.js";
+import { doc, emit, on, parse, session, warn, whenParsed } from "./env.js";
 import { arm, onEnd, tick } from "./countdown.js";
 import { close, mayShow, onOffers, open } from "./offers.js";
 import { away, keepClear, watchOverlay } from "./overlay.js";
@@ -160,8 +160,9 @@ function parsed(slot) {
 // showKept fills the slots of offers that stand before the page is painted for
 // the first time, while it is still read.
 export function showKept() {
-  const kept = open();
+  if (!open().length) return;
   const look = () => {
+    const kept = open(); // an order may end them meanwhile
     for (const slot of slots()) {
       const offer = !filled.has(slot) && kept.find((o) => o.slot === slot.dataset.msSlot);
       if (!offer || !parsed(slot)) continue;
@@ -170,15 +171,17 @@ export function showKept() {
     }
   };
   look();
-  if (!kept.length || doc.readyState !== "loading") return;
+  if (doc.readyState !== "loading") return;
   const observer = new MutationObserver(look);
   observer.observe(doc, { childList: true, subtree: true });
   on(doc, "DOMContentLoaded", () => observer.disconnect());
 }
 
+// From the beginning: the page's own scripts may tell of an order at once.
+onOffers(() => whenParsed(render));
+
 export function watchSlots() {
   onEnd(restore);
-  onOffers(render);
   watchOverlay(dismiss);
   slots().forEach(adopt);
   tick();

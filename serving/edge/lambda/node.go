@@ -51,7 +51,7 @@ func ask(w http.ResponseWriter, r *http.Request, base *url.URL, body []byte) boo
 	if err != nil {
 		return false
 	}
-	for _, name := range []string{"Authorization", "Content-Type", "Cookie", "Origin", "Sec-Fetch-Site", "User-Agent", "X-Microseg-Token"} {
+	for _, name := range []string{"Authorization", "Content-Type", "Cookie", "Origin", "Sec-Fetch-Site", "User-Agent", "X-Microseg-Offer", "X-Microseg-Token"} {
 		if v := r.Header.Get(name); v != "" {
 			q.Header.Set(name, v)
 		}
