@@ -16,9 +16,9 @@ type Consent struct {
 	// Categories that must not be denied, in any case; none: Analytics. That one goes
 	// by all names that consent platforms have for it. Other categories are about
 	// other uses of the data.
-	Categories []string
+	Categories []string `setting:"categories"`
 	// Required refuses events that do not grant every one of the categories.
-	Required bool
+	Required bool `setting:"required"`
 }
 
 // DefaultConsentCategory is the category of a Consent that names none.

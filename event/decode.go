@@ -13,15 +13,15 @@ import (
 
 // Config says how records are read. Zero numbers mean the default.
 type Config struct {
-	Pages                []PageRule
-	HighTicketCategories []string // category prefixes: "electronics" covers "electronics.x" and "electronics/x"
-	HighTicketMinPrice   float64
-	Elements             []string // names of properties.element that Event.Element numbers; at most 255
-	Custom               []string // event names without a kind of their own; at most 192
-	MaxBytes             int      // a longer record is Oversized; default 32 KiB, Segment's limit
-	FutureMS             int64    // tolerance before an event is from the Future; default 5 min
-	MaxPayload           int      // bytes of a record that a dead letter keeps; default 4096
-	Consent              Consent
+	Pages                []PageRule `setting:"pages"`
+	HighTicketCategories []string   `setting:"high_ticket.categories"` // category prefixes: "electronics" covers "electronics.x" and "electronics/x"
+	HighTicketMinPrice   float64    `setting:"high_ticket.min_price"`
+	Elements             []string   `setting:"elements"`                    // names of properties.element that Event.Element numbers; at most 255
+	Custom               []string   `setting:"names"`                       // event names without a kind of their own; at most 192
+	MaxBytes             int        `setting:"max_event_bytes,reading"`     // a longer record is Oversized; default 32 KiB, Segment's limit
+	FutureMS             int64      `setting:"future_tolerance,ms,reading"` // tolerance before an event is from the Future; default 5 min
+	MaxPayload           int        `setting:"max_payload,reading"`         // bytes of a record that a dead letter keeps; default 4096
+	Consent              Consent    `setting:"consent,reading"`
 }
 
 // Limits that no configuration lifts.

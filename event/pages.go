@@ -12,9 +12,9 @@ import (
 // matches nothing (/p). Name is the exact name or category of a page or screen
 // call. A rule with both needs both. The first rule that matches wins.
 type PageRule struct {
-	Type PageType
-	Path string
-	Name string
+	Type PageType `setting:"type"`
+	Path string   `setting:"path"`
+	Name string   `setting:"name"`
 }
 
 // pageRule is a PageRule ready to match.

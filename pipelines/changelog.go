@@ -2,16 +2,12 @@ package pipelines
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
@@ -38,32 +34,6 @@ func (r *Recovery) String() string {
 	}
 	return fmt.Sprintf("going on from the changelog: %d profiles of %s, %d MB in %v; applying %d batches with %d events again",
 		r.Profiles, r.Since.UTC().Format(time.RFC3339), r.Bytes>>20, r.Took.Round(time.Millisecond), r.Batches, r.Events)
-}
-
-// fingerprint names all that decides: with another one, what was decided cannot
-// be gone on with. What only says which records are events (sizes, the future,
-// consent) is named apart: with another such reading the states are still right,
-// and dead letters that read by now can be replayed.
-func fingerprint(b *transforms.Built, topic string) (decides, reading string, err error) {
-	s := b.Spec
-	s.Job, s.Run, s.Life, s.Erased = "", 0, 0, nil
-	s.Rules = nil // what they read of a person is in the slots
-	e := &s.Event
-	if reading, err = hashOf(e.MaxBytes, e.FutureMS, e.MaxPayload, e.Consent); err != nil {
-		return "", "", err
-	}
-	e.MaxBytes, e.FutureMS, e.MaxPayload, e.Consent = 0, 0, 0, event.Consent{}
-	decides, err = hashOf(topic, s, b.Segment.Slots)
-	return decides, reading, err
-}
-
-func hashOf(v ...any) (string, error) {
-	j, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("naming the configuration: %w", err)
-	}
-	sum := sha256.Sum256(j)
-	return hex.EncodeToString(sum[:16]), nil
 }
 
 // takeOver makes this process the job's: it goes on where another one was, which
@@ -100,9 +70,8 @@ func (j *Job) recover(ctx context.Context) error {
 		return err
 	}
 	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends}
-	if cfg.Fingerprint, cfg.Reading, err = fingerprint(b, j.Source.Topic); err != nil {
-		return err
-	}
+	cfg.Decides, cfg.Reading = settings(b, j.Source.Topic)
+	cfg.Older = older(b, j.Source.Topic)
 	log, found, err := changelogio.Open(ctx, cfg)
 	if err != nil {
 		return err

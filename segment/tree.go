@@ -4,9 +4,11 @@ import "fmt"
 
 // Spec is a node of the tree as configured.
 type Spec struct {
-	Name, Title, When string
-	MinAudience       *float64 // share that activates the node; nil: the site's, 0: always active
-	Children          []Spec
+	Name        string   `setting:"name,key"`
+	Title       string   `setting:"-"`
+	When        string   `setting:"when"`
+	MinAudience *float64 `setting:"min_audience"` // share that activates the node; nil: the site's, 0: always active
+	Children    []Spec   `setting:"children"`
 }
 
 // Node is a compiled node. Node 0 is the root, "everyone", which always holds.

@@ -7,8 +7,8 @@ import "math"
 
 // HalfLives are the two global half-lives in milliseconds.
 type HalfLives struct {
-	Live float64 // recent behaviour, 10 min by default
-	Long float64 // the visitor's base line, 2 h by default
+	Live float64 `setting:"live"` // recent behaviour, 10 min by default
+	Long float64 `setting:"long"` // the visitor's base line, 2 h by default
 }
 
 // Decayed is an exponentially decayed sum of non-negative weights,

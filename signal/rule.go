@@ -4,17 +4,18 @@ import "github.com/microseg/microseg/event"
 
 // Bound limits one measurement of an event; nil ends are open.
 type Bound struct {
-	Above *float64 // strictly above
-	Below *float64 // strictly below
+	Above *float64 `setting:"above"` // strictly above
+	Below *float64 `setting:"below"` // strictly below
 }
 
 // Rule gives an event of a kind its weight.
 type Rule struct {
-	Name   string
-	Kind   event.Kind
-	Pages  []event.PageType // empty: any page
-	X, Y   *Bound
-	Weight float64
+	Name   string           `setting:"name,key"`
+	Kind   event.Kind       `setting:"event"`
+	Pages  []event.PageType `setting:"page_type"` // empty: any page
+	X      *Bound           `setting:"x"`
+	Y      *Bound           `setting:"y"`
+	Weight float64          `setting:"weight"`
 }
 
 func (b *Bound) holds(v float64) bool {

@@ -23,8 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Schema is the version of what the topic holds; a newer one is refused.
-const Schema = 1
+// Schema is the version of what the topic holds; a newer one is refused. Version 1
+// had hashes alone of the configuration, and no semantics in its entries.
+const Schema = 2
 
 // Topic is the name of the changelog of a topic of events.
 func Topic(events string) string { return events + "-changelog" }
@@ -34,14 +35,18 @@ type Config struct {
 	Brokers  []string
 	Topic    string
 	Machines int
-	// Fingerprint names what decides: a job with another one does not continue,
+	// Decides are the settings that decide: a job with other ones does not continue,
 	// it begins a changelog of its own.
-	Fingerprint string
-	// Reading names how records are read: a job with another one goes on from
-	// snapshots, but cannot apply again what was applied behind them.
-	Reading string
-	Run     int64 // of the job, should it begin one; it is later than those before
-	Anew    bool  // begin one, whatever is there
+	Decides map[string]string
+	// Reading are those that say how records are read: a job with other ones goes on
+	// from snapshots, but cannot apply again what was applied behind them.
+	Reading map[string]string
+	// Older compares both with the fingerprints of version 1; why is what is
+	// different, where that is known. It tells how many partitions the topic of events
+	// had when they were made. Nil: there are none.
+	Older func(*Manifest) (same, sameReading bool, partitions int32, why string)
+	Run   int64 // of the job, should it begin one; it is later than those before
+	Anew  bool  // begin one, whatever is there
 	// Ends are where the topic of events ends when a job begins a changelog, by
 	// partition.
 	Ends map[int32]int64
@@ -64,8 +69,10 @@ const chunkSize = 512 << 10
 // Manifest names a complete set of snapshots.
 type Manifest struct {
 	Schema      int
-	Fingerprint string
-	Reading     string
+	Fingerprint string            // of Decides
+	Reading     string            // of Reads
+	Decides     map[string]string `json:",omitempty"` // none: of version 1
+	Reads       map[string]string `json:",omitempty"`
 	Run         int64
 	Nonce       uint64 // of the process that wrote it
 	Round       uint64
@@ -251,10 +258,17 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 func (l *Log) commit(offsets map[int32]int64, at time.Time) error {
 	l.mu.Lock()
 	l.round++
-	m := &Manifest{Schema: Schema, Fingerprint: l.cfg.Fingerprint, Reading: l.cfg.Reading, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets,
+	m := &Manifest{Schema: Schema, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets,
 		Machines: append([]Part(nil), l.parts...)}
 	l.mu.Unlock()
+	m.configured(&l.cfg)
 	return l.write(m)
+}
+
+// configured makes the manifest one of the configuration.
+func (m *Manifest) configured(cfg *Config) {
+	m.Schema, m.Fingerprint, m.Reading = Schema, Fingerprint(cfg.Decides), Fingerprint(cfg.Reading)
+	m.Decides, m.Reads = cfg.Decides, cfg.Reading
 }
 
 // write makes a manifest the one to go on from.

@@ -28,7 +28,7 @@ func newConfig(t *testing.T) Config {
 	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(log.Close)
-	return Config{Brokers: log.Brokers(), Topic: Topic("events"), Machines: 3, Fingerprint: "a", Run: 7}
+	return Config{Brokers: log.Brokers(), Topic: Topic("events"), Machines: 3, Decides: map[string]string{"session.gap": "30m"}, Run: 7}
 }
 
 func open(t *testing.T, cfg Config) (*Log, *Recovery) {
@@ -203,11 +203,11 @@ func TestRefused(t *testing.T) {
 	snapshotAll(t, l, "state")
 	check(t, l.Commit(t.Context(), nil, time.Now()))
 	other := cfg
-	other.Fingerprint = "b"
-	if _, rec := open(t, other); rec.Manifest != nil || !strings.Contains(rec.Reason, "has changed") {
+	other.Decides = map[string]string{"session.gap": "45m"}
+	if _, rec := open(t, other); rec.Manifest != nil || !strings.Contains(rec.Reason, "has changed: session.gap (30m → 45m)") {
 		t.Errorf("another configuration: %q", rec.Reason)
 	}
-	cfg.Fingerprint = "b"
+	cfg.Decides = other.Decides
 	if l, rec := open(t, cfg); rec.Manifest == nil {
 		t.Errorf("the same again: %q", rec.Reason)
 	} else {
@@ -215,7 +215,7 @@ func TestRefused(t *testing.T) {
 		check(t, l.Commit(t.Context(), nil, time.Now()))
 	}
 	read := cfg
-	read.Reading = "otherwise"
+	read.Reading = map[string]string{"future_tolerance": "10m"}
 	if l, rec := open(t, read); rec.Manifest == nil {
 		t.Errorf("read otherwise, with nothing behind the snapshots: %q", rec.Reason)
 	} else {

@@ -83,8 +83,10 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	}
 	m := rec.Manifest
 	l.run, l.round, l.begun = m.Run, m.Round, m.Begun
-	if m.Reading != l.cfg.Reading { // what comes now is read so: whoever goes on from these snapshots must, too
-		m.Reading = l.cfg.Reading
+	// What comes now is read so, and is written so: whoever goes on from these
+	// snapshots must read it, too, and an older program must not.
+	if m.Schema < Schema || m.Fingerprint != Fingerprint(l.cfg.Decides) || m.Reading != Fingerprint(l.cfg.Reading) {
+		m.configured(&l.cfg)
 		return rec, l.write(m)
 	}
 	return rec, nil

@@ -67,8 +67,8 @@ func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, e
 		}
 	}
 	rec.Took = time.Since(start)
-	if m.Reading != cfg.Reading && rec.Entries > 0 {
-		return &Recovery{Reason: "the job was killed, and how events are read has changed since: what it had done after its last snapshots would be done otherwise (stop it first, or start it once as it was)", Run: rec.Run}, nil
+	if why := m.readsOtherwise(cfg); why != "" && rec.Entries > 0 {
+		return &Recovery{Reason: "the job was killed, and how events are read has changed since: " + why + "; what it had done after its last snapshots would be done otherwise (stop it first, or start it once as it was)", Run: rec.Run}, nil
 	}
 	return rec, nil
 }
@@ -97,12 +97,43 @@ func (m *Manifest) unfit(cfg *Config) (reason string, err error) {
 		return "there is no changelog yet", nil
 	case m.Schema > Schema:
 		return "", fmt.Errorf("topic %q has schema %d and this program knows %d: %w; start that version, or rebuild the state from the log (--rebuild)", cfg.Topic, m.Schema, Schema, ErrSchema)
-	case m.Fingerprint != cfg.Fingerprint:
-		return "the configuration of events, sessions or segments has changed", nil
 	case len(m.Machines) != cfg.Machines:
 		return "the number of shards has changed", nil
 	}
+	if why := m.decidesOtherwise(cfg); why != "" {
+		return "the configuration of events, sessions or segments has changed: " + why, nil
+	}
 	return "", nil
+}
+
+// decidesOtherwise says what of a configuration decides and is not as it was.
+func (m *Manifest) decidesOtherwise(cfg *Config) string {
+	if m.Decides != nil {
+		return changed(m.Decides, cfg.Decides)
+	}
+	if cfg.Older != nil {
+		same, _, _, why := cfg.Older(m)
+		if same {
+			return ""
+		}
+		if why != "" {
+			return why
+		}
+	}
+	return "an older version wrote the changelog, which does not say what was otherwise"
+}
+
+// readsOtherwise says what of a configuration reads records and is not as it was.
+func (m *Manifest) readsOtherwise(cfg *Config) string {
+	if m.Decides != nil {
+		return changed(m.Reads, cfg.Reading)
+	}
+	if cfg.Older != nil {
+		if _, same, _, _ := cfg.Older(m); same {
+			return ""
+		}
+	}
+	return "an older version wrote the changelog, which does not say what was otherwise"
 }
 
 func newestManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, err error) {

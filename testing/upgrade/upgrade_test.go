@@ -1,0 +1,168 @@
+package upgrade_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/sources/kafkaio"
+	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/testing/upgrade"
+)
+
+var server *clickhouse.Server
+
+func TestMain(m *testing.M) {
+	clickhouse.HandleChild()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "microseg-upgrade-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			server, err = clickhouse.Start(context.Background(), clickhouse.Options{Dir: dir})
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer server.Kill()
+		return m.Run()
+	}())
+}
+
+// dsn is that of a database of its own.
+func dsn(name string) string {
+	return strings.Replace(server.DSN(), "/microseg", "/"+name, 1)
+}
+
+// TestGoesOnFromAnOlderProgram: jobs that the program before lateness classes and
+// facts of persons had stopped, or that were killed with 340 events behind their
+// last snapshots, go on from their changelogs. Nothing is read anew, what is
+// applied again is decided as that program decides it, and events on which both
+// agree lead to the same moves, sessions and persons.
+func TestGoesOnFromAnOlderProgram(t *testing.T) {
+	for _, name := range []string{"stopped", "killed"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			goOn(t, name, name, 0)
+		})
+	}
+}
+
+func goOn(t *testing.T, name, database string, shards int) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	var made upgrade.Made
+	var more []upgrade.Record
+	dir := t.TempDir()
+	check(t, upgrade.ReadJSON(filepath.Join("fixture", name+"-made.json.gz"), &made))
+	check(t, upgrade.ReadJSON(filepath.Join("fixture", "continuation.json.gz"), &more))
+	check(t, upgrade.Unpack(filepath.Join("fixture", name+".tar.gz"), dir))
+	log, err := kafkalog.Start(kafkalog.Options{Dir: dir})
+	check(t, err)
+	defer log.Close()
+	cfg, err := config.Load(filepath.Join("fixture", "microseg.yaml"))
+	check(t, err)
+	if shards > 0 {
+		cfg.Source.Shards = shards
+	}
+	j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), upgrade.Topic, upgrade.Topic, dsn(database))
+	check(t, err)
+	check(t, j.Start(ctx))
+	t.Log(j.Recovery.String())
+	if j.Recovery.From != "changelog" {
+		t.Fatalf("the log is read anew: %s", j.Recovery.From)
+	}
+	if again := j.Recovery.Batches > 0; again != (name == "killed") {
+		t.Errorf("%d batches are applied again", j.Recovery.Batches)
+	}
+	drained := func() upgrade.Rows {
+		_, ends, err := kafkaio.Bounds(ctx, log.Brokers(), upgrade.Topic)
+		check(t, err)
+		check(t, j.Drained(ctx, ends))
+		time.Sleep(3 * time.Second) // rows that wait for their second
+		rows, err := upgrade.Ask(ctx, dsn(database), upgrade.Topic)
+		check(t, err)
+		return rows
+	}
+	compare(t, "applied again", made.Again, drained())
+	check(t, upgrade.Send(ctx, log.Brokers(), more))
+	drained()
+	check(t, j.Stop())
+	rows, err := upgrade.Ask(ctx, dsn(database), upgrade.Topic)
+	check(t, err)
+	delete(rows, "versions of moves") // of batches that no journal had cut
+	compare(t, "continued", unordered(t, made.Continued), unordered(t, rows))
+}
+
+// continued is when the continuation begins.
+const continued = "2026-11-20 11:31:54"
+
+// unordered leaves out what depends on luck where no journal says in which order
+// a user's person shard hears of its own time and of devices in other shards: the
+// moves of users, and since when and how often they are where they are.
+func unordered(t *testing.T, rows upgrade.Rows) upgrade.Rows {
+	out := maps.Clone(rows)
+	out["moves"], out["persons"], out["sessions"] = nil, nil, nil
+	for _, row := range rows["sessions"] {
+		var v []any
+		check(t, json.Unmarshal([]byte(row), &v))
+		if v[3].(string) >= continued { // the end; earlier ones had their rows in another database
+			out["sessions"] = append(out["sessions"], row)
+		}
+	}
+	for _, row := range rows["moves"] {
+		if !strings.HasPrefix(row, `["u:`) {
+			out["moves"] = append(out["moves"], row)
+		}
+	}
+	for _, row := range rows["persons"] {
+		var v []any
+		check(t, json.Unmarshal([]byte(row), &v))
+		if strings.HasPrefix(v[0].(string), "u:") {
+			v[2], v[6] = nil, nil // since, transitions
+		}
+		out["persons"] = append(out["persons"], fmt.Sprint(v))
+	}
+	return out
+}
+
+// compare compares what both have been asked.
+func compare(t *testing.T, when string, want, got upgrade.Rows) {
+	t.Helper()
+	for q, rows := range got {
+		missing, extra := differences(want[q], rows), differences(rows, want[q])
+		if len(missing)+len(extra) > 0 {
+			t.Errorf("%s, %s: %d of %d rows are missing, %d are there that should not be\n-%s\n+%s", when, q, len(missing), len(want[q]), len(extra),
+				strings.Join(missing[:min(5, len(missing))], "\n-"), strings.Join(extra[:min(5, len(extra))], "\n+"))
+			continue
+		}
+		t.Logf("%s: 0 differences in %d rows of %s", when, len(rows), q)
+	}
+}
+
+// differences are the rows of a that b does not have.
+func differences(a, b []string) (out []string) {
+	for _, row := range a {
+		if !slices.Contains(b, row) {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
