@@ -195,6 +195,7 @@ type Source struct {
 	Heartbeat        time.Duration `yaml:"heartbeat"`         // idle shards report time this often
 	IdleAfter        time.Duration `yaml:"idle_after"`        // wall time without events after which a partition counts as idle
 	StateInterval    time.Duration `yaml:"state_interval"`    // how often changed state leaves for ClickHouse
+	Rekey            string        `yaml:"rekey"`             // whether the records are copied by device into topic <events>-keyed, which the job then reads: auto (where the topic is not keyed by device when the first job begins, or got partitions since), on or off; see docs/operations.md
 	SnapshotInterval time.Duration `yaml:"snapshot_interval"` // how often the whole state goes to the changelog: a restart applies again what came since
 }
 

@@ -78,6 +78,7 @@ func (c *Config) bounds() []bound {
 		span("source.heartbeat", src.Heartbeat, 10*time.Millisecond, time.Hour),
 		span("source.idle_after", src.IdleAfter, 10*time.Millisecond, time.Hour),
 		span("source.state_interval", src.StateInterval, 0, time.Hour),
+		{"source.rekey", slices.Contains([]string{"auto", "on", "off"}, src.Rekey), "choose auto, on or off"},
 		span("source.snapshot_interval", src.SnapshotInterval, time.Second, time.Hour),
 		span("sink.linger", c.Sink.Linger, 0, 10*time.Minute),
 		count("sink.max_rows", c.Sink.MaxRows, 1, 1<<24),

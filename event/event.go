@@ -43,6 +43,11 @@ type Event struct {
 	OS         OS
 	Network    Network
 	Flags      Flags
+	// Of a copy (source.rekey): the record's partition in the topic that it is of, and
+	// its offset there; HasOrigin says that it is one.
+	HasOrigin       bool
+	OriginPartition int32
+	OriginOffset    int64
 	// Raw is the (truncated) record when the source already suspects that the
 	// event is late; nil otherwise. Only dead letters read it.
 	Raw []byte

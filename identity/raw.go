@@ -12,6 +12,7 @@ type Record struct {
 	Append    int64 // record timestamp, ms
 	Key       []byte
 	Value     []byte
+	Origin    Origin // of a copy
 }
 
 // RawBatch is what a source gathered for one shard: records, in offset order
@@ -61,6 +62,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 			w.Int(r.Append)
 			w.Bytes(r.Key)
 			w.Bytes(r.Value)
+			r.Origin.AppendTo(w)
 		}
 	}
 }
@@ -76,7 +78,7 @@ func ReadRawBatch(data []byte) (RawBatch, error) {
 	}
 	records := make([]Record, r.Len())
 	for i := range records {
-		records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes()}
+		records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes(), Origin: ReadOriginFrom(&r)}
 	}
 	b.Chunks = [][]Record{records}
 	return b, r.Err()

@@ -31,6 +31,7 @@ type Partition struct {
 	Counts Counts
 	idle   bool
 	agenda agenda
+	copied map[int32]int64 // of copies: for each partition of the topic that they are of, the last offset
 }
 
 // Counts are cumulative: Read = Good + Duplicate + Dead, always. Strays are of the dead.
@@ -65,6 +66,7 @@ type DeadLetter struct {
 	Reason       event.Reason
 	Detail       string
 	Raw          []byte // truncated
+	Origin       Origin // of a copy
 }
 
 // Batch is what a shard applies at once: the events and the refused records of
@@ -233,13 +235,14 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
 	}
+	again := s.copies(b, skip)
 	for i := range b.Events {
-		if e := &b.Events[i]; e.Offset > skip[e.Partition] {
+		if e := &b.Events[i]; e.Offset > skip[e.Partition] && !again[Place{e.Partition, e.Offset}] {
 			s.event(e, out)
 		}
 	}
 	for i := range b.Dead {
-		if d := &b.Dead[i]; d.Offset > skip[d.Partition] {
+		if d := &b.Dead[i]; d.Offset > skip[d.Partition] && !again[Place{d.Partition, d.Offset}] {
 			s.dead(s.parts[d.Partition], *d, out)
 		}
 	}

@@ -9,11 +9,13 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version
-// 5 has profiles of the first format; 4 counted no strays; 3 was written at once,
-// its devices by partition; 2 knew no epochs without events and counted no users.
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 6
+// knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
+// written at once, its devices by partition; 2 knew no epochs without events and
+// counted no users.
 const (
-	schemaVersion = 6
+	schemaVersion = 7
+	uncopied      = 6
 	firstProfiles = 5
 	keyedVersion  = 4
 	wholeVersion  = 3
@@ -59,6 +61,7 @@ func (s *Shard) Save(w *codec.Writer) {
 		for _, c := range []uint64{q.Counts.Read, q.Counts.Good, q.Counts.Duplicate, q.Counts.Dead, q.Counts.Stray} {
 			w.Uint(c)
 		}
+		appendCopied(w, q.copied)
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
@@ -215,6 +218,9 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		q.Counts = Counts{Read: r.Uint(), Good: r.Uint(), Duplicate: r.Uint(), Dead: r.Uint()}
 		if v > keyedVersion {
 			q.Counts.Stray = r.Uint()
+		}
+		if v > uncopied {
+			q.copied = readCopied(r)
 		}
 		if v <= wholeVersion {
 			for range r.Len() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type Job struct {
 	Abrupt   bool              // Stop writes no snapshots: the next job finds what one that was killed leaves
 	Recovery Recovery          // where the job went on; set by Start
 	Look     time.Duration     // how often it looks for new partitions; 0: 30 s
+	Rekeyer  *kafkaio.Rekeyer  // copies the records of the topic of events by device into that of Source; nil: none is needed
 
 	done        chan error
 	local       *transforms.Local
@@ -51,6 +53,10 @@ type Job struct {
 // whose schema it migrates, and makes the topic of segments beside the other. An
 // AwayError says that one of them does not answer; it may be called again then.
 func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
+	events, topic, err := openSource(ctx, cfg, brokers, topic)
+	if err != nil {
+		return nil, away(theLog(brokers), err)
+	}
 	parts, err := kafkaio.Partitions(ctx, brokers, topic)
 	if err != nil {
 		return nil, away(theLog(brokers), err)
@@ -59,6 +65,9 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, away(theClickHouse(dsn), err)
 	}
 	j := &Job{Config: cfg, Site: site, done: make(chan error, 1)}
+	if events != topic {
+		j.Rekeyer = &kafkaio.Rekeyer{Brokers: brokers, Events: events, Event: cfg.EventConfig()}
+	}
 	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
@@ -80,6 +89,24 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		j.Sink.Spill, j.Sink.SpillAfter = spillio.Config{Brokers: strings.Join(brokers, ","), Topic: spillio.Topic(topic)}, cfg.Sink.SpillAfter
 	}
 	return j, nil
+}
+
+// openSource finds the topic that the job reads: that of events, or one that has its
+// records by device.
+func openSource(ctx context.Context, cfg *config.Config, brokers []string, events string) (was, source string, err error) {
+	read, _, err := changelogio.Covered(ctx, brokers, changelogio.Topic(events))
+	if err != nil {
+		return "", "", err
+	}
+	known := int32(0)
+	for p := range read {
+		known = max(known, p+1)
+	}
+	source, why, err := kafkaio.OpenSource(ctx, brokers, events, cfg.Source.Rekey, known, cfg.EventConfig())
+	if why != "" {
+		slog.Warn("the events are copied by device from here on, and the state is made from the copies", "why", why, "topic", source)
+	}
+	return events, source, err
 }
 
 // maxLocalShards bounds the shards of a configuration that names none. Prism runs
@@ -132,6 +159,9 @@ func (j *Job) Start(ctx context.Context) error {
 	go j.keep(keep, j.Config.Source.SnapshotInterval)
 	go j.changelog.Watch(keep)
 	go j.watchPartitions(keep, cmp.Or(j.Look, lookEvery))
+	if j.Rekeyer != nil {
+		go j.Rekeyer.Run(keep)
+	}
 	ran := make(chan error, 1)
 	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
 	go func() {

@@ -100,6 +100,7 @@ func (d *BatchDecoder) record(r *identity.Record) {
 		return
 	}
 	e.Partition, e.Offset = r.Partition, r.Offset
+	e.HasOrigin, e.OriginPartition, e.OriginOffset = r.Origin.Known, r.Origin.Partition, r.Origin.Offset
 	if e.Kind.Control() {
 		return
 	}
@@ -131,7 +132,7 @@ func (d *BatchDecoder) Payload(record []byte) []byte { return d.events.Payload(r
 
 func (d *BatchDecoder) refused(r *identity.Record, e *event.Event, err error) identity.DeadLetter {
 	l := identity.DeadLetter{Partition: r.Partition, Offset: r.Offset, Append: r.Append, Time: e.Time, Device: strings.ToValidUTF8(string(r.Key), "?"),
-		Reason: event.Malformed, Detail: err.Error(), Raw: d.events.Payload(r.Value)}
+		Reason: event.Malformed, Detail: err.Error(), Raw: d.events.Payload(r.Value), Origin: r.Origin}
 	var typed *event.Error
 	if errors.As(err, &typed) {
 		l.Reason, l.Detail, l.Raw = typed.Reason, typed.Detail, d.events.Kept(r.Value, typed)

@@ -70,4 +70,3 @@ func TestStrays(t *testing.T) {
 		}
 	}
 }
-

@@ -15,6 +15,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sources/deadletters"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/spf13/cobra"
 )
 
@@ -53,7 +54,7 @@ type lettersReplay struct {
 	place
 	o              deadletters.Options
 	brokers        string
-	reason         string
+	reason, rekey  string
 	dryRun, asJSON bool
 	wait           time.Duration
 }
@@ -87,7 +88,7 @@ what is in its place already stays there.`,
 			if err != nil {
 				return err
 			}
-			r.o.Event, r.o.Reason = conf.EventConfig(), event.Reason(r.reason)
+			r.o.Event, r.o.Reason, r.rekey = conf.EventConfig(), event.Reason(r.reason), conf.Source.Rekey
 			return r.run(c.Context())
 		},
 	}
@@ -111,6 +112,9 @@ func (r *lettersReplay) run(ctx context.Context) error {
 	}
 	defer conn.Close()
 	if r.o.Brokers, r.o.Topic, err = r.log(r.brokers, r.o.Topic); err != nil {
+		return err
+	}
+	if r.o.Topic, err = kafkaio.SourceTopic(ctx, r.o.Brokers, r.o.Topic, r.rekey); err != nil {
 		return err
 	}
 	letters, err := query.ListLetters(ctx, conn, r.site)

@@ -86,7 +86,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err := st.writeAddresses(st.addresses(site, topic)); err != nil {
 		return err
 	}
-	ends, err := replayDemo(ctx, cfg, st.log.Brokers(), topic, o)
+	ends, err := replayDemo(ctx, cfg, st.log.Brokers(), j.Source.Topic, o)
 	if err != nil {
 		return err
 	}

@@ -145,6 +145,9 @@ func (m *monitor) degraded() string {
 	if n := m.job.Unread(); n > 0 {
 		return "degraded: " + unreadCheck(n).Message
 	}
+	if why := m.job.Partitioning(); why != "" {
+		return "degraded: " + why
+	}
 	s, _, _ := clickhouseio.StatsOf(m.job.Sink)
 	if s.Spill.Records == 0 {
 		return ""

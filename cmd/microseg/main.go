@@ -65,7 +65,7 @@ Try "microseg demo": it brings its own log, runner and ClickHouse.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
-	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(&cfg), checkCommand(&cfg),
+	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), rekeyCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(&cfg), checkCommand(&cfg),
 		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), benchCommand(&cfg), clickhouseCommand(), versionCommand())
 	return c
 }

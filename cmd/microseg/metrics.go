@@ -34,6 +34,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descEvents   = desc("events_total", "Records read, by verdict: good, duplicate or dead.", "verdict")
+	descStrays   = desc("stray_records_total", "Records in another partition than their device: dead letters; see source.rekey.")
+	descCopied   = desc("rekey_records_total", "Records that were copied by device.")
+	descCopyLag  = desc("rekey_lag_records", "Records that are not yet copied by device.")
 	descDevices  = desc("devices", "Devices in state.")
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
@@ -62,7 +65,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descStrays, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -75,6 +78,12 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
 	s := transforms.StatsOf(c.job.Spec.Job)
+	put(descStrays, prometheus.CounterValue, float64(s.Stray))
+	if k := c.job.Rekeyer; k != nil {
+		n := k.Stats()
+		put(descCopied, prometheus.CounterValue, float64(n.Copied))
+		put(descCopyLag, prometheus.GaugeValue, float64(n.Lag))
+	}
 	for verdict, n := range map[string]uint64{"good": s.Good, "duplicate": s.Duplicate, "dead": s.Dead} {
 		put(descEvents, prometheus.CounterValue, float64(n), verdict)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/redisio"
+	"github.com/microseg/microseg/sources/kafkaio"
 )
 
 // persons exports and deletes persons.
@@ -35,6 +36,11 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 	c := privacy.Config{Brokers: o.Brokers, Events: o.Events, Segments: o.Segments, Store: n.Store, Tree: tree, Schema: segment.NewSchema(cfg.Elements),
 		Params: cfg.SegmentParams(), Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
 			return changelogio.Covered(ctx, o.Brokers, changelogio.Topic(o.Events))
+		}, Copied: func(ctx context.Context) error {
+			if o.Inbox == "" || o.Inbox == o.Events {
+				return nil
+			}
+			return kafkaio.Copied(ctx, o.Brokers, o.Inbox)
 		}, AdminKey: o.Secrets.AdminKey, Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys}
 	p := &persons{}
 	if dsn != "" {

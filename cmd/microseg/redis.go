@@ -57,6 +57,9 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	if err != nil {
 		return err
 	}
+	if topic, err = sourceTopic(ctx, cfg, brokers, topic); err != nil {
+		return err
+	}
 	w, err := redisio.Open(to)
 	if err != nil {
 		return err

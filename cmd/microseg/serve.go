@@ -46,7 +46,11 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 				return err
 			}
 			defer stop()
-			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: topic, Segments: segmentsio.Topic(topic), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+			source, err := sourceTopic(c.Context(), conf, split(brokers), topic)
+			if err != nil {
+				return err
+			}
+			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 		},
 	}
 	f := c.Flags()

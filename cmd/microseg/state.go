@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/sinks/changelogio"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/spf13/cobra"
 )
 
@@ -47,6 +48,9 @@ person shard (p) users; "since" is what a restart reads again behind the snapsho
 func runState(ctx context.Context, out io.Writer, where *folder, brokers, topic string, verify, asJSON bool) error {
 	seeds, topic, err := where.log(brokers, topic)
 	if err != nil {
+		return err
+	}
+	if topic, err = kafkaio.SourceTopic(ctx, seeds, topic, kafkaio.RekeyAuto); err != nil {
 		return err
 	}
 	s, err := changelogio.Inspect(ctx, seeds, changelogio.Topic(topic), verify)

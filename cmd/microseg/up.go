@@ -114,7 +114,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		return nil, err
 	}
 	registry := newRegistry(j)
-	opts := node.Options{Brokers: st.log.Brokers(), Events: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry}
+	opts := node.Options{Brokers: st.log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry}
 	if s.node, err = node.Open(ctx, cfg, opts); err != nil {
 		s.mon.conn.Close()
 		return nil, err

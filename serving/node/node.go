@@ -28,7 +28,8 @@ import (
 // Options are what a configuration file does not say.
 type Options struct {
 	Brokers  []string
-	Events   string // topic of events
+	Events   string // topic of events that the job reads
+	Inbox    string // topic that is copied into Events (source.rekey); the same, or empty: none is
 	Segments string // topic of segments
 	Site     string
 	Secrets  Secrets

@@ -154,6 +154,11 @@ func (d *deletion) steps(ctx context.Context) error {
 // bury writes tombstones and erasures, and lets this node forget at once.
 func (d *deletion) bury(ctx context.Context) error {
 	s := d.s
+	if s.Copied != nil {
+		if err := s.Copied(ctx); err != nil {
+			return err
+		}
+	}
 	at, list, err := s.bury(ctx, &d.person.Person, d.receipt.ID)
 	if err != nil {
 		return err

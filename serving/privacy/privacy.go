@@ -60,6 +60,9 @@ type Config struct {
 	Params           segment.Params
 	Record           Record // nil: ClickHouse cannot be reached from this node
 	Redis            Cache  // nil: there is none
+	// Copied waits until what is in a topic that is copied into Events is there, so
+	// that a tombstone is behind it; nil: there is none.
+	Copied func(context.Context) error
 	// Covered are the last offsets of Events whose effects a restarted job does not
 	// make again; ok is false for one that keeps no changelog. It may be nil.
 	Covered   func(ctx context.Context) (offsets map[int32]int64, ok bool, err error)

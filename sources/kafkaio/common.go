@@ -132,6 +132,15 @@ func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, 
 	}
 }
 
+// originHeader is the header of a copy: which record it is of.
+const originHeader = "microseg-origin"
+
 func record(r *kgo.Record) identity.Record {
-	return identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+	out := identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+	for i := range r.Headers {
+		if r.Headers[i].Key == originHeader {
+			out.Origin = identity.ReadOrigin(r.Headers[i].Value)
+		}
+	}
+	return out
 }

@@ -94,11 +94,16 @@ func (w *EventWriter) add(e *event.Event) {
 	w.codes = append(w.codes, uint64(e.Kind)|uint64(e.PageType)<<8|uint64(e.Element)<<16|uint64(e.DeviceType)<<24|
 		uint64(e.OS)<<32|uint64(e.Network)<<40|uint64(e.Flags)<<48)
 	w.screen = append(w.screen, uint32(e.Width)<<16|uint32(e.Height))
-	if e.Y != 0 || e.Z != 0 || e.Item != 0 || e.Raw != nil {
+	if e.Y != 0 || e.Z != 0 || e.Item != 0 || e.Raw != nil || e.HasOrigin {
 		m := codec.Writer{B: w.more.data}
 		m.Float(e.Y)
 		m.Float(e.Z)
 		m.Uint(e.Item)
+		m.Bool(e.HasOrigin)
+		if e.HasOrigin {
+			m.Int(int64(e.OriginPartition))
+			m.Int(e.OriginOffset)
+		}
 		m.Bool(e.Raw != nil)
 		m.B = append(m.B, e.Raw...)
 		w.more.data = m.B
@@ -118,6 +123,7 @@ func appendDead(out *codec.Writer, dead []identity.DeadLetter) {
 		out.String(string(d.Reason))
 		out.String(d.Detail)
 		out.Bytes(d.Raw)
+		d.Origin.AppendTo(out)
 	}
 }
 
@@ -129,7 +135,7 @@ func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	batch.Dead = batch.Dead[:0]
 	for range r.Len() {
 		batch.Dead = append(batch.Dead, identity.DeadLetter{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Time: r.Int(),
-			Device: r.String(), Reason: event.Reason(r.String()), Detail: r.String(), Raw: r.Bytes()})
+			Device: r.String(), Reason: event.Reason(r.String()), Detail: r.String(), Raw: r.Bytes(), Origin: identity.ReadOriginFrom(&r)})
 	}
 	batch.Events = batch.Events[:0]
 	if err := r.Err(); err != nil {
@@ -161,6 +167,9 @@ func appendEvents(out []event.Event, rec arrow.Record) ([]event.Event, error) {
 		if b := more.Value(i); len(b) > 0 {
 			r := codec.Reader{B: b}
 			e.Y, e.Z, e.Item = r.Float(), r.Float(), r.Uint()
+			if e.HasOrigin = r.Bool(); e.HasOrigin {
+				e.OriginPartition, e.OriginOffset = int32(r.Int()), r.Int()
+			}
 			if r.Bool() {
 				e.Raw = r.B
 			}
