@@ -46,6 +46,7 @@ type eventCase struct {
 	Raw    string          `json:"raw,omitempty"`
 	Want   *narrow         `json:"want,omitempty"`
 	Reason Reason          `json:"reason,omitempty"`
+	Warn   []string        `json:"warn,omitempty"` // property, reason and example of each warning
 }
 
 // narrow is an Event in words; members that are zero are left out.
@@ -139,13 +140,17 @@ func TestCases(t *testing.T) {
 		reason := agree(t, d, c.record(), c.Append)
 		e, _ := outcome(t, d, c.record(), c.Append)
 		var got *narrow
+		var warned []string
 		if reason == "" {
 			got = narrowed(&e)
+			for _, w := range d.Warnings() {
+				warned = append(warned, w.Property+" "+string(w.Why)+" "+w.Example)
+			}
 		}
 		if *update {
-			c.Want, c.Reason = got, reason
-		} else if reason != c.Reason || !reflect.DeepEqual(got, c.Want) {
-			t.Errorf("%s:\n got %q %+v\nwant %q %+v", c.Name, reason, got, c.Reason, c.Want)
+			c.Want, c.Reason, c.Warn = got, reason, warned
+		} else if reason != c.Reason || !reflect.DeepEqual(got, c.Want) || !reflect.DeepEqual(warned, c.Warn) {
+			t.Errorf("%s:\n got %q %+v %q\nwant %q %+v %q", c.Name, reason, got, warned, c.Reason, c.Want, c.Warn)
 		}
 	}
 	if *update {
@@ -173,7 +178,8 @@ func TestEveryKindHasACase(t *testing.T) {
 	}
 }
 
-// writeCases writes a case on three lines: name, record, expectation.
+// writeCases writes a case on three lines: name, record, expectation; warnings have a
+// line of their own.
 func writeCases(t *testing.T, f *caseFile) {
 	t.Helper()
 	text := func(v any) []byte {
@@ -199,6 +205,9 @@ func writeCases(t *testing.T, f *caseFile) {
 			fmt.Fprintf(&b, "     \"raw\": %s,\n", text(c.Raw))
 		} else {
 			fmt.Fprintf(&b, "     \"input\": %s,\n", c.Input)
+		}
+		if len(c.Warn) > 0 {
+			fmt.Fprintf(&b, "     \"warn\": %s,\n", text(c.Warn))
 		}
 		if c.Reason != "" {
 			fmt.Fprintf(&b, "     \"reason\": %s}", text(c.Reason))

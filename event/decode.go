@@ -161,9 +161,7 @@ func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
 	e.Kind = m.kind
 	d.place(r, m, e)
 	d.context(r, e)
-	if err := d.measure(r, e); err != nil {
-		return err
-	}
+	d.measure(r, e)
 	if receipt > 0 && e.Time > receipt && e.Time-receipt > d.cfg.FutureMS {
 		return &Error{Reason: Future, Detail: fmt.Sprintf("%d ms after its receipt, at most %d are allowed", e.Time-receipt, d.cfg.FutureMS)}
 	}

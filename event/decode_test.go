@@ -83,7 +83,8 @@ func (g gen) maybe(chance float64, key, value string) string {
 		return ""
 	}
 	if g.Float64() < g.wrong {
-		value = g.pick("null", "true", "false", "17", "-1", "1e400", "0.5", `""`, `"x"`, "[]", `[{"price":1}]`, "{}", `{"path":1}`, `"12.5"`, "nope", "01", `"1,5"`)
+		value = g.pick("null", "true", "false", "17", "-1", "1e400", "0.5", `""`, `"x"`, "[]", `[{"price":1}]`, "{}", `{"path":1}`, `"12.5"`, "nope", "01", `"1,5"`,
+			`"$1,299.00"`, `"1.299,00 €"`, `"N/A"`, `{"amount":"50.0","currencyCode":"INR"}`, `["7"]`, `"{\"price\":3}"`, `"[{\"price\":3}]"`, `{"0":{"price":2}}`)
 	}
 	return g.str(key) + g.pick(":", ": ", "\n: ") + value
 }
@@ -142,6 +143,16 @@ func (g gen) number(scale float64) string {
 		return "-" + fmt.Sprint(f/100)
 	}
 	return fmt.Sprintf("%.2f", f)
+}
+
+// money is an amount as somebody may write it, or nearly.
+func (g gen) money() string {
+	name := func() string { return g.pick("", "", "", "$", "€", "USD", "EUR ", " KWD", "Rs.", "US$", "kr", "x") }
+	whole := fmt.Sprint(g.IntN(1999))
+	if g.IntN(2) == 0 {
+		whole = fmt.Sprint(1+g.IntN(1200)) + g.pick(",", ".", " ", "'", "\u00a0", "_") + fmt.Sprintf("%03d", g.IntN(1000))
+	}
+	return g.pick("", "", "", "-", "(", "+") + name() + whole + g.pick("", "", ".00", ",00", ",5", ".125", ",000", ")", ",-", "%") + name()
 }
 
 func (g gen) time(around int64) string {
@@ -210,10 +221,11 @@ func (g gen) properties() string {
 		g.maybe(0.5, "category", g.str(g.pick("electronics", "electronics.smartphone", "electronics/tv", "electronicsx", "computers.notebook", "Über"))),
 		g.maybe(0.5, "product_id", g.pick(g.str(g.id()), "1004856")),
 		g.maybe(0.3, "sku", g.str(g.id())),
-		g.maybe(0.7, "price", g.number(900)),
+		g.maybe(0.7, "price", g.pick(g.number(900), g.str(g.money()))),
 		g.maybe(0.3, "quantity", g.pick("1", "2", "7", "0.5", "0")),
 		g.maybe(0.2, "value", g.number(900)),
-		g.maybe(0.2, "total", g.number(900)),
+		g.maybe(0.2, "total", g.pick(g.number(900), g.str(g.money()))),
+		g.maybe(0.1, "subtotal", g.number(900)), g.maybe(0.3, "currency", g.str(g.pick("USD", "KWD", "", "points"))), g.maybe(0.1, "content_asset_ids", g.pick(`["v1","v2"]`, `[]`, `[null,7]`)),
 		g.maybe(0.2, "revenue", g.number(900)),
 		g.maybe(0.4, "products", "["+strings.Join(products, ",")+"]"),
 		g.maybe(0.3, "element", g.str(g.pick("price", "features", "footer"))),

@@ -13,11 +13,16 @@ func (f field) container() bool {
 // later, where it is of interest.
 func (f field) deferred() bool {
 	switch f {
-	case fAnonymousID, fUserID, fMessageID, fProperties, fContext, pAsset, cHints, cConsent, cManagement:
+	case fAnonymousID, fUserID, fMessageID, fTimestamp, fOriginal, fSentAt, fReceivedAt, fProperties, fContext,
+		pPrice, pQuantity, pValue, pTotal, pRevenue, pSubtotal, pDuration, pDepth, pVelocity, pHalf, pSeconds, pPosition, pAsset,
+		cHints, cConsent, cManagement:
 		return true
 	}
 	return false
 }
+
+// nested reports whether f may be a text with the JSON of what belongs there.
+func (f field) nested() bool { return f == fProperties || f == fContext || f == pProducts }
 
 // inside is the mask of the fields within the container f.
 func (f field) inside() uint64 {
@@ -98,6 +103,8 @@ func propertyField(key []byte) field {
 		return pSKU
 	case "price":
 		return pPrice
+	case "currency":
+		return pCurrency
 	case "quantity":
 		return pQuantity
 	case "value":

@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
 )
 
 // halves finds two high surrogates in a row. There jx and encoding/json both
@@ -37,6 +40,23 @@ func FuzzTime(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) { checkTime(t, s) })
+}
+
+// FuzzAmount compares the reader of amounts with the model.
+func FuzzAmount(f *testing.F) {
+	for _, s := range []string{"$99.00", "1.299,00", "1,299", "99,00 €", "1\u202f299,00", "USD 12.50", "(5.00)", "-$5", "12 pcs", "1'299.50", "99,-", "Rs. 5", ""} {
+		f.Add(s, "EUR")
+	}
+	f.Fuzz(func(t *testing.T, s, currency string) {
+		if !utf8.ValidString(s) || !utf8.ValidString(currency) {
+			return
+		}
+		v := value{typ: jx.String, b: []byte(s)}
+		got, why := v.money(currency)
+		if want, ok := modelMoney(s, currency); ok != (why == "") || ok && got != want {
+			t.Errorf("%q in %q is %v %s, the model says %v, %v", s, currency, got, why, want, ok)
+		}
+	})
 }
 
 // FuzzNumber compares the number parser with strconv.

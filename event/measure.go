@@ -1,136 +1,123 @@
 package event
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
-// measure fills X, Y, Z, Item, Element and the flags. Measurements that the
-// event's kind is about must be numbers (or spell one) from 0 to 1e12;
-// elsewhere what makes no sense is ignored.
-func (d *Decoder) measure(r *record, e *Event) error {
+// measure fills X, Y, Z, Item, Element and the flags. What cannot be read is left out,
+// which is a warning where the event's kind is about it; elsewhere it is ignored.
+func (d *Decoder) measure(r *record, e *Event) {
 	e.Element = d.elements[string(r.text(pElement))]
-	if id, ok := r.id(pProductID); ok && len(id) > 0 {
-		e.Item = hash(id)
-	} else if id, ok := r.id(pSKU); ok && len(id) > 0 {
-		e.Item = hash(id)
-	}
+	e.Item = r.product()
 	if d.highTicket(r) {
 		e.Flags |= FlagHighTicket
 	}
-	ok := true
 	switch e.Kind {
 	case KindPing:
-		e.X, ok = r.measure(pSeconds)
+		e.X, _ = r.amount(pSeconds)
 		if r.truth(pVisible) {
 			e.Flags |= FlagVisible
 		}
 	case KindScroll:
-		ok = r.scroll(e)
+		r.scroll(e)
 	case KindHover, KindFocus:
-		e.X, ok = r.measure(pDuration)
+		e.X, _ = r.amount(pDuration)
 	case KindVideoStart, KindVideoPause, KindVideoComplete:
-		e.X, ok = r.measure(pPosition)
-		if id, ok := r.id(pSession); ok && len(id) > 0 {
-			e.Item = hash(id)
-		}
-		if content[string(r.text(fEvent))] {
-			e.Flags |= FlagContent
-		}
+		r.video(e)
 	case KindProductView:
-		e.X, ok = r.measure(pPrice)
+		e.X, _ = r.amount(pPrice)
 	case KindCartAdd, KindCartRemove:
-		ok = r.change(e)
+		r.change(e)
 	case KindCartView, KindCheckout:
-		ok = r.cart(e)
+		r.cart(e)
 	case KindOrder, KindRefund:
-		ok = r.order(e)
+		r.order(e)
 	}
-	if !ok || e.X > maxMeasure || e.Y > maxMeasure {
-		return malformed("a measurement of " + e.Kind.String() + " is not a number from 0 to 1e12")
-	}
-	return nil
 }
 
-// measure is a number from 0 to 1e12, 0 when not stated.
-func (r *record) measure(f field) (float64, bool) {
-	if !r.stated(f) {
-		return 0, true
+// product is the hash of the product's id, 0 when not stated.
+func (r *record) product() uint64 {
+	for _, f := range [...]field{pProductID, pSKU} {
+		if id, ok := r.id(f); ok && len(id) > 0 {
+			return hash(id)
+		}
 	}
-	v, ok := r.number(f)
-	if !ok || v < 0 || v > maxMeasure {
-		return 0, false
-	}
-	return math.Abs(v), true // no negative zero
+	return 0
 }
 
 // scroll reads a depth from 0 to 1, or in percent above that. Browsers that
 // bounce report a little less than 0, and scrolling up a negative velocity.
-func (r *record) scroll(e *Event) (ok bool) {
-	if r.stated(pDepth) {
-		if e.X, ok = r.number(pDepth); !ok {
-			return false
+func (r *record) scroll(e *Event) {
+	depth, percent := r.vals[pDepth].b, false
+	if r.text(pDepth) != nil {
+		if r.vals[pDepth].b, percent = bytes.CutSuffix(depth, []byte("%")); percent {
+			r.vals[pDepth].b = bytes.TrimSpace(r.vals[pDepth].b)
 		}
-		if e.X > 1 {
-			e.X /= 100
-		}
-		e.X = math.Abs(min(1, max(0, e.X)))
 	}
-	if r.stated(pVelocity) {
-		if e.Y, ok = r.number(pVelocity); !ok {
-			return false
-		}
-		e.Y = math.Abs(e.Y)
+	e.X, _ = r.signed(pDepth)
+	if e.X > 1 || percent {
+		e.X /= 100
 	}
-	e.Z, ok = r.measure(pHalf)
-	return ok
+	e.X = math.Abs(min(1, max(0, e.X)))
+	e.Y, _ = r.signed(pVelocity)
+	e.Y = math.Abs(e.Y)
+	e.Z, _ = r.amount(pHalf)
 }
 
 // change reads what is put into a cart or taken out.
-func (r *record) change(e *Event) (ok bool) {
-	if e.X, ok = r.measure(pPrice); !ok {
-		return false
-	}
-	if r.stated(pPrice) {
+func (r *record) change(e *Event) {
+	var ok bool
+	if e.X, ok = r.amount(pPrice); ok {
 		e.Flags |= FlagPriced
 	}
-	if e.Y = 1; r.stated(pQuantity) {
-		e.Y, ok = r.number(pQuantity)
+	if e.Y, ok = r.signed(pQuantity); !ok {
+		e.Y = 1
 	}
-	return ok && math.Abs(e.Y) <= maxMeasure
 }
 
 // cart reads the value of a cart and the number of items in it.
-func (r *record) cart(e *Event) bool {
-	if r.stated(pProducts) {
-		if !r.productsOK() {
-			return false
-		}
+func (r *record) cart(e *Event) {
+	listed := r.listed()
+	if listed {
 		e.X, e.Y = r.products.value, r.products.items
 		if e.Flags |= FlagCart; !r.products.unpriced {
 			e.Flags |= FlagPriced
 		}
 	}
-	if !r.stated(pValue) {
-		return true
-	}
-	var ok bool
-	e.X, ok = r.measure(pValue)
-	e.Flags |= FlagPriced
-	return ok
-}
-
-// order reads the value of an order: the first of total, revenue and value
-// that is stated, else the sum of its products.
-func (r *record) order(e *Event) (ok bool) {
-	for _, f := range [...]field{pTotal, pRevenue, pValue} {
-		if r.stated(f) {
-			e.X, ok = r.measure(f)
-			return ok
+	of := [...]field{pValue, pRevenue, pTotal, pSubtotal}
+	for i, f := range of {
+		if i > 0 && listed {
+			return // its sum is nearer to a cart than what an order is made of
+		}
+		if v, ok := r.amount(f); ok {
+			e.X = v
+			e.Flags |= FlagPriced
+			return
 		}
 	}
-	if !r.stated(pProducts) {
-		return true
+}
+
+// order reads the value of an order: the first of total, revenue, value and subtotal
+// that can be read, else the sum of its products. What is given back may be stated
+// below zero.
+func (r *record) order(e *Event) {
+	read := r.amount
+	if e.Kind == KindRefund {
+		read = func(f field) (float64, bool) {
+			v, ok := r.signed(f)
+			return math.Abs(v), ok
+		}
 	}
-	e.X = r.products.value
-	return r.productsOK()
+	for _, f := range [...]field{pTotal, pRevenue, pValue, pSubtotal} {
+		if v, ok := read(f); ok {
+			e.X = v
+			return
+		}
+	}
+	if r.listed() {
+		e.X = r.products.value
+	}
 }
 
 // highTicket reports whether the product is in an expensive category and at
@@ -143,14 +130,11 @@ func (d *Decoder) highTicket(r *record) bool {
 	if len(category) == 0 {
 		return false
 	}
-	price, ok := r.measure(pPrice)
-	if !ok || price < d.cfg.HighTicketMinPrice {
-		return false
-	}
 	for _, p := range d.cfg.HighTicketCategories {
 		if n := len(p); n > 0 && len(category) >= n && string(category[:n]) == p &&
 			(len(category) == n || category[n] == '.' || category[n] == '/') {
-			return true
+			price, ok := r.amount(pPrice)
+			return (ok || !r.stated(pPrice)) && price >= d.cfg.HighTicketMinPrice
 		}
 	}
 	return false

@@ -2,8 +2,12 @@ package event
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,128 +27,200 @@ func modelNumber(v any) (float64, bool) {
 	return f, err == nil && jsonNumber.MatchString(s)
 }
 
-func modelMeasure(cfg Config, name any, props object, e *Event) bool {
+// modelPercent is a depth, which may be stated in percent.
+func modelPercent(v any, currency string) float64 {
+	s, _ := v.(string)
+	s, percent := strings.CutSuffix(s, "%")
+	if percent {
+		v = strings.TrimSpace(s)
+	}
+	f, _ := modelAmount(v, currency)
+	if f > 1 || percent {
+		f /= 100
+	}
+	return math.Abs(math.Min(1, math.Max(0, f)))
+}
+
+func modelMeasure(cfg Config, name any, props object, e *Event) {
 	for i, name := range cfg.Elements {
 		if props["element"] == name {
 			e.Element = uint8(i + 1)
 		}
 	}
 	e.Item = modelProduct(props)
-	ok := true
-	// get is a measurement, 0 when not stated; it clears ok when it is wrong.
-	get := func(o object, key string) float64 {
-		if o[key] == nil {
-			return 0
+	currency, _ := props["currency"].(string)
+	signed := func(key string) (float64, bool) { return modelAmount(props[key], currency) }
+	get := func(key string) (float64, bool) {
+		v, ok := signed(key)
+		if v < 0 {
+			return 0, false
 		}
-		v, good := modelNumber(o[key])
-		if !good || v < 0 || v > 1e12 {
-			ok = false
-			return 0
-		}
-		return math.Abs(v) // -0 is 0
+		return math.Abs(v), ok // -0 is 0
 	}
 	category, _ := props["category"].(string)
 	for _, p := range cfg.HighTicketCategories {
 		if category == p || strings.HasPrefix(category, p+".") || strings.HasPrefix(category, p+"/") {
-			if get(props, "price") >= cfg.HighTicketMinPrice && ok {
+			if price, ok := get("price"); price >= cfg.HighTicketMinPrice && (ok || props["price"] == nil) {
 				e.Flags |= FlagHighTicket
 			}
-			ok = true
 		}
 	}
 	switch e.Kind {
 	case KindPing:
-		e.X = get(props, "seconds")
+		e.X, _ = get("seconds")
 		if props["visible"] == true {
 			e.Flags |= FlagVisible
 		}
 	case KindScroll:
-		if props["depth"] != nil {
-			if e.X, ok = modelNumber(props["depth"]); !ok {
-				return false
-			}
-			if e.X > 1 {
-				e.X /= 100
-			}
-			e.X = math.Abs(math.Min(1, math.Max(0, e.X)))
-		}
-		if props["velocity"] != nil {
-			if e.Y, ok = modelNumber(props["velocity"]); !ok {
-				return false
-			}
-			e.Y = math.Abs(e.Y)
-		}
-		e.Z = get(props, "seconds_to_half")
+		e.X = modelPercent(props["depth"], currency)
+		e.Y, _ = signed("velocity")
+		e.Y = math.Abs(e.Y)
+		e.Z, _ = get("seconds_to_half")
 	case KindHover, KindFocus:
-		e.X = get(props, "duration_ms")
+		e.X, _ = get("duration_ms")
 	case KindVideoStart, KindVideoPause, KindVideoComplete:
-		e.X = get(props, "position")
+		e.X, _ = get("position")
 		if id, ok := modelID(props["session_id"]); ok && id != "" {
+			e.Item = modelHash(id)
+		} else if id := modelAsset(props); id != "" {
 			e.Item = modelHash(id)
 		}
 		if name == "Video Content Started" || name == "Video Content Completed" {
 			e.Flags |= FlagContent
 		}
 	case KindProductView:
-		e.X = get(props, "price")
+		e.X, _ = get("price")
 	case KindCartAdd, KindCartRemove:
-		e.X, e.Y = get(props, "price"), 1
-		if props["price"] != nil {
+		priced := false
+		if e.X, priced = get("price"); priced {
 			e.Flags |= FlagPriced
 		}
-		if props["quantity"] != nil {
-			q, isNumber := modelNumber(props["quantity"])
-			e.Y, ok = q, ok && isNumber && math.Abs(q) <= 1e12
+		stated := false
+		if e.Y, stated = signed("quantity"); !stated {
+			e.Y = 1
 		}
 	case KindCartView, KindCheckout:
-		e.X, e.Y = modelProducts(props, &ok, get)
-		if props["products"] != nil {
-			e.Flags |= FlagCart | FlagPriced
-			list, _ := props["products"].([]any)
-			for _, v := range list {
-				if p, _ := v.(object); p["price"] == nil {
-					e.Flags &^= FlagPriced
-				}
+		value, items, priced, listed := modelProducts(props)
+		if listed {
+			e.X, e.Y = value, items
+			e.Flags |= FlagCart
+			if priced {
+				e.Flags |= FlagPriced
 			}
 		}
-		if props["value"] != nil {
-			e.X = get(props, "value")
-			e.Flags |= FlagPriced
+		for _, key := range []string{"value", "revenue", "total", "subtotal"} {
+			if v, ok := get(key); ok && (key == "value" || !listed) {
+				e.X = v
+				e.Flags |= FlagPriced
+				break
+			}
 		}
 	case KindOrder, KindRefund:
-		if props["total"] != nil {
-			e.X = get(props, "total")
-		} else if props["revenue"] != nil {
-			e.X = get(props, "revenue")
-		} else if props["value"] != nil {
-			e.X = get(props, "value")
-		} else {
-			e.X, _ = modelProducts(props, &ok, get)
+		for _, key := range []string{"total", "revenue", "value", "subtotal"} {
+			v, ok := signed(key)
+			if e.Kind == KindRefund {
+				v = math.Abs(v)
+			}
+			if ok && v >= 0 {
+				e.X = math.Abs(v)
+				return
+			}
+		}
+		if value, _, _, listed := modelProducts(props); listed {
+			e.X = value
 		}
 	}
-	return ok && e.X <= 1e12 && e.Y <= 1e12
 }
 
-func modelProducts(props object, ok *bool, get func(object, string) float64) (value, items float64) {
-	if props["products"] == nil {
-		return 0, 0
+// modelAsset is the id of the video under the last of its three names in the record,
+// which random records do not have twice.
+func modelAsset(props object) string {
+	for _, key := range []string{"content_asset_ids", "content_asset_id", "asset_id"} {
+		list := []any{props[key]}
+		switch v := props[key].(type) {
+		case []any:
+			list = v
+		case object:
+			return ""
+		}
+		for _, v := range list {
+			if v == nil {
+				continue
+			}
+			if s, isText := v.(string); isText || len(fmt.Sprint(v)) > 0 {
+				if _, isNumber := v.(json.Number); isNumber {
+					s = fmt.Sprint(v)
+				} else if !isText {
+					continue
+				}
+				if len(s) > 512 {
+					return ""
+				}
+				return s
+			}
+		}
 	}
-	list, isList := props["products"].([]any)
-	if !isList {
-		*ok = false
+	return ""
+}
+
+func modelProducts(props object) (value, items float64, priced, listed bool) {
+	v := props["products"]
+	if text, ok := v.(string); ok && (strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")) {
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.UseNumber()
+		var in any
+		if dec.Decode(&in) != nil {
+			return 0, 0, false, false
+		}
+		if _, err := dec.Token(); err != io.EOF {
+			return 0, 0, false, false
+		}
+		v = in
 	}
-	for _, v := range list {
-		p, isObject := v.(object)
+	var list []any
+	switch v := v.(type) {
+	case []any:
+		list = v
+	case object:
+		objects, product := false, false
+		for key, member := range v {
+			_, isObject := member.(object)
+			objects = objects || isObject
+			product = product || slices.Contains([]string{"price", "quantity", "product_id", "sku", "name"}, key)
+		}
+		if objects && !product {
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				list = append(list, v[key])
+			}
+		} else if len(v) > 0 {
+			list = []any{v}
+		}
+	default:
+		return 0, 0, false, false
+	}
+	priced = true
+	for _, p := range list {
+		product, isObject := p.(object)
+		switch p.(type) {
+		case nil:
+			continue
+		case string, json.Number:
+			items++
+		}
 		if !isObject {
-			*ok = false
+			priced = false
 			continue
 		}
-		quantity := 1.0
-		if p["quantity"] != nil {
-			quantity = get(p, "quantity")
+		price, ok := modelAmount(product["price"], "")
+		if !ok || price < 0 {
+			priced, price = false, 0
 		}
-		value += get(p, "price") * quantity
-		items += quantity
+		quantity, ok := modelAmount(product["quantity"], "")
+		if !ok || quantity < 0 {
+			quantity = 1
+		}
+		value += math.Abs(price) * math.Abs(quantity)
+		items += math.Abs(quantity)
 	}
-	return value, items
+	return value, items, priced, value <= 1e12 && items <= 1e12
 }

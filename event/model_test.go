@@ -101,9 +101,7 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	}
 	modelPage(cfg, top, props, context, implied, &e)
 	modelContext(context, &e)
-	if !modelMeasure(cfg, top["event"], props, &e) {
-		return e, Malformed
-	}
+	modelMeasure(cfg, top["event"], props, &e)
 	if receipt > 0 && e.Time > receipt+cfg.FutureMS {
 		return e, Future
 	}

@@ -38,6 +38,7 @@ const (
 	pProductID
 	pSKU
 	pPrice
+	pCurrency
 	pQuantity
 	pValue
 	pTotal
@@ -92,15 +93,18 @@ type value struct {
 	b   []byte
 }
 
-// products sums a properties.products array.
+// products sums a properties.products list.
 type products struct {
 	value, items float64
-	bad          bool // not an array of objects with sensible prices and quantities
-	unpriced     bool // one of them has no price
+	unpriced     bool // one of them has no price that could be read
+	warnings     []Warning
 }
 
 // scalar reports whether the value can be an identifier.
 func (v *value) scalar() bool { return v.typ == jx.String || v.typ == jx.Number }
+
+// container reports whether the value is an object or a list.
+func (v *value) container() bool { return v.typ == jx.Object || v.typ == jx.Array }
 
 // record is a parsed record. vals[f] counts only where bit f of set is 1, so
 // that a new record starts by clearing one word.
@@ -122,11 +126,6 @@ func (r *record) text(f field) []byte {
 // stated reports whether the field is there and not null.
 func (r *record) stated(f field) bool {
 	return r.set>>f&1 != 0 && r.vals[f].typ != jx.Null
-}
-
-// productsOK reports whether properties.products was an array that adds up.
-func (r *record) productsOK() bool {
-	return r.vals[pProducts].typ == jx.Array && !r.products.bad
 }
 
 // number is the value of a number or of a string that spells one.
@@ -190,7 +189,7 @@ func (p *parser) field(f field) error {
 	v.typ, v.b = p.jd.Next(), nil
 	switch v.typ {
 	case jx.String:
-		if v.b, err = p.jd.StrBytes(); err == nil && (f == fProperties || f == fContext) && len(v.b) > 0 && v.b[0] == '{' {
+		if v.b, err = p.jd.StrBytes(); err == nil && f.nested() && len(v.b) > 0 && (v.b[0] == '{' || v.b[0] == '[' && f == pProducts) {
 			return p.text(f)
 		}
 	case jx.Number, jx.Bool:
@@ -199,8 +198,8 @@ func (p *parser) field(f field) error {
 		v.b = raw
 	case jx.Object, jx.Array:
 		switch {
-		case v.typ == jx.Array && f == pProducts:
-			return p.readProducts()
+		case f == pProducts:
+			return p.readProducts(v.typ)
 		case v.typ == jx.Object && f.container():
 			return p.inner(f)
 		case f.deferred():
@@ -219,8 +218,8 @@ func (p *parser) field(f field) error {
 	return err
 }
 
-// text reads an object that is the JSON text of a string. Where it is none, the field
-// is a text.
+// text reads an object or a list that is the JSON text of a string. Where it is none,
+// the field is a text.
 func (p *parser) text(f field) error {
 	v := &p.rec.vals[f]
 	whole, text := p.jd, v.b
@@ -232,7 +231,10 @@ func (p *parser) text(f field) error {
 		return nil
 	}
 	p.jd.ResetBytes(text)
-	v.typ = jx.Object
+	v.typ = p.jd.Next()
+	if f == pProducts {
+		return p.readProducts(v.typ)
+	}
 	return p.inner(f)
 }
 
@@ -254,47 +256,4 @@ func (p *parser) inner(f field) error {
 		return p.object(networkField)
 	}
 	return p.object(contextPageField)
-}
-
-// readProducts sums price times quantity over properties.products.
-func (p *parser) readProducts() error {
-	p.rec.products = products{}
-	it, err := p.jd.ArrIter()
-	if err != nil {
-		return err
-	}
-	sum := &p.rec.products
-	for it.Next() {
-		if p.jd.Next() != jx.Object {
-			sum.bad = true
-			if err := p.jd.Skip(); err != nil {
-				return err
-			}
-			continue
-		}
-		// The properties' own price and quantity step aside.
-		price, quantity, set := p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set
-		p.rec.set &^= 1<<pPrice | 1<<pQuantity
-		if err := p.object(productField); err != nil {
-			return err
-		}
-		sum.add(&p.rec)
-		p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set = price, quantity, set
-	}
-	return it.Err()
-}
-
-func (s *products) add(r *record) {
-	price, okPrice := r.measure(pPrice)
-	quantity, okQuantity := r.measure(pQuantity)
-	if !okPrice || !okQuantity {
-		s.bad = true
-		return
-	}
-	if !r.stated(pQuantity) {
-		quantity = 1
-	}
-	s.unpriced = s.unpriced || !r.stated(pPrice)
-	s.value += price * quantity
-	s.items += quantity
 }

@@ -37,18 +37,19 @@ const maxWarnings = 8
 const MaxExample = 40
 
 // warn notes that f could not be read.
-func (r *record) warn(f field, why Why, v *value) { r.warnAs(propertyNames[f], why, v) }
-
-func (r *record) warnAs(property string, why Why, v *value) {
-	if len(r.warnings) == maxWarnings {
-		return
-	}
+func (r *record) warn(f field, why Why, v *value) {
 	for i := range r.warnings {
-		if r.warnings[i].Property == property && r.warnings[i].Why == why {
+		if r.warnings[i].Property == propertyNames[f] && r.warnings[i].Why == why {
 			return
 		}
 	}
-	r.warnings = append(r.warnings, Warning{property, why, example(v)})
+	r.add(Warning{propertyNames[f], why, example(v)})
+}
+
+func (r *record) add(w Warning) {
+	if len(r.warnings) < maxWarnings {
+		r.warnings = append(r.warnings, w)
+	}
 }
 
 // propertyNames are the fields that warnings are about.

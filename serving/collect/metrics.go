@@ -6,12 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/event"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 type metrics struct {
 	requests *prometheus.CounterVec
 	events   *prometheus.CounterVec
+	warnings *prometheus.CounterVec
 	body     *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
@@ -21,6 +23,8 @@ func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, err
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_requests_total", Help: "Requests, by route and status."}, []string{"route", "code"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_events_total",
 			Help: "Events, by kind and outcome: accepted, bot (accepted, in no audience), no_consent and gpc (dropped), unauthorized, ignored, or a dead letter's reason."}, []string{"kind", "outcome"}),
+		warnings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_event_warnings_total",
+			Help: "Details of accepted events that could not be read and were left out, by property and reason."}, []string{"property", "reason"}),
 		body: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_body_bytes_total", Help: "Bytes of bodies, as sent and unpacked."}, []string{"form"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "microseg_collector_request_seconds", Help: "From the request's head to its answer, the log's acknowledgement included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"route"}),
@@ -30,7 +34,7 @@ func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, err
 	}
 	under := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "microseg_collector_in_flight_bytes", Help: "Bytes of bodies under way."},
 		func() float64 { return float64(inFlight.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.events, m.body, m.seconds, under} {
+	for _, c := range []prometheus.Collector{m.requests, m.events, m.warnings, m.body, m.seconds, under} {
 		if err := to.Register(c); err != nil {
 			return nil, err
 		}
@@ -48,6 +52,13 @@ func (m *metrics) event(kind, outcome string) {
 		kind = "other"
 	}
 	m.events.WithLabelValues(kind, outcome).Inc()
+}
+
+// warned counts what was left out of an event; properties and reasons are the decoder's.
+func (m *metrics) warned(warnings []event.Warning) {
+	for i := range warnings {
+		m.warnings.WithLabelValues(warnings[i].Property, string(warnings[i].Why)).Inc()
+	}
 }
 
 func (m *metrics) bytes(form string, n int) { m.body.WithLabelValues(form).Add(float64(n)) }

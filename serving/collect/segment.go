@@ -171,6 +171,9 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	case judged == nil && e.Flags&event.FlagBot != 0:
 		outcome = "bot"
 	}
+	if judged == nil {
+		q.c.metrics.warned(q.decoder.Warnings())
+	}
 	q.c.metrics.event(kindOf(typ, e.Kind), outcome)
 	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(e.Device)), Value: value})
 }
