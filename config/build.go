@@ -80,7 +80,7 @@ func (c *Config) rules() (out []signal.Rule, problems Problems) {
 		for j, name := range s.Match.PageType {
 			t, known := pageType(name)
 			if !known {
-				problems = append(problems, c.problem(fmt.Sprintf("%s.match.page_type[%d]", path, j), "%q is not a page type; %s", name, knownPages(0)))
+				problems = append(problems, c.problem(fmt.Sprintf("%s.match.page_type[%d]", path, j), "%q is not a page type; %s%s", name, knownPages(0), segment.DidYouMean(name, event.PageTypes[:])))
 				continue
 			}
 			r.Pages = append(r.Pages, t)

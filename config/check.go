@@ -10,29 +10,78 @@ import (
 	"github.com/microseg/microseg/segment"
 )
 
-// Check looks at the configuration as a whole: what Validate reports and, once
-// that is clean, conditions that do not compile, segments that nobody can be
-// in, rules that conflict, never fire, never win or do not fit their slots, and
-// signals that can never match. nil means that the configuration makes sense;
-// what could not be proved is not held against it (see Unproved), conflicts aside.
+// Check looks at the configuration as a whole: what Validate reports, conditions
+// that do not compile, templates that show data which their actions lack, signals
+// that can never match and, once all of that is clean, segments that nobody can
+// be in, and rules that conflict, never fire, never win or do not fit their slots.
+// nil means that the configuration makes sense; what could not be proved is not
+// held against it (see Notes), conflicts aside.
 func (c *Config) Check() []Problem {
-	if err := c.Validate(); err != nil {
-		var p Problems
-		errors.As(err, &p)
-		return p
+	out := c.validate()
+	if len(c.validateElements()) == 0 { // they are names in conditions
+		out = append(out, c.rest(out, c.conditions())...)
 	}
-	compiler := segment.NewCompiler(segment.NewSchema(c.Elements), c.SegmentParams())
-	out := c.compile(compiler, "segments", c.Segments)
-	if tree, err := segment.NewTree(compiler, c.SegmentSpecs()); err == nil {
-		dead, _ := c.reach(tree)
-		out = append(out, dead...)
-		wrong, _ := c.checkRules(tree)
-		out = append(out, wrong...)
-	}
+	out = append(out, c.rest(out, c.templateData())...)
 	for i, s := range c.Signals {
 		if p, never := c.neverMatches(fmt.Sprintf("signals[%d]", i), s); never {
 			out = append(out, p)
 		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	tree, err := c.SegmentTree()
+	if err != nil {
+		return []Problem{c.problem("segments", "%v", err)}
+	}
+	dead, _ := c.reach(tree)
+	wrong, _ := c.checkRules(tree)
+	return append(dead, wrong...)
+}
+
+// conditions compiles all conditions, those of rules also where segments have
+// some that do not compile.
+func (c *Config) conditions() (out []Problem) {
+	compiler := segment.NewCompiler(segment.NewSchema(c.Elements), c.SegmentParams())
+	out = c.compile(compiler, "segments", c.Segments)
+	tree, err := segment.NewTree(compiler, sound(compiler, c.SegmentSpecs()))
+	if err != nil {
+		return out
+	}
+	out = append(out, c.scales(tree)...)
+	set, err := c.RuleSet(tree)
+	if p := (Problems{}); errors.As(err, &p) {
+		return append(out, p...)
+	}
+	for i, r := range set.Rules() {
+		out = append(out, c.scale(fmt.Sprintf("rules[%d].when", i), r.When)...)
+	}
+	return out
+}
+
+// sound is a tree with the same names, whose conditions compile.
+func sound(compiler *segment.Compiler, specs []segment.Spec) []segment.Spec {
+	for i := range specs {
+		if _, err := compiler.Compile(specs[i].When); err != nil {
+			specs[i].When = "true"
+		}
+		specs[i].Children = sound(compiler, specs[i].Children)
+	}
+	return specs
+}
+
+// scales finds comparisons of a share with what is none.
+func (c *Config) scales(tree *segment.Tree) (out []Problem) {
+	at := places("segments", c.Segments, []string{""})
+	for id := 1; id < tree.Len(); id++ {
+		out = append(out, c.scale(at[id]+".when", tree.Node(id).When)...)
+	}
+	return out
+}
+
+func (c *Config) scale(path string, p *segment.Predicate) (out []Problem) {
+	for _, x := range p.Beyond() {
+		out = append(out, c.problem(path, "%s: %s goes from 0 to 1; write %v %% as %v", x.Text, x.Feature.Name, x.Value, x.Value/100))
 	}
 	return out
 }

@@ -137,8 +137,8 @@ func TestShippedReachable(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
-		"unknown key":         {"site: a\nsesion:\n  gap: 1m\n", "f.yaml:2:1: unknown field \"sesion\""},
-		"unknown nested key":  {"session:\n  gapp: 1m\n", "f.yaml:2:3: unknown field \"gapp\""},
+		"unknown key":         {"site: a\nsesion:\n  gap: 1m\n", "f.yaml:2:1: unknown key \"sesion\"; did you mean session?"},
+		"unknown nested key":  {"session:\n  gapp: 1m\n", "f.yaml:2:3: unknown key \"session.gapp\"; did you mean gap?"},
 		"wrong type":          {"site: a\naudience:\n  min_sample: many\n", "f.yaml:3:15: "},
 		"list for number":     {"intent:\n  kappa: [1]\n", "f.yaml:2:10: "},
 		"string for mapping":  {"site: a\nsession: 30m\n", "f.yaml:2:10: "},
@@ -152,7 +152,7 @@ func TestParseRefuses(t *testing.T) {
 		"alias":               {"site: &a demo\n", "anchors, aliases and tags are not supported"},
 		"two documents":       {"site: a\n---\nsite: b\n", "a second document"},
 		"not a mapping":       {"- a\n", "a configuration is a mapping"},
-		"out of bounds":       {"site: a\naudience:\n  activate: 12\n", "f.yaml:3:13: audience.activate: 12 is not a share; choose from 0 to 1"},
+		"out of bounds":       {"site: a\naudience:\n  activate: 12\n", "f.yaml:3:13: audience.activate: 12 is not a share; choose from 0 to 1: 12 % is 0.12"},
 		"not a number":        {"intent: {kappa: .nan}\n", "f.yaml:1:17: intent.kappa: choose from"},
 		"page type":           {"pages:\n  - {type: shop, path: /}\n", "f.yaml:2:12: pages[0].type: \"shop\" is not a page type; choose one of home,"},
 		"page rule":           {"pages:\n  - type: home\n", "f.yaml:2:5: pages[0]: "},

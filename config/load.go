@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 )
@@ -33,29 +36,82 @@ func Default() *Config {
 // Load reads a configuration file; an empty path means the shipped one.
 // Errors in the file are Problems.
 func Load(path string) (*Config, error) {
-	if path == "" {
-		return Parse(Shipped, ShippedName)
-	}
-	data, err := os.ReadFile(path)
+	data, name, err := source(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, err
 	}
-	return Parse(data, path)
+	return Parse(data, name)
+}
+
+func source(path string) (data []byte, name string, err error) {
+	if path == "" {
+		return Shipped, ShippedName, nil
+	}
+	if data, err = os.ReadFile(path); err != nil {
+		return nil, "", fmt.Errorf("reading the configuration: %w", err)
+	}
+	return data, path, nil
 }
 
 // Parse reads YAML over the shipped configuration: keys that data leaves out
 // keep their shipped value, lists that it states replace the shipped ones.
-// Unknown keys, wrong types and values out of bounds are Problems, with the
-// line and column in name.
+// Unknown keys, wrong types and values out of bounds are Problems, all of them,
+// with the line and column in name.
 func Parse(data []byte, name string) (*Config, error) {
-	c := Default()
-	if err := c.read(data, name); err != nil {
-		return nil, err
+	c, out := parse(data, name)
+	if c != nil {
+		out = append(out, c.rest(out, c.validate())...)
 	}
-	if err := c.Validate(); err != nil {
-		return nil, err
+	if len(out) > 0 {
+		return nil, out.sorted()
 	}
 	return c, nil
+}
+
+// Examine reads a file as Load does and looks at it as Check does, so that
+// everything that is wrong is told at once.
+func Examine(path string) (*Config, Problems, error) {
+	data, name, err := source(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, out := parse(data, name)
+	if c != nil {
+		out = append(out, c.rest(out, c.Check())...)
+	}
+	return c, out.sorted(), nil
+}
+
+// parse reads what can be read; c is nil where nothing can.
+func parse(data []byte, name string) (c *Config, out Problems) {
+	c = Default()
+	err := c.read(data, name)
+	if err == nil {
+		return c, nil
+	}
+	if p := (misfits{}); errors.As(err, &p) {
+		return c, Problems(p)
+	}
+	errors.As(err, &out)
+	return nil, out
+}
+
+// misfits are problems beside which the rest of a file was read.
+type misfits Problems
+
+func (m misfits) Error() string { return Problems(m).Error() }
+
+// rest are the problems that do not follow from those that are known: what is at
+// a place that could not be read, or around one, has its default.
+func (c *Config) rest(known, more []Problem) (out Problems) {
+	for _, p := range more {
+		if !slices.ContainsFunc(known, func(k Problem) bool {
+			return k.Path != "" && (k.Path == p.Path || strings.HasPrefix(k.Path, p.Path+".") || strings.HasPrefix(p.Path, k.Path+".") || strings.HasPrefix(p.Path, k.Path+"["))
+		}) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // read decodes data over c and notes where its values stand.
@@ -73,13 +129,12 @@ func (c *Config) read(data []byte, name string) (err error) {
 			err = Problems{{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("this is not YAML that can be read (%v); check indentation and quotes", r)}}
 		}
 	}()
-	marks, empty, err := locate(data, name)
-	if err != nil || empty {
+	body, marks, err := locate(data, name)
+	if err != nil || body == nil {
 		return err
 	}
-	if p := checkScalars(marks); len(p) > 0 {
-		return p
-	}
+	f := fitter{file: name}
+	fits := f.value(body, reflect.TypeFor[Config](), "")
 	c.forget(marks)
 	if _, rules := marks["rules"]; !rules {
 		if _, tree := marks["segments"]; tree {
@@ -87,10 +142,15 @@ func (c *Config) read(data []byte, name string) (err error) {
 		}
 	}
 	templates := c.Templates
-	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict(), durationOption()); err != nil {
-		return problemOf(err, name)
+	if fits {
+		if err := yaml.NodeToValue(body, c, durationOption()); err != nil {
+			return problemOf(err, name)
+		}
 	}
 	c.inherit(templates)
+	if len(f.problems) > 0 {
+		return misfits(f.problems)
+	}
 	return nil
 }
 
@@ -110,10 +170,6 @@ func problemOf(err error, name string) Problems {
 		if t := at.GetToken(); t != nil && t.Position != nil {
 			p.Line, p.Column = t.Position.Line, t.Position.Column
 		}
-	}
-	var unknown *yaml.UnknownFieldError
-	if errors.As(err, &unknown) {
-		p.Message += "; check the spelling and the indentation, or remove it"
 	}
 	return Problems{p}
 }

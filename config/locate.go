@@ -1,12 +1,8 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"reflect"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -18,40 +14,37 @@ import (
 type mark struct {
 	file         string
 	line, column int
-	text         string // of a scalar
-	scalar       bool
-	whole        bool // an integer
 }
 
-// locate parses data and notes where each value stands, by path. Anchors,
+// locate parses data and notes where each value stands, by path; body is nil
+// where it says nothing. Anchors,
 // aliases and tags are refused: nine lines of aliases can stand for a billion.
-func locate(data []byte, name string) (marks map[string]mark, empty bool, err error) {
+func locate(data []byte, name string) (body ast.Node, marks map[string]mark, err error) {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, false, problemOf(err, name)
+		return nil, nil, problemOf(err, name)
 	}
-	var body ast.Node
 	for _, d := range file.Docs {
 		switch {
 		case d.Body == nil || d.Body.Type() == ast.NullType || d.Body.Type() == ast.CommentType:
 		case body != nil:
-			return nil, false, Problems{at(d.Body, name, "a second document; keep one to a file")}
+			return nil, nil, Problems{at(d.Body, name, "a second document; keep one to a file")}
 		default:
 			body = d.Body
 		}
 	}
 	if body == nil {
-		return nil, true, nil
+		return nil, nil, nil
 	}
 	l := locator{file: name, marks: map[string]mark{}}
 	if body.Type() != ast.MappingType && body.Type() != ast.MappingValueType {
-		return nil, false, Problems{at(body, name, "a configuration is a mapping; start with \"site: <name>\"")}
+		return nil, nil, Problems{at(body, name, "a configuration is a mapping; start with \"site: <name>\"")}
 	}
 	l.walk("", body)
 	if len(l.problems) > 0 {
-		return nil, false, l.problems
+		return nil, nil, l.problems
 	}
-	return l.marks, false, nil
+	return body, l.marks, nil
 }
 
 func at(n ast.Node, name, message string) Problem {
@@ -97,14 +90,6 @@ func (l *locator) walk(path string, n ast.Node) {
 		}
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
 		l.problems = append(l.problems, at(n, l.file, "anchors, aliases and tags are not supported; write the value out"))
-	case *ast.LiteralNode:
-		if n.Value != nil {
-			m.text, m.scalar = n.Value.Value, true
-		}
-	case *ast.IntegerNode:
-		m.whole = true
-	case *ast.StringNode:
-		m.text, m.scalar = n.Value, true
 	}
 	l.marks[path] = m
 }
@@ -139,56 +124,6 @@ func (c *Config) forget(newer map[string]mark) {
 			c.marks[path] = m
 		}
 	}
-}
-
-// checkScalars looks at durations and whole numbers before the YAML library
-// does: its errors about durations say neither line nor column, and it cuts
-// 3.7 down to 3.
-func checkScalars(marks map[string]mark) (out Problems) {
-	types := scalars(reflect.TypeFor[Config](), "")
-	for path, m := range marks {
-		t := types[anyIndex.ReplaceAllString(path, "[]")]
-		if t == nil {
-			continue
-		}
-		p := Problem{File: m.file, Line: m.line, Column: m.column, Path: path}
-		switch _, err := parseDuration(m.text); {
-		case t.Kind() == reflect.Int && !m.whole:
-			p.Message = "this is not a whole number; write one without quotes or a fraction"
-		case t.Kind() == reflect.Int64 && (err != nil || !m.scalar):
-			p.Message = "this is not a duration; write a number with its unit, like 400ms, 30s, 10m, 2h or 30d"
-		default:
-			continue
-		}
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b Problem) int {
-		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
-	})
-	return out
-}
-
-var anyIndex = regexp.MustCompile(`\[[0-9]+\]`)
-
-// scalars are the durations and whole numbers of a struct, by path; items of a
-// list are [].
-func scalars(t reflect.Type, path string) map[string]reflect.Type {
-	out := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name := path + f.Tag.Get("yaml")
-		switch f.Type.Kind() {
-		case reflect.Int, reflect.Int64:
-			out[name] = f.Type
-		case reflect.Struct:
-			maps.Copy(out, scalars(f.Type, name+"."))
-		case reflect.Slice: // a tree holds none
-			if e := f.Type.Elem(); e.Kind() == reflect.Struct && e != t {
-				maps.Copy(out, scalars(e, name+"[]."))
-			}
-		}
-	}
-	return out
 }
 
 // maxNesting bounds brackets within brackets: the parser's time grows with

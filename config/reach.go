@@ -2,22 +2,54 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/microseg/microseg/segment"
 )
 
-// Unproved lists the segments and rules whose conditions have too many cases to
-// say whether anybody can be in them. They work; nobody vouches for them.
-func (c *Config) Unproved() []Problem {
+// Notes lists what is no mistake and may surprise: segments and rules whose
+// conditions have too many cases to say whether anybody can be in them, and
+// segments whose visitors no rule shows anything.
+func (c *Config) Notes() []Problem {
 	tree, err := c.SegmentTree()
 	if err != nil {
 		return nil
 	}
-	_, segments := c.reach(tree)
+	_, out := c.reach(tree)
 	_, rules := c.checkRules(tree)
-	return append(segments, rules...)
+	out = append(out, rules...)
+	return append(out, c.unserved(tree)...)
 }
+
+// unserved finds segments that no rule names, neither themselves nor a layer above
+// them. Rules that name no segment are shown to their visitors, too.
+func (c *Config) unserved(tree *segment.Tree) (out []Problem) {
+	named := map[int]bool{}
+	name := func(text string) {
+		for _, id := range tree.Within(text) {
+			named[id] = true
+		}
+	}
+	for _, r := range c.Rules {
+		for _, s := range r.Source.Segments {
+			name(s)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(r.When, -1) {
+			name(m[1])
+		}
+	}
+	at := places("segments", c.Segments, []string{""})
+	for id := 1; id < tree.Len(); id++ {
+		if !named[id] {
+			out = append(out, c.problem(at[id]+".name", "no rule names %s or a segment above it; add it to a rule's source.segments, or leave it to reports", relative(tree.Path(id))))
+		}
+	}
+	return out
+}
+
+// quoted are the texts of a condition: names of segments among them.
+var quoted = regexp.MustCompile(`["']([a-z0-9_/-]+)["']`)
 
 // reach proves which segments nobody can be in, and says for which it cannot tell.
 func (c *Config) reach(tree *segment.Tree) (dead, open []Problem) {

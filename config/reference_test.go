@@ -44,7 +44,8 @@ Generated from package config; do not edit (go test ./config -run Reference -rew
 A file needs only what differs from the shipped one, [config/microseg.yaml](../config/microseg.yaml): a key that it leaves
 out keeps its default, and a list or tree that it states replaces the shipped one. Unknown keys, values out of bounds and
 conditions that do not compile are refused with file, line and column. ` + "`microseg check FILE`" + ` also finds segments that nobody
-can be in, rules that conflict, never fire or never win, and signals that never match. Templates are added to the shipped
+can be in, rules that conflict, never fire or never win, data that templates miss, and signals that never match; it says all that
+is wrong at once, with the nearest name that is known, and notes segments that no rule names. Templates are added to the shipped
 ones; a file with segments of its own has only the rules that it states.
 
 Durations are numbers with their unit: 400ms, 30s, 10m, 2h, 30d.

@@ -58,11 +58,42 @@ func (c *Config) RuleSet(tree *segment.Tree) (*rule.Set, error) {
 // RuleTemplates compiles the templates. Errors are Problems.
 func (c *Config) RuleTemplates() (*rule.Templates, error) {
 	t, err := rule.NewTemplates(c.Templates)
+	if err != nil {
+		return nil, Problems(c.templateProblems(err))
+	}
+	return t, nil
+}
+
+func (c *Config) templateProblems(err error) (out []Problem) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			out = append(out, c.templateProblems(e)...)
+		}
+		return out
+	}
 	var te *rule.TemplateError
 	if errors.As(err, &te) {
-		return nil, Problems{c.problem("templates."+te.Name, "%v", te.Err)}
+		return []Problem{c.problem("templates."+te.Name, "%v", te.Err)}
 	}
-	return t, err
+	return []Problem{c.problem("templates", "%v", err)}
+}
+
+// templateData finds actions whose template shows what their data lacks.
+func (c *Config) templateData() (out []Problem) {
+	templates, err := c.RuleTemplates()
+	if err != nil {
+		return nil // validate tells of it
+	}
+	for i, r := range c.Rules {
+		for j, a := range r.Actions {
+			for _, name := range templates.Missing(a.Template, a.Data) {
+				out = append(out, c.problem(fmt.Sprintf("rules[%d].actions[%d].data", i, j),
+					"template %s shows .Data.%s, which is missing here; add it, or put {{with .Data.%s}} around it in the template%s",
+					a.Template, name, name, segment.DidYouMean(name, slices.Sorted(maps.Keys(a.Data)))))
+			}
+		}
+	}
+	return out
 }
 
 func (c *Config) ruleProblems(err error) (out []Problem) {

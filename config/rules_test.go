@@ -145,7 +145,7 @@ const ruleHead = "segments:\n  - {name: a, when: intent > 0.5}\n  - {name: b, wh
 
 func TestRulesRefused(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
-		"unknown key":     {ruleHead + "rules:\n  - name: x\n    wen: linked\n", "f.yaml:8:5: unknown field \"wen\""},
+		"unknown key":     {ruleHead + "rules:\n  - name: x\n    wen: linked\n", "f.yaml:8:5: unknown key \"rules[0].wen\"; did you mean when?"},
 		"no actions":      {ruleHead + "rules:\n  - name: x\n", "f.yaml:7:5: rules[0].actions: a rule without an action"},
 		"name":            {ruleHead + "rules:\n  - {name: X y, actions: [{slot: s, template: t}]}\n", "f.yaml:7:12: rules[0].name: \"X y\" names no rule"},
 		"same name":       {ruleHead + "rules:\n  - {name: x, actions: [{slot: s, template: t}]}\n  - {name: x, actions: [{slot: s, template: t}]}\n", "f.yaml:8:12: rules[1].name: another rule is called"},

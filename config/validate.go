@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/segment"
 )
 
 // bound is one row of the table of limits. A value that is not a number fails
@@ -25,7 +26,15 @@ func span(path string, v, lo, hi time.Duration) bound {
 }
 
 func share(path string, v float64) bound {
-	return bound{path, v >= 0 && v <= 1, fmt.Sprintf("%v is not a share; choose from 0 to 1", v)}
+	return bound{path, v >= 0 && v <= 1, fmt.Sprintf("%v is not a share; choose from 0 to 1%s", v, asShare(v))}
+}
+
+// asShare is a percentage as a share.
+func asShare(v float64) string {
+	if v > 1 && v <= 100 {
+		return fmt.Sprintf(": %v %% is %v", v, v/100)
+	}
+	return ""
 }
 
 func count(path string, v, lo, hi int) bound {
@@ -103,7 +112,13 @@ func publicURL(s string) bool {
 // Validate reports every value that is out of bounds, as Problems that say
 // what to do; nil if there is none. It does not compile conditions: see Check.
 func (c *Config) Validate() error {
-	var out Problems
+	if out := c.validate(); len(out) > 0 {
+		return out
+	}
+	return nil
+}
+
+func (c *Config) validate() (out Problems) {
 	for _, b := range c.bounds() {
 		if !b.ok {
 			out = append(out, c.problem(b.path, "%s", b.advice))
@@ -118,11 +133,7 @@ func (c *Config) Validate() error {
 	}
 	seen := 0
 	out = append(out, c.validateSegments("segments", c.Segments, 1, &seen)...)
-	out = append(out, c.validateRules()...)
-	if len(out) > 0 {
-		return out
-	}
-	return nil
+	return append(out, c.validateRules()...)
 }
 
 func (c *Config) validatePages() (out Problems) {
@@ -130,7 +141,7 @@ func (c *Config) validatePages() (out Problems) {
 		path := fmt.Sprintf("pages[%d]", i)
 		t, ok := pageType(p.Type)
 		if !ok || t == event.PageUnknown {
-			out = append(out, c.problem(path+".type", "%q is not a page type; %s", p.Type, knownPages(1)))
+			out = append(out, c.problem(path+".type", "%q is not a page type; %s%s", p.Type, knownPages(1), segment.DidYouMean(p.Type, event.PageTypes[1:])))
 			continue
 		}
 		rule := event.PageRule{Type: t, Path: p.Path, Name: p.Name}
@@ -186,7 +197,7 @@ func (c *Config) validateSegments(path string, list []Segment, depth int, seen *
 			out = append(out, c.problem(at+".when", "a segment needs a condition, such as intent > 0.5"))
 		}
 		if m := s.MinAudience; m != nil && !(*m >= 0 && *m <= 1) {
-			out = append(out, c.problem(at+".min_audience", "%v is not a share; choose from 0 (always active) to 1", *m))
+			out = append(out, c.problem(at+".min_audience", "%v is not a share; choose from 0 (always active) to 1%s", *m, asShare(*m)))
 		}
 		if *seen++; *seen == maxSegments+1 {
 			out = append(out, c.problem(at, "more than %d segments; merge some", maxSegments))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/rule"
+	"github.com/microseg/microseg/segment"
 )
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
@@ -101,7 +102,8 @@ func (c *Config) validateAction(path string, a Action) (out Problems) {
 		}
 	}
 	if _, ok := c.Templates[a.Template]; !ok {
-		out = append(out, c.problem(path+".template", "there is no template %q; it is one of %s", a.Template, strings.Join(slices.Sorted(maps.Keys(c.Templates)), ", ")))
+		out = append(out, c.problem(path+".template", "there is no template %q; it is one of %s%s", a.Template,
+			strings.Join(slices.Sorted(maps.Keys(c.Templates)), ", "), segment.DidYouMean(a.Template, slices.Sorted(maps.Keys(c.Templates)))))
 	}
 	return out
 }

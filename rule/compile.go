@@ -60,7 +60,7 @@ func Validate(slots []Slot, specs []Spec) (out []*Error) {
 			part := fmt.Sprintf("actions[%d].slot", j)
 			switch {
 			case indexOf(slots, a.Slot) < 0:
-				fail(part, "there is no slot %q; it is one of %s", a.Slot, slotNames(slots))
+				fail(part, "there is no slot %q; it is one of %s%s", a.Slot, strings.Join(slotNames(slots), ", "), segment.DidYouMean(a.Slot, slotNames(slots)))
 			case filled[a.Slot]:
 				fail(part, "the rule fills slot %s twice; remove one action", a.Slot)
 			}
@@ -112,12 +112,12 @@ func indexOf(slots []Slot, name string) int {
 	return slices.IndexFunc(slots, func(s Slot) bool { return s.Name == name })
 }
 
-func slotNames(slots []Slot) string {
+func slotNames(slots []Slot) []string {
 	names := make([]string, len(slots))
 	for i := range slots {
 		names[i] = slots[i].Name
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // Compile compiles the rules with a compiler of segment.NewRuleSchema. Errors

@@ -17,7 +17,7 @@ func TestCompileRefuses(t *testing.T) {
 		want  string
 	}{
 		"when":           {[]Spec{{Name: "x", When: "linked &&\n  intend > 1", Actions: a}}, "rule x: when: 2:3: there is no feature intend; did you mean intent?"},
-		"when, sourced":  {[]Spec{{Name: "x", Source: Source{Pages: []string{"cart"}}, When: "linked)", Actions: a}}, "rule x: when: 1:7: Syntax error"},
+		"when, sourced":  {[]Spec{{Name: "x", Source: Source{Pages: []string{"cart"}}, When: "linked)", Actions: a}}, "rule x: when: 1:7: nothing is open that this ) closes"},
 		"no condition":   {[]Spec{{Name: "x", When: "intent", Actions: a}}, "rule x: when: 1:1: the condition gives a number"},
 		"segment":        {[]Spec{{Name: "x", Source: Source{Segments: []string{"low", "hi"}}, Actions: a}}, `rule x: source.segments[1]: there is no segment "hi"; it is one of everyone, high, cart, phone, low`},
 		"page":           {[]Spec{{Name: "x", Source: Source{Pages: []string{"shop"}}, Actions: a}}, `rule x: source.pages[0]: page.type is never "shop"; it is one of unknown, home,`},

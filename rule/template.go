@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -42,13 +43,17 @@ func (e *TemplateError) Unwrap() error { return e.Err }
 // have a strict content security policy: texts with scripts, styles or event
 // handlers in them are refused, and so is what an edge would include. Besides
 // html/template's functions there is clock, which writes seconds as 14:05.
-// The error is the *TemplateError of the first, by name.
+// Errors are joined *TemplateError, by name.
 func NewTemplates(texts map[string]string) (*Templates, error) {
 	t := &Templates{byName: map[string]*template.Template{}}
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		if err := t.add(name, texts[name]); err != nil {
-			return nil, &TemplateError{name, err}
+			errs = append(errs, &TemplateError{name, err})
 		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return t, nil
 }
@@ -66,7 +71,7 @@ func (t *Templates) add(name, text string) error {
 	full := TemplateData{Data: map[string]string{"x": "x"}, Segment: "everyone", Page: "home", Device: "mobile", DeadlineMS: 1, CountdownS: 1, Category: "a", Product: "b"}
 	for _, d := range []TemplateData{{}, full} {
 		if err := one.Execute(io.Discard, d); err != nil {
-			return fmt.Errorf("trying it out: %w", err)
+			return fmt.Errorf("trying it out: %w", templateMistake(err))
 		}
 	}
 	t.byName[name] = one

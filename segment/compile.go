@@ -109,12 +109,19 @@ func (c *Compiler) check(src string) (*cel.Ast, *cel.Issues) {
 	return c.env.Check(a)
 }
 
-// explain turns what cel-go found into compile errors, in the words of the catalogue.
+// explain turns what cel-go found into compile errors, in the words of the
+// catalogue. Where a known mistake is in the text, its words are about what
+// follows from that.
 func (c *Compiler) explain(iss *cel.Issues, src string) error {
 	var errs []error
-	for _, e := range iss.Errors() {
-		line, column := max(1, e.Location.Line()), max(1, e.Location.Column()+1)
-		errs = append(errs, &CompileError{line, column, c.reason(e.Message, src, line, column)})
+	for _, m := range c.mistaken(src) {
+		errs = append(errs, m)
+	}
+	if len(errs) == 0 {
+		for _, e := range iss.Errors() {
+			line, column := max(1, e.Location.Line()), max(1, e.Location.Column()+1)
+			errs = append(errs, &CompileError{line, column, c.reason(e.Message, src, line, column)})
+		}
 	}
 	if len(errs) == 1 {
 		return errs[0]

@@ -9,7 +9,7 @@ func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
 	c := testCompiler()
 	for src, want := range map[string]string{
-		"intent >":                           "1:9: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+		"intent >":                           "1:9: the condition ends too early; something is missing behind this",
 		"intend > 0.5":                       "1:1: there is no feature intend; did you mean intent?",
 		"live > 1.0 &&\n  dwel.cart > 1":     "2:3: there is no feature dwel.cart; did you mean dwell.cart?",
 		"something_else > 1":                 "1:1: there is no feature something_else",

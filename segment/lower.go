@@ -211,7 +211,7 @@ func (l *lowerer) codes(e ast.Expr, f *Feature, lit ref.Val) ([]float64, error) 
 		if nodes := f.tree.within(string(name)); len(nodes) > 0 {
 			return nodes, nil
 		}
-		return nil, l.refuse(e, "there is no segment %q; it is one of %s", string(name), strings.Join(f.tree.names(), ", "))
+		return nil, l.refuse(e, "there is no segment %q; it is one of %s%s", string(name), strings.Join(f.tree.names(), ", "), DidYouMean(string(name), f.tree.names()))
 	}
 	x, err := l.code(e, f, lit)
 	return []float64{x}, err
@@ -229,7 +229,7 @@ func (l *lowerer) code(e ast.Expr, f *Feature, lit ref.Val) (float64, error) {
 				return float64(i), nil
 			}
 		}
-		return 0, l.refuse(e, "%s is never %q; it is one of %s", f.Name, string(name), strings.Join(f.Enum, ", "))
+		return 0, l.refuse(e, "%s is never %q; it is one of %s%s", f.Name, string(name), strings.Join(f.Enum, ", "), DidYouMean(string(name), f.Enum))
 	case f.Bool && isTruth:
 		if truth {
 			return 1, nil

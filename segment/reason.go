@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,9 @@ func (c *Compiler) reason(message, src string, line, column int) string {
 	if m := overload.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("%s does not work on %s", functionName(m[1]), typeName(m[2]))
 	}
+	if strings.HasPrefix(message, "Syntax error") {
+		return misplaced(message)
+	}
 	return message
 }
 
@@ -50,16 +54,27 @@ func typeName(cel string) string { return strings.ReplaceAll(cel, "double", "num
 // unknown is the reason for a name that is not in the catalogue, with the
 // nearest one that is.
 func (c *Compiler) unknown(name string) string {
-	best, at := "", 4
 	for _, n := range c.schema.names {
-		if d := distance(name, n); d < at {
+		if slices.Contains(c.schema.byName[n].Enum, name) {
+			return fmt.Sprintf("write %q in quotes: it is a value, of %s", name, n)
+		}
+	}
+	return fmt.Sprintf("there is no feature %s", name) + DidYouMean(name, c.schema.names)
+}
+
+// DidYouMean names the nearest of some names, if there is one that near: "; did
+// you mean X?", else nothing.
+func DidYouMean(name string, known []string) string {
+	best, at := "", max(2, min(4, (len(name)+1)/2))
+	for _, n := range known {
+		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < at {
 			best, at = n, d
 		}
 	}
 	if best == "" {
-		return fmt.Sprintf("there is no feature %s", name)
+		return ""
 	}
-	return fmt.Sprintf("there is no feature %s; did you mean %s?", name, best)
+	return "; did you mean " + best + "?"
 }
 
 // distance is the Levenshtein distance.

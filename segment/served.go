@@ -44,6 +44,15 @@ func (t *Tree) within(name string) (out []float64) {
 	return out
 }
 
+// Within are the ids of the nodes that a name or the end of a path names, and of
+// those below them.
+func (t *Tree) Within(name string) (out []int) {
+	for _, id := range t.within(name) {
+		out = append(out, int(id))
+	}
+	return out
+}
+
 // names are the names of the nodes, each once.
 func (t *Tree) names() (out []string) {
 	for i := range t.nodes {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -178,6 +179,30 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 	return c
 }
 
+// check says everything that is wrong with a configuration at once, on one stream.
+func check(w io.Writer, path string) error {
+	conf, problems, err := config.Examine(path)
+	if err != nil {
+		return err
+	}
+	name := "the shipped configuration"
+	if path != "" {
+		name = filepath.Clean(path)
+	}
+	for _, p := range problems {
+		fmt.Fprintln(w, p.Error())
+	}
+	if len(problems) > 0 {
+		fmt.Fprintf(w, "%s: %d to mend\n", name, len(problems))
+		return exitCode(1)
+	}
+	for _, p := range conf.Notes() {
+		fmt.Fprintln(w, "note:", p.Error())
+	}
+	fmt.Fprintf(w, "%s is fine\n", name)
+	return nil
+}
+
 func checkCommand(cfg *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
@@ -188,23 +213,7 @@ func checkCommand(cfg *string) *cobra.Command {
 			if len(args) == 1 {
 				path = args[0]
 			}
-			conf, err := config.Load(path)
-			if err != nil {
-				return err
-			}
-			problems := conf.Check()
-			for _, p := range problems {
-				fmt.Println(p.Error())
-			}
-			if len(problems) > 0 {
-				return exitCode(1)
-			}
-			name := path
-			if name == "" {
-				name = "the shipped configuration"
-			}
-			fmt.Printf("%s is fine\n", filepath.Clean(name))
-			return nil
+			return check(os.Stdout, path)
 		},
 	}
 }
