@@ -143,10 +143,18 @@ func knownPages(from int) string {
 // SegmentSpecs is the tree for segment.NewTree, in the order of the file.
 func (c *Config) SegmentSpecs() []segment.Spec { return specs(c.Segments) }
 
+// Activation is the state of the tree's nodes before any audience was decided.
+func (c *Config) Activation(tree *segment.Tree) *segment.Activation {
+	return segment.NewActivation(tree, c.Audience.Activate, c.Audience.Hysteresis, c.Audience.MinSample)
+}
+
 func specs(list []Segment) []segment.Spec {
 	out := make([]segment.Spec, len(list))
 	for i, s := range list {
-		out[i] = segment.Spec{Name: s.Name, Title: s.Title, When: s.When, MinAudience: s.MinAudience, Children: specs(s.Children)}
+		if s.Exempt != "" {
+			s.MinAudience = new(float64) // the exemption decides, its reason does not
+		}
+		out[i] = segment.Spec{Name: s.Name, Title: s.Title, When: s.When, MinAudience: s.MinAudience, Exempt: s.Exempt, Children: specs(s.Children)}
 	}
 	return out
 }

@@ -113,6 +113,7 @@ type Segment struct {
 	Title       string    `yaml:"title"`        // for people
 	When        string    `yaml:"when"`         // the condition, see below
 	MinAudience *float64  `yaml:"min_audience"` // overrides audience.activate; 0: always active
+	Exempt      string    `yaml:"exempt"`       // why the segment is served whatever its audience, from its first member on; empty: it needs one
 	Children    []Segment `yaml:"children"`     // finer segments within this one
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,8 @@ func TestShippedReachable(t *testing.T) {
 		"everyone/medium_intent/price_sensitive_analyzer": {8, 0, values{comparison: 90, price: 1, features: 1}},
 		"everyone/medium_intent/mobile_3g":                {8, 0, values{session.SlotDevice: mobile, session.SlotNetwork: slow}},
 		"everyone/low_intent":                             {2, 0, values{}},
+		"everyone/low_intent/price_sensitive_analyzer":    {2, 0, values{comparison: 90, price: 1, features: 1}},
+		"everyone/price_sensitive_analyzer":               {0.4, 0, values{comparison: 90, price: 1, features: 1}},
 		"everyone/low_intent/mobile_3g":                   {2, 0, values{session.SlotDevice: mobile, session.SlotNetwork: slow}},
 	}
 	for id := range tree.Len() {
@@ -131,6 +134,28 @@ func TestShippedReachable(t *testing.T) {
 		}
 		if got, _ := tree.Decide(v, now); tree.Path(got) != path {
 			t.Errorf("the visitor for %s is in %s", path, tree.Path(got))
+		}
+	}
+}
+
+// TestShippedExempt: what answers a trigger is served from its first member on,
+// wherever in the tree it stands, and says why; layers and descriptive segments
+// need the brief's 12 %.
+func TestShippedExempt(t *testing.T) {
+	c := Default()
+	tree, err := c.SegmentTree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Activation(tree)
+	for id := 1; id < tree.Len(); id++ {
+		n := tree.Node(id)
+		action := slices.Contains([]string{"high_ticket_retarget", "cart_abandoner", "price_sensitive_analyzer"}, n.Name)
+		if a.Exempt[id] != action || a.Active[id] != action || action != strings.HasPrefix(n.Exempt, "answers a trigger") {
+			t.Errorf("%s: exempt %v, active at first %v, because %q", n.Path, a.Exempt[id], a.Active[id], n.Exempt)
+		}
+		if !action && a.Up[id] != 0.12 {
+			t.Errorf("%s needs %v", n.Path, a.Up[id])
 		}
 	}
 }
@@ -160,6 +185,8 @@ func TestParseRefuses(t *testing.T) {
 		"misplaced limit":     {"signals:\n  - name: a\n    match: {event: page, depth: {above: 0.5}}\n    weight: 1\n", "\"page\" has no depth"},
 		"same names":          {"segments:\n  - {name: a, when: intent > 0.1}\n  - {name: a, when: intent > 0.2}\n", "f.yaml:3:12: segments[1].name: a sibling"},
 		"element":             {"elements: [add to cart]\n", "f.yaml:1:12: elements[0]: "},
+		"exempt, no reason":   {"segments:\n  - {name: a, when: intent > 0.1, exempt: ' '}\n", "f.yaml:2:43: segments[0].exempt: write the reason in one line"},
+		"exempt and not":      {"segments:\n  - {name: a, when: intent > 0.1, exempt: why, min_audience: 0.1}\n", "segments[0].exempt: the segment needs an audience of 0.1 by min_audience, and none by exempt; remove one"},
 		"missing placed near": {"segments:\n  - name: a\n", "f.yaml:2:5: segments[0].when: a segment needs"},
 		"shipped placed":      {"half_lives: {live: 3h}\n", "half_lives.long: the signal weight compares"},
 	} {

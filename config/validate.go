@@ -5,7 +5,9 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/segment"
@@ -180,6 +182,21 @@ const (
 	maxSegments = 1000
 )
 
+// maxExempt bounds a reason: it stands in reports, beside the verdict.
+const maxExempt = 200
+
+// validateExempt holds an exemption to its reason: people read it.
+func (c *Config) validateExempt(at string, s Segment) (out Problems) {
+	switch {
+	case s.Exempt == "":
+	case strings.TrimSpace(s.Exempt) != s.Exempt || len(s.Exempt) > maxExempt || strings.ContainsFunc(s.Exempt, unicode.IsControl):
+		out = append(out, c.problem(at+".exempt", "write the reason in one line of 1 to %d bytes, such as \"answers a trigger\"", maxExempt))
+	case s.MinAudience != nil && *s.MinAudience > 0:
+		out = append(out, c.problem(at+".exempt", "the segment needs an audience of %v by min_audience, and none by exempt; remove one", *s.MinAudience))
+	}
+	return out
+}
+
 var segmentName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,63}$`)
 
 func (c *Config) validateSegments(path string, list []Segment, depth int, seen *int) (out Problems) {
@@ -199,6 +216,7 @@ func (c *Config) validateSegments(path string, list []Segment, depth int, seen *
 		if m := s.MinAudience; m != nil && !(*m >= 0 && *m <= 1) {
 			out = append(out, c.problem(at+".min_audience", "%v is not a share; choose from 0 (always active) to 1%s", *m, asShare(*m)))
 		}
+		out = append(out, c.validateExempt(at, s)...)
 		if *seen++; *seen == maxSegments+1 {
 			out = append(out, c.problem(at, "more than %d segments; merge some", maxSegments))
 		}

@@ -71,6 +71,13 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	if j.Spec, err = SpecOf(cfg, site, parts); err != nil {
 		return nil, err
 	}
+	tree, err := cfg.SegmentTree()
+	if err != nil {
+		return nil, err
+	}
+	if err := clickhouseio.DescribeTree(ctx, dsn, site, tree, cfg.Activation(tree), clock.Now().UnixMilli()); err != nil {
+		return nil, away(theClickHouse(dsn), err)
+	}
 	if j.Spec.Erased, err = kafkaio.Erasures(ctx, brokers, topic); err != nil {
 		return nil, away(theLog(brokers), err)
 	}

@@ -2,6 +2,8 @@ package segment
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/signal"
@@ -108,11 +110,15 @@ func (r *Record) View() View {
 	return View{Live: r.Live, Long: r.Long, Last: r.Last, SessionEnd: r.SessionEnd, Linked: r.Linked, Devices: r.Devices, Values: r.Values}
 }
 
-// Active is the activation record: which nodes are served, as of a minute.
+// Active is the activation record: which nodes are served, as of a minute, and
+// the counts of active persons that decided it.
 type Active struct {
 	Version uint64
 	Minute  int64 // since the epoch
 	Paths   []string
+	Counted bool // the counts are there: older jobs did not tell them
+	Total   int
+	Members map[string]int // in the subtree of each path; 0 where it has none
 }
 
 // ActiveKey is the key of the activation record.
@@ -127,6 +133,16 @@ func (a *Active) AppendTo(w *codec.Writer) {
 	for _, p := range a.Paths {
 		w.String(p)
 	}
+	if !a.Counted {
+		return
+	}
+	// Behind what older readers read, who leave it unread.
+	w.Uint(uint64(a.Total))
+	w.Uint(uint64(len(a.Members)))
+	for _, p := range slices.Sorted(maps.Keys(a.Members)) {
+		w.String(p)
+		w.Uint(uint64(a.Members[p]))
+	}
 }
 
 // Read reads what AppendTo wrote.
@@ -138,6 +154,13 @@ func (a *Active) Read(b []byte) error {
 	*a = Active{Version: in.Fixed(), Minute: in.Int()}
 	for range in.Len() {
 		a.Paths = append(a.Paths, in.String())
+	}
+	if a.Counted = len(in.B) > 0; a.Counted {
+		a.Total, a.Members = int(in.Uint()), map[string]int{}
+		for range in.Len() {
+			path := in.String()
+			a.Members[path] = int(in.Uint())
+		}
 	}
 	return in.Err()
 }

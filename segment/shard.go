@@ -73,6 +73,7 @@ type StateRow struct {
 	CartValue   float64
 	Devices     int
 	Transitions uint32
+	Bot         bool
 	Deleted     bool
 }
 
@@ -370,6 +371,7 @@ func (s *Shard) row(q *person) StateRow {
 	weight, _ := signal.Weight(v.Live, v.Long, t, s.p.HalfLives)
 	live := sumAt(v.Live, t, s.p.HalfLives.Live)
 	return StateRow{Person: q.name(), Node: int(q.node), Since: q.since, Evaluated: t, Next: q.wake, Last: q.last(),
+		Bot:  q.bot(),
 		Live: live, Long: sumAt(v.Long, t, s.p.HalfLives.Long), Intent: signal.Intent(live, s.p.Kappa), Weight: weight,
 		CartValue: v.Values[session.SlotCartValue], Devices: v.Devices, Transitions: q.transitions, Deleted: q.node == nowhere}
 }

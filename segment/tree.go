@@ -8,6 +8,7 @@ type Spec struct {
 	Title       string   `setting:"-"`
 	When        string   `setting:"when"`
 	MinAudience *float64 `setting:"min_audience"` // share that activates the node; nil: the site's, 0: always active
+	Exempt      string   `setting:"-"`            // why a node with a MinAudience of 0 is always active
 	Children    []Spec   `setting:"children"`
 }
 
@@ -17,6 +18,7 @@ type Node struct {
 	Name, Title string
 	Path        string // "everyone/high_intent/cart_abandoner"
 	MinAudience *float64
+	Exempt      string     // why it needs no audience
 	When        *Predicate // nil for the root
 	children    []int
 	ancestors   []int
@@ -44,7 +46,7 @@ func NewTree(c *Compiler, specs []Spec) (*Tree, error) {
 
 func (t *Tree) grow(c *Compiler, parent int, specs []Spec) error {
 	for _, s := range specs {
-		n := Node{ID: len(t.nodes), Parent: parent, Name: s.Name, Title: s.Title, Path: t.nodes[parent].Path + "/" + s.Name, MinAudience: s.MinAudience}
+		n := Node{ID: len(t.nodes), Parent: parent, Name: s.Name, Title: s.Title, Path: t.nodes[parent].Path + "/" + s.Name, MinAudience: s.MinAudience, Exempt: s.Exempt}
 		var err error
 		if n.When, err = c.Compile(s.When); err != nil {
 			return &NodeError{n.Path, err}

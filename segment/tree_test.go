@@ -153,13 +153,53 @@ func TestActivation(t *testing.T) {
 	}
 }
 
+// TestWhy: every verdict in the words that people read.
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	small := 0.005
+	zero := 0.0
+	tree, err := NewTree(testCompiler(), []Spec{{Name: "a", When: "intent > 0.9"}, {Name: "b", When: "intent > 0.8", Exempt: "answers a trigger", MinAudience: &zero},
+		{Name: "c", When: "intent > 0.7", MinAudience: &small}, {Name: "d", When: "intent > 0.6", MinAudience: &zero}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := NewActivation(tree, 0.12, 0.02, 200)
+	for i, c := range []struct {
+		node, members, total int
+		active               bool
+		want                 string
+	}{
+		{0, 5, 5, true, "exempt: everyone is always served"},
+		{1, 3, 5, false, "3 of 5 active visitors; 200 are needed before anything changes"},
+		{1, 3, 5, true, "stays active: 3 of 5 active visitors; 200 are needed before anything changes"},
+		{1, 43, 785, false, "5.5 % of 785 active visitors; 12 % are needed"},
+		{1, 147, 785, true, "18.7 % of 785 active visitors; 12 % are needed"},
+		{1, 110, 1000, true, "stays active: 11.0 % of 1000 active visitors; pruned below 10 %"},
+		{1, 110, 1000, false, "11.0 % of 1000 active visitors; 12 % are needed, 10 % only to stay active"},
+		{2, 0, 0, true, "exempt: answers a trigger"},
+		{3, 4, 1000, false, "0.4 % of 1000 active visitors; 0.5 % are needed, 0 % only to stay active"},
+		{4, 0, 0, true, "exempt: its min_audience is 0"},
+	} {
+		a.Active[c.node] = c.active
+		if got := a.Why(tree, c.node, c.members, c.total); got != c.want {
+			t.Errorf("%d: %q, want %q", i, got, c.want)
+		}
+	}
+	if got := NewActivation(tree, 0, 0, 0).Why(tree, 1, 0, 0); got != "exempt: audience.activate is 0" {
+		t.Error(got)
+	}
+	if got := NewActivation(tree, 0.12, 0, 0).Why(tree, 1, 0, 0); got != "0 of 0 active visitors; 1 is needed before anything changes" {
+		t.Error(got)
+	}
+}
+
 // TestServed: an inactive ancestor does not hide an active, exempt descendant.
 func TestServed(t *testing.T) {
 	t.Parallel()
 	tree := shopTree(t)
 	a := NewActivation(tree, 0.12, 0.02, 0)
 	for node, want := range []int{0, 0, 2, 0, 0} {
-		if got := a.Served(tree, node); got != want {
+		if got := tree.Served(node, a.Active); got != want {
 			t.Errorf("of %d: %d, want %d", node, got, want)
 		}
 	}
@@ -167,7 +207,7 @@ func TestServed(t *testing.T) {
 		t.Error("nobody decides nothing")
 	}
 	a.Active[1] = true
-	if a.Served(tree, 3) != 1 || a.Served(tree, 2) != 2 {
+	if tree.Served(3, a.Active) != 1 || tree.Served(2, a.Active) != 2 {
 		t.Error("the deepest active node is served")
 	}
 }

@@ -167,10 +167,15 @@ func (s *AudienceShard) hear(c *shardCounts) (news bool) {
 
 // publish tells serving which nodes are active since the minute.
 func (a *AudienceState) publish(minute int64, b *Built, out func([]byte)) {
-	active := segment.Active{Version: b.Spec.version(minute), Minute: minute}
+	active := segment.Active{Version: b.Spec.version(minute), Minute: minute, Counted: true, Members: map[string]int{}}
+	counts := a.counts(len(a.Activation.Active))
+	active.Total = counts[0]
 	for n, on := range a.Activation.Active {
 		if on {
 			active.Paths = append(active.Paths, b.Segment.Tree.Path(n))
+		}
+		if counts[n] > 0 {
+			active.Members[b.Segment.Tree.Path(n)] = counts[n]
 		}
 	}
 	var r records
@@ -208,14 +213,11 @@ func (a *AudienceState) minutes(upTo int64) []int64 {
 }
 
 func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
-	n := b.Segment.Tree.Len()
-	counts, weighed := make([]int, n), false
+	n, weighed := b.Segment.Tree.Len(), false
 	for _, s := range a.Shards {
 		weighed = s.take(minute) || weighed
-		for i, c := range s.Members {
-			counts[i] += int(c)
-		}
 	}
+	counts := a.counts(n)
 	flips := a.Activation.Decide(counts, counts[0])
 	weights := make([]float64, n)
 	for i := range weights {
@@ -228,6 +230,17 @@ func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
 		a.flag(minute, weights, b, w)
 	}
 	w.minute(minute, counts, a, flips, weights)
+}
+
+// counts are the active persons in each node's subtree, over all shards.
+func (a *AudienceState) counts(nodes int) []int {
+	out := make([]int, nodes)
+	for _, s := range a.Shards {
+		for i, c := range s.Members {
+			out[i] += int(c)
+		}
+	}
+	return out
 }
 
 // take applies the pending counts up to the minute.
@@ -288,7 +301,7 @@ type audienceRows struct {
 func (w *audienceRows) minute(minute int64, counts []int, a *AudienceState, flips []segment.Flip, weights []float64) {
 	for n, c := range counts {
 		r := rows.Audience{Site: w.spec.Site, Minute: minute * 60_000, Path: w.tree.Path(n), Members: uint32(c), Total: uint32(counts[0]),
-			Active: a.Activation.Active[n], StaleShare: 1 - weights[n], SignalWeight: weights[n], Stale: a.Stale[n], Version: w.spec.version(minute)}
+			Active: a.Activation.Active[n], Exempt: a.Activation.Exempt[n], Why: a.Activation.Why(w.tree, n, c, counts[0]), StaleShare: 1 - weights[n], SignalWeight: weights[n], Stale: a.Stale[n], Version: w.spec.version(minute)}
 		if counts[0] > 0 {
 			r.Share = float64(c) / float64(counts[0])
 		}

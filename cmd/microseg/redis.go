@@ -66,7 +66,7 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	}
 	schema := segment.NewSchema(cfg.Elements)
 	f := redisio.NewFollower(redisio.Source{Brokers: brokers, Topic: segmentsio.Topic(topic), Stored: len(schema.Stored()),
-		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams()}, w)
+		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams(), Exempt: exempt(tree, cfg.Activation(tree))}, w)
 	if listenAt != "" {
 		srv, err := listen(listenAt, redisMux(f, w))
 		if err != nil {
@@ -82,6 +82,16 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return errors.Join(err, w.Close(end))
+}
+
+// exempt are the paths of the nodes that need no audience.
+func exempt(tree *segment.Tree, a *segment.Activation) (out []string) {
+	for n, on := range a.Exempt {
+		if on {
+			out = append(out, tree.Path(n))
+		}
+	}
+	return out
 }
 
 // tell writes a line a minute.

@@ -69,7 +69,7 @@ func newSite(t testing.TB, change func(*config.Config, *Config)) *site {
 	t.Cleanup(func() { s.w.Close(context.Background()) })
 	tree, err := s.cfg.SegmentTree()
 	check(t, err)
-	st, err := store.Open(context.Background(), store.Config{Brokers: log.Brokers(), Topic: "segments", Tree: tree})
+	st, err := store.Open(context.Background(), store.Config{Brokers: log.Brokers(), Topic: "segments", Tree: tree, Activation: s.cfg.Activation(tree)})
 	check(t, err)
 	t.Cleanup(st.Close)
 	s.st = st
@@ -138,8 +138,14 @@ func (s *site) send(person string, r segment.Record, version uint64) {
 
 func (s *site) activate(paths ...string) {
 	s.t.Helper()
+	s.count(segment.Active{Paths: paths})
+}
+
+// count publishes what was decided of audiences.
+func (s *site) count(a segment.Active) {
+	s.t.Helper()
 	s.version++
-	a := segment.Active{Version: s.version, Minute: s.clock.Load() / 60_000, Paths: paths}
+	a.Version, a.Minute = s.version, s.clock.Load()/60_000
 	var w codec.Writer
 	a.AppendTo(&w)
 	s.publish(segment.ActiveKey, w.B)

@@ -121,6 +121,7 @@ type explanation struct {
 	Path       string          `json:"path"`
 	Served     string          `json:"served"`
 	NowMS      int64           `json:"now_ms"`
+	NotServed  []notServed     `json:"not_served"`          // of the path, what is below the served segment, and why
 	LeavesMS   int64           `json:"leaves_ms,omitempty"` // when the path changes if nothing happens; 0: as far as is known never
 	LeavesTo   string          `json:"leaves_to,omitempty"`
 	Segments   []explainedNode `json:"segments"`
@@ -128,10 +129,16 @@ type explanation struct {
 	Activation []string        `json:"active"`
 }
 
+type notServed struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
 type explainedNode struct {
 	Path       string      `json:"path"`
 	Holds      bool        `json:"holds"`
 	Active     bool        `json:"active"`
+	Audience   string      `json:"audience"` // why it is active, or is not
 	Conditions []condition `json:"conditions"`
 }
 
@@ -162,9 +169,9 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error
 		return &Error{http.StatusNotFound, "nothing is known of this visitor: no event of theirs has been decided, or the retention is over"}
 	}
 	active := s.Store.Active()
-	out := explanation{Path: s.Tree.Path(v.node), Served: s.Tree.Path(v.served), NowMS: v.now}
+	out := explanation{Path: s.Tree.Path(v.node), Served: s.Tree.Path(v.served), NowMS: v.now, NotServed: s.notServed(v)}
 	for _, d := range s.Tree.Explain(&v.view, v.now) {
-		out.Segments = append(out.Segments, explainedNode{s.Tree.Path(d.Node), d.Holds, active[d.Node], conditions(d.Conditions)})
+		out.Segments = append(out.Segments, explainedNode{s.Tree.Path(d.Node), d.Holds, active[d.Node], s.Store.Why(d.Node), conditions(d.Conditions)})
 	}
 	for _, rl := range s.Rules.Rules() {
 		out.Rules = append(out.Rules, explainedRule{rl.Name, rl.Title, rl.When.Value(&v.view, v.now), conditions(rl.Why(&v.view, v.now))})
@@ -178,6 +185,20 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error
 		out.LeavesMS, out.LeavesTo = at, s.Tree.Path(to)
 	}
 	return answer(w, out)
+}
+
+// notServed are the nodes of the visitor's path below what is served, the
+// deepest last.
+func (s *Server) notServed(v *visitor) []notServed {
+	out := []notServed{}
+	for _, n := range s.Tree.Ancestors(v.node)[len(s.Tree.Ancestors(v.served)):] {
+		why := s.Store.Why(n)
+		if v.record.Bot {
+			why = segment.WhyBot
+		}
+		out = append(out, notServed{s.Tree.Path(n), why})
+	}
+	return out
 }
 
 func conditions(in []segment.Condition) []condition {

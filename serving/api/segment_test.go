@@ -26,14 +26,15 @@ func TestServed(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		active := map[string]bool{"everyone": true}
+		var paths []string
 		for n := range s.Tree.Len() {
 			if r.IntN(2) == 0 {
+				paths = append(paths, s.Tree.Path(n))
 				active[s.Tree.Path(n)] = true
 			}
-		}
-		var paths []string
-		for p := range active {
-			paths = append(paths, p)
+			if s.Tree.Node(n).Exempt != "" {
+				active[s.Tree.Path(n)] = true // whatever the job says
+			}
 		}
 		s.activate(paths...)
 		for n := range s.Tree.Len() {
@@ -185,6 +186,32 @@ func TestExplain(t *testing.T) {
 		}
 		if deepest != s.Tree.Path(node) || len(e.Rules) != len(s.Rules.Rules()) || len(e.Activation) != s.Tree.Len() {
 			t.Fatalf("explained as %s, decided as %s", deepest, s.Tree.Path(node))
+		}
+	}
+}
+
+// TestNotServed: what of the path is not served is explained, in the words that
+// reports and ClickHouse have, too: a bot counts in no audience.
+func TestNotServed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.clock.Add(60_000)
+	s.count(segment.Active{Paths: []string{"everyone"}, Counted: true, Total: 5, Members: map[string]int{"everyone/high_intent": 3}})
+	rec := s.record("everyone/high_intent/price_sensitive")
+	s.put("d:a", rec)
+	rec.Bot = true
+	s.put("d:crawler", rec)
+	s.put("d:left", s.record(abandoner))
+	for device, want := range map[string][]notServed{
+		"a": {{"everyone/high_intent", "3 of 5 active visitors; 200 are needed before anything changes"},
+			{"everyone/high_intent/price_sensitive", "0 of 5 active visitors; 200 are needed before anything changes"}},
+		"crawler": {{"everyone/high_intent", "bot: in no audience"}, {"everyone/high_intent/price_sensitive", "bot: in no audience"}},
+		"left":    {},
+	} {
+		var e explanation
+		s.get(&e, "GET", "/api/segment/explain?anonymousId="+device, "")
+		if !slices.Equal(e.NotServed, want) || device == "left" && e.Served != abandoner {
+			t.Errorf("%s: served %s, and not %q", device, e.Served, e.NotServed)
 		}
 	}
 }

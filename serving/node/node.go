@@ -117,7 +117,8 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{options: o, started: cfg, tree: tree}
-	if n.Store, err = store.Open(ctx, store.Config{Brokers: o.Brokers, Topic: o.Segments, MaxProfiles: cfg.Serving.MaxProfiles, Tree: tree}); err != nil {
+	opts := store.Config{Brokers: o.Brokers, Topic: o.Segments, MaxProfiles: cfg.Serving.MaxProfiles, Tree: tree, Activation: cfg.Activation(tree)}
+	if n.Store, err = store.Open(ctx, opts); err != nil {
 		return nil, err
 	}
 	server, err := newAPI(cfg, o, tree, n.Store)

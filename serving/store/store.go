@@ -24,6 +24,7 @@ type Config struct {
 	Topic       string
 	MaxProfiles int // records held; beyond it those that are asked for least go
 	Tree        *segment.Tree
+	Activation  *segment.Activation // before the first decision; nil: nothing but the root is served then
 }
 
 // DefaultMaxProfiles bounds a node whose configuration does not say.
@@ -62,7 +63,7 @@ type position struct {
 // activation is which nodes are served.
 type activation struct {
 	segment.Active
-	nodes []bool // by the configuration's tree
+	state *segment.Activation // by the configuration's tree
 }
 
 // Open connects to the log and starts to read. Wait tells when everything that
@@ -73,7 +74,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, done: make(chan struct{}), ready: make(chan struct{}), behind: map[int32]*position{}, progress: time.Now()}
 	s.subs.init()
-	s.active.Store(&activation{nodes: make([]bool, cfg.Tree.Len())})
+	if s.cfg.Activation == nil {
+		s.cfg.Activation = segment.NewActivation(cfg.Tree, 1, 0, 1)
+	}
+	s.active.Store(&activation{state: s.cfg.Activation.Told(cfg.Tree, nil)})
 	var err error
 	s.records, err = otter.New(&otter.Options[string, string]{MaximumSize: cfg.MaxProfiles, OnDeletion: func(e otter.DeletionEvent[string, string]) {
 		if e.WasEvicted() {
@@ -263,7 +267,7 @@ func (s *Store) newer(key string, value []byte) (decided int64, fresh bool, err 
 }
 
 func (s *Store) activate(value []byte) {
-	a := &activation{nodes: make([]bool, s.cfg.Tree.Len())}
+	a := &activation{}
 	if err := a.Read(value); err != nil {
 		s.corrupted.Add(1)
 		slog.Error("the activation record cannot be read", "topic", s.cfg.Topic, "err", err)
@@ -273,18 +277,26 @@ func (s *Store) activate(value []byte) {
 	if a.Minute < old.Minute || a.Minute == old.Minute && a.Version < old.Version {
 		return
 	}
-	for _, p := range a.Paths {
-		if n, ok := s.cfg.Tree.Find(p); ok {
-			a.nodes[n] = true
-		}
-	}
+	a.state = s.cfg.Activation.Told(s.cfg.Tree, a.Paths)
 	s.active.Store(a)
 	s.subs.all()
 }
 
 // Active says which nodes of the tree are served; not to be changed. Before
-// the first decision none is but the root, whatever it says.
-func (s *Store) Active() []bool { return s.active.Load().nodes }
+// the first decision none is but the root and those that need no audience.
+func (s *Store) Active() []bool { return s.active.Load().state.Active }
+
+// Why says in words why a node is active, or is not.
+func (s *Store) Why(node int) string {
+	a := s.active.Load()
+	if !a.Counted && !a.state.Exempt[node] {
+		if a.Minute > 0 {
+			return segment.WhyUncounted
+		}
+		return segment.WhyUndecided
+	}
+	return a.state.Why(s.cfg.Tree, node, a.Members[s.cfg.Tree.Path(node)], a.Total)
+}
 
 // Get reads a person's record into r, which keeps the memory of its values.
 func (s *Store) Get(person string, r *segment.Record) (bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -176,6 +177,47 @@ func TestActivationAndSubscriptions(t *testing.T) {
 	p.record("d:1", segment.Record{Version: 1})
 	p.record("d:2", segment.Record{Version: 1})
 	wait("a record of the new key")
+}
+
+// TestExemptFromTheStart: the first visitor of a young site is served what needs
+// no audience before any was decided, whatever a job that is older than the
+// exemption says, and the node says why others are not served. It was said
+// nowhere, and everybody was in "everyone" for the first minutes.
+func TestExemptFromTheStart(t *testing.T) {
+	t.Parallel()
+	p := newTopic(t)
+	tree, err := segment.NewTree(segment.NewCompiler(segment.NewSchema(nil), segment.Params{Kappa: 10}), []segment.Spec{
+		{Name: "a", When: "intent > 0.5", Children: []segment.Spec{{Name: "acts", When: "cart.items > 0", Exempt: "answers a trigger", MinAudience: new(float64)}}}})
+	check(t, err)
+	s, err := Open(t.Context(), Config{Brokers: p.brokers, Topic: "segments", Tree: tree, Activation: segment.NewActivation(tree, 0.12, 0.02, 200)})
+	check(t, err)
+	t.Cleanup(s.Close)
+	say := func(when string, active []bool, why string) {
+		t.Helper()
+		if got := s.Active(); !slices.Equal(got, active) || s.Why(1) != why || s.Why(2) != "exempt: answers a trigger" {
+			t.Errorf("%s: active %v, because %q and %q", when, got, s.Why(1), s.Why(2))
+		}
+	}
+	say("at first", []bool{true, false, true}, "no audience decided yet")
+	for i, c := range []struct {
+		active segment.Active
+		want   []bool
+		why    string
+	}{
+		{segment.Active{Paths: []string{"everyone"}}, []bool{true, false, true}, segment.WhyUncounted},
+		{segment.Active{Paths: []string{"everyone"}, Counted: true, Total: 5, Members: map[string]int{"everyone/a": 3}}, []bool{true, false, true}, "3 of 5 active visitors; 200 are needed before anything changes"},
+		{segment.Active{Paths: []string{"everyone", "everyone/a"}, Counted: true, Total: 400, Members: map[string]int{"everyone/a": 100}}, []bool{true, true, true}, "25.0 % of 400 active visitors; 12 % are needed"},
+	} {
+		c.active.Version, c.active.Minute = 1, int64(5+i)
+		var w codec.Writer
+		c.active.AppendTo(&w)
+		p.put(segment.ActiveKey, w.B)
+		check(t, p.w.Flush(t.Context()))
+		for end := time.Now().Add(20 * time.Second); s.Stats().Consumed < uint64(i+1) && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		say(fmt.Sprint("minute ", i), c.want, c.why)
+	}
 }
 
 // TestBounded: beyond its bound a node lets go of records and says so.

@@ -18,6 +18,7 @@ type Source struct {
 	Features []*segment.Feature // what a profile tells of
 	Stored   int                // length of a record's values, of the schema
 	Params   segment.Params
+	Exempt   []string // paths of nodes that are served before anything is decided
 }
 
 // Follower copies the topic of segments into Redis, from its beginning: Redis
@@ -45,6 +46,13 @@ func (f *Follower) Run(ctx context.Context) error {
 		return fmt.Errorf("connecting to the log at %v: %w", f.src.Brokers, err)
 	}
 	defer cl.Close()
+	first, err := activation(&segment.Active{Version: 1, Paths: f.src.Exempt})
+	if err != nil {
+		return err
+	}
+	if err := f.w.Put(ctx, []Record{first}); err != nil && ctx.Err() == nil {
+		return err
+	}
 	for {
 		fs := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -84,8 +92,7 @@ func (f *Follower) record(key string, value []byte) (Record, error) {
 		if err := a.Read(value); err != nil {
 			return Record{}, err
 		}
-		b, err := json.Marshal(Activation{Minute: a.Minute, Active: a.Paths})
-		return Record{Key: key, At: a.Minute, Version: a.Version, Value: b}, err
+		return activation(&a)
 	}
 	var r segment.Record
 	if err := r.Read(value); err != nil {
@@ -98,4 +105,11 @@ func (f *Follower) record(key string, value []byte) (Record, error) {
 		p.Features = segment.Describe(f.src.Features, &v, r.Evaluated, &f.src.Params)
 	}
 	return p.Record(key, max(1, r.Version))
+}
+
+// activation is the activation record as Redis keeps it; that of minute 0 is
+// what holds before any is decided.
+func activation(a *segment.Active) (Record, error) {
+	b, err := json.Marshal(Activation{Minute: a.Minute, Active: a.Paths})
+	return Record{Key: segment.ActiveKey, At: a.Minute, Version: a.Version, Value: b}, err
 }

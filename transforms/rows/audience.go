@@ -10,6 +10,8 @@ type Audience struct {
 	Total        uint32  // active persons of the site
 	Share        float64 // Members/Total, 0..1
 	Active       bool    // the node is served
+	Exempt       bool    // it needs no audience
+	Why          string  // the verdict in words
 	Flipped      int8    // +1 activated in this minute, -1 deactivated, 0
 	StaleShare   float64 // 0..1; NaN: undefined (NULL)
 	SignalWeight float64 // 0..1; NaN: undefined (NULL)
@@ -25,6 +27,8 @@ var audienceColumns = []column[Audience]{
 	u32("total", func(r *Audience) uint32 { return r.Total }),
 	f64("share", func(r *Audience) float64 { return r.Share }),
 	u8("active", func(r *Audience) bool { return r.Active }),
+	since(1, u8("exempt", func(r *Audience) bool { return r.Exempt })),
+	since(1, str("why", func(r *Audience) string { return r.Why })),
 	i8("flipped", func(r *Audience) int8 { return r.Flipped }),
 	f64null("stale_share", func(r *Audience) float64 { return r.StaleShare }),
 	f64null("signal_weight", func(r *Audience) float64 { return r.SignalWeight }),

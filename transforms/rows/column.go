@@ -105,6 +105,24 @@ func sized[V any](b []V, n int) []V {
 	return b[:n]
 }
 
+// later is a column that came with a later edition of its table.
+type later[R any] struct {
+	column[R]
+	edition int
+}
+
+// since says in which edition of its table a column came. New ones stand at the
+// end of a list of columns or anywhere within it; none ever leaves.
+func since[R any](edition int, c column[R]) column[R] { return later[R]{c, edition} }
+
+func (c later[R]) desc() Column {
+	d := c.column.desc()
+	d.Edition = c.edition
+	return d
+}
+
+func (c later[R]) fresh() column[R] { return later[R]{c.column.fresh(), c.edition} }
+
 // The constructors below name a column and the field that fills it.
 
 func str[R any](name string, get func(*R) string) column[R] {

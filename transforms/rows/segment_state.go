@@ -16,6 +16,7 @@ type SegmentState struct {
 	CartValue      float64 // currency
 	Devices        uint16  // device vectors linked
 	Transitions    uint32  // paths entered so far
+	Bot            bool    // a crawler, which counts in no audience
 	Deleted        bool    // dropped by retention or unlinking
 	Version        uint64
 }
@@ -35,6 +36,7 @@ var segmentStateColumns = []column[SegmentState]{
 	f64("cart_value", func(r *SegmentState) float64 { return r.CartValue }),
 	u16("devices", func(r *SegmentState) uint16 { return r.Devices }),
 	u32("transitions", func(r *SegmentState) uint32 { return r.Transitions }),
+	since(1, u8("bot", func(r *SegmentState) bool { return r.Bot })),
 	u8("deleted", func(r *SegmentState) bool { return r.Deleted }),
 	u64("version", func(r *SegmentState) uint64 { return r.Version }),
 }

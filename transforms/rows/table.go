@@ -8,6 +8,7 @@ type Column struct {
 	Type     arrow.DataType
 	Nullable bool
 	Key      bool // part of the row's identity (the table's ORDER BY)
+	Edition  int  // of the table in which the column came; 0: it was always there
 }
 
 // Table describes a table: what its batches carry and what identifies a row.
@@ -20,10 +21,31 @@ type Table struct {
 }
 
 // Schema is the Arrow schema of the table's batches.
-func (t Table) Schema() *arrow.Schema {
-	fields := make([]arrow.Field, len(t.Columns))
-	for i, c := range t.Columns {
-		fields[i] = arrow.Field{Name: c.Name, Type: c.Type, Nullable: c.Nullable}
+func (t Table) Schema() *arrow.Schema { return t.schema(t.Edition()) }
+
+// Edition is the table's newest. Batches of earlier ones lack the columns that
+// came since: they wait in changelogs and spills while a job is upgraded.
+func (t Table) Edition() (newest int) {
+	for _, c := range t.Columns {
+		newest = max(newest, c.Edition)
+	}
+	return newest
+}
+
+// Editions are the schemas of all editions, the newest first.
+func (t Table) Editions() (out []*arrow.Schema) {
+	for n := t.Edition(); n >= 0; n-- {
+		out = append(out, t.schema(n))
+	}
+	return out
+}
+
+func (t Table) schema(edition int) *arrow.Schema {
+	var fields []arrow.Field
+	for _, c := range t.Columns {
+		if c.Edition <= edition {
+			fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type, Nullable: c.Nullable})
+		}
 	}
 	return arrow.NewSchema(fields, nil)
 }

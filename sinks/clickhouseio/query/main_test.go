@@ -44,6 +44,7 @@ var databases atomic.Int64
 // record is a database of its own, with a writer.
 type record struct {
 	t    *testing.T
+	dsn  string
 	conn driver.Conn
 	w    *clickhouseio.Writer
 }
@@ -72,7 +73,7 @@ func newRecord(t *testing.T) *record {
 		_ = conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name) // the server may be someone's own
 		conn.Close()
 	})
-	return &record{t, conn, w}
+	return &record{t, u.String(), conn, w}
 }
 
 func put[R any](r *record, b *rows.Builder[R], rs ...R) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/segment"
 )
 
 // ReportData is what is recorded of a site.
@@ -44,6 +45,8 @@ type Segment struct {
 	Members      uint64   `json:"members"` // active persons in the subtree, newest minute
 	Share        float64  `json:"share"`   // of the active persons, 0..1
 	Active       bool     `json:"active"`  // served; otherwise pruned
+	Exempt       bool     `json:"exempt"`  // served whatever its audience
+	Why          string   `json:"why"`     // it is served or not, in words
 	Stale        bool     `json:"stale"`   // flagged for re-evaluation
 	StaleShare   *float64 `json:"stale_share"`
 	SignalWeight *float64 `json:"signal_weight"` // nil: undefined, without events
@@ -133,9 +136,9 @@ func (r *ReportData) readLatencies(ctx context.Context, conn driver.Conn) error 
 		})
 }
 
-// readSegments joins the newest audience of each node with the persons in its
-// subtree. A node without audience rows (a replay of less than a minute) is
-// listed with its share of all persons, and as inactive unless it is the root.
+// readSegments joins the verdict on each node with its newest audience and the
+// persons in its subtree. A node without audience rows (a replay of less than a
+// minute) is listed with its share of all persons.
 func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
 	if err := conn.QueryRow(ctx, "SELECT count() FROM persons_now WHERE site = ?", r.Site).Scan(&r.Persons); err != nil {
 		return err
@@ -143,7 +146,7 @@ func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
 	nodes := map[string]*Segment{}
 	err := each(ctx, conn, `SELECT arrayJoin(nodes) AS node, count() FROM segments_now WHERE site = ? GROUP BY node`, r.Site,
 		func(rows driver.Rows) error {
-			s := &Segment{}
+			s := &Segment{Why: segment.WhyUndecided}
 			err := rows.Scan(&s.Path, &s.Persons)
 			s.Share, s.Active = float64(s.Persons)/float64(max(r.Persons, 1)), s.Depth() == 0
 			nodes[s.Path] = s
@@ -152,14 +155,19 @@ func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
 	if err != nil {
 		return err
 	}
-	err = each(ctx, conn, "SELECT path, members, share, active = 1, stale = 1, stale_share, signal_weight FROM activation_now WHERE site = ?", r.Site,
+	err = each(ctx, conn, `SELECT v.path, v.active = 1, v.exempt = 1, v.why, a.path != '', a.members, a.share, a.stale = 1, a.stale_share, a.signal_weight
+		FROM verdicts_now AS v LEFT JOIN activation_now AS a ON v.site = a.site AND v.path = a.path WHERE v.site = ?`, r.Site,
 		func(rows driver.Rows) error {
-			s := Segment{}
+			s, n := Segment{}, (*Segment)(nil)
 			var members uint32
-			err := rows.Scan(&s.Path, &members, &s.Share, &s.Active, &s.Stale, &s.StaleShare, &s.SignalWeight)
+			var counted bool
+			err := rows.Scan(&s.Path, &s.Active, &s.Exempt, &s.Why, &counted, &members, &s.Share, &s.Stale, &s.StaleShare, &s.SignalWeight)
 			s.Members = uint64(members)
-			if n := nodes[s.Path]; n != nil {
+			if n = nodes[s.Path]; n != nil {
 				s.Persons = n.Persons
+			}
+			if !counted && n != nil {
+				s.Share = n.Share
 			}
 			nodes[s.Path] = &s
 			return err

@@ -32,9 +32,9 @@ func filled(t *testing.T) *record {
 	put(rec, rows.NewAudienceBuilder(),
 		rows.Audience{Site: "s", Minute: t0, Path: "everyone", Members: 10, Total: 10, Share: 1, Active: true, StaleShare: 0.2, SignalWeight: 0.8},
 		rows.Audience{Site: "s", Minute: t0, Path: "everyone/high", Members: 9, Total: 10, Share: 0.9, Active: true, StaleShare: 0, SignalWeight: 1},
-		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone/high", Members: 1, Total: 20, Share: 0.05, Flipped: -1, Stale: true, StaleShare: 0.75, SignalWeight: 0.25},
+		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone/high", Members: 1, Total: 20, Share: 0.05, Why: "5.0 % of 20", Flipped: -1, Stale: true, StaleShare: 0.75, SignalWeight: 0.25},
 		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone/high/cart", Total: 20, StaleShare: math.NaN(), SignalWeight: math.NaN()},
-		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone", Members: 20, Total: 20, Share: 1, Active: true, StaleShare: 0.1, SignalWeight: 0.9})
+		rows.Audience{Site: "s", Minute: t0 + 60_000, Path: "everyone", Members: 20, Total: 20, Share: 1, Active: true, Exempt: true, Why: "exempt: everyone is always served", StaleShare: 0.1, SignalWeight: 0.9})
 	put(rec, rows.NewSegmentStateBuilder(),
 		rows.SegmentState{Site: "s", Person: "a", Path: "everyone/high"}, rows.SegmentState{Site: "s", Person: "b", Path: "everyone"})
 	put(rec, rows.NewSegmentEventBuilder(),
@@ -62,9 +62,9 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		`"events":{"read":110,"good":100,"duplicate":7,"dead":3}`, `"dead_letters":{"late":2,"malformed":1}`,
 		`"sessions":2,"sessions_open":1,"persons":2`, `"memberships":{"entered":2,"left":1}`,
-		`{"path":"everyone","members":20,"share":1,"active":true,"stale":false,"stale_share":0.1,"signal_weight":0.9,"persons":2}`,
-		`{"path":"everyone/high","members":1,"share":0.05,"active":false,"stale":true,"stale_share":0.75,"signal_weight":0.25,"persons":1}`,
-		`{"path":"everyone/high/cart","members":0,"share":0,"active":false,"stale":false,"stale_share":null,"signal_weight":null,"persons":0}`,
+		`{"path":"everyone","members":20,"share":1,"active":true,"exempt":true,"why":"exempt: everyone is always served","stale":false,"stale_share":0.1,"signal_weight":0.9,"persons":2}`,
+		`{"path":"everyone/high","members":1,"share":0.05,"active":false,"exempt":false,"why":"5.0 % of 20","stale":true,"stale_share":0.75,"signal_weight":0.25,"persons":1}`,
+		`{"path":"everyone/high/cart","members":0,"share":0,"active":false,"exempt":false,"why":"","stale":false,"stale_share":null,"signal_weight":null,"persons":0}`,
 		`"health":{"ok":true,"alerts":[{"kind":"stale_segment","subject":"everyone/high","value":0.75,"threshold":0.7,`,
 	} {
 		if !strings.Contains(string(text), want) {

@@ -16,6 +16,7 @@ func WriteText(w io.Writer, r *ReportData) error {
 	fmt.Fprintf(&b, "Site %s, as recorded in ClickHouse\n\n", r.Site)
 	writeCounts(&b, r)
 	writeSegments(&b, r.Segments)
+	writeWhy(&b, r.Segments)
 	writeLatencies(&b, r.LatencyMS)
 	writeVerdict(&b, r.Health)
 	_, err := io.WriteString(w, b.String())
@@ -49,7 +50,10 @@ func writeSegments(b *strings.Builder, segments []Segment) {
 	rows := [][]string{{"segment", "members", "share", "verdict", "stale share", "signal weight", "all persons"}}
 	for i, s := range segments {
 		verdict := "pruned"
-		if s.Active {
+		switch {
+		case s.Exempt && s.Depth() > 0:
+			verdict = "active (exempt)"
+		case s.Active:
 			verdict = "active"
 		}
 		stale := share(s.StaleShare)
@@ -60,6 +64,19 @@ func writeSegments(b *strings.Builder, segments []Segment) {
 			verdict, stale, number(s.SignalWeight), count(s.Persons)})
 	}
 	table(b, rows, "lrrlrrr")
+}
+
+// writeWhy says why nodes are not served, and why some need no audience.
+func writeWhy(b *strings.Builder, segments []Segment) {
+	var rows [][]string
+	for _, s := range segments {
+		if s.Depth() > 0 && (!s.Active || s.Exempt) {
+			rows = append(rows, []string{s.Path[strings.IndexByte(s.Path, '/')+1:], s.Why})
+		}
+	}
+	if len(rows) > 0 {
+		table(b, append([][]string{{"pruned or exempt", "why"}}, rows...), "ll")
+	}
 }
 
 // branch draws the lines in front of node i of a tree in depth-first order.

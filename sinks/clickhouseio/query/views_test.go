@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
 var (
 	tree = []string{"everyone", "everyone/high", "everyone/high/cart", "everyone/high/mobile", "everyone/low", "everyone/low/idle"}
-	t0   = int64(1_772_000_000_000) / 60_000 * 60_000 // a whole minute
+	// Needs no audience: served before there are audience rows, and in all of them.
+	exempt = "everyone/high/cart"
+	t0     = int64(1_772_000_000_000) / 60_000 * 60_000 // a whole minute
 )
 
 // world is a random history, and the naive model of what the views say of it.
@@ -42,15 +47,15 @@ func prefixes(path string) (out []string) {
 
 func newWorld(r *rand.Rand, site string) *world {
 	w := &world{states: map[string]rows.SegmentState{}}
-	active := map[string]bool{"everyone": true}
+	active := map[string]bool{"everyone": true, exempt: true}
 	for m := range int64(12) {
 		for _, n := range tree {
 			before := active[n]
-			if n != "everyone" && r.IntN(4) == 0 {
+			if n != "everyone" && n != exempt && r.IntN(4) == 0 {
 				active[n] = !before
 			}
 			w.audience = append(w.audience, rows.Audience{Site: site, Minute: t0 + m*60_000, Path: n, Members: r.Uint32N(100), Total: 100,
-				Active: active[n], StaleShare: r.Float64(), SignalWeight: r.Float64(), Version: 5})
+				Active: active[n], Exempt: n == exempt || n == "everyone", Why: fmt.Sprint("because of ", m), StaleShare: r.Float64(), SignalWeight: r.Float64(), Version: 5})
 		}
 	}
 	for p := range 20 {
@@ -100,7 +105,7 @@ func (w *world) served(path string, at int64, before bool) string {
 	}
 	out := nodes[0]
 	for _, n := range nodes {
-		active := false
+		active := n == exempt
 		for _, a := range w.audience {
 			if a.Path == n && (a.Minute < at || a.Minute == at && !before) {
 				active = a.Active
@@ -194,11 +199,15 @@ func TestViewsAgreeWithTheNaiveModel(t *testing.T) {
 		var want []string
 		for p, s := range w.states {
 			if !s.Deleted {
-				want = append(want, p+" "+s.Path+" "+w.served(s.Path, end, false))
+				served, why := w.served(s.Path, end, false), ""
+				if served != s.Path {
+					why = "because of 11"
+				}
+				want = append(want, p+" "+s.Path+" "+served+" "+why)
 			}
 		}
 		slices.Sort(want)
-		equal(t, "segments_now", rec.lines("SELECT person, path, served FROM segments_now WHERE site = 's' ORDER BY person"), want)
+		equal(t, "segments_now", rec.lines("SELECT person, path, served, not_served FROM segments_now WHERE site = 's' ORDER BY person"), want)
 		equal(t, "served_changes", rec.lines("SELECT toString(toUnixTimestamp64Milli(at)), person, kind, from_served || '>' || to_served FROM served_changes WHERE site = 's' ORDER BY 1, 2, 3, 4"), w.servedChanges())
 		equal(t, "memberships", rec.lines("SELECT person, node, toString(toUnixTimestamp64Milli(entered_at)), if(left_at IS NULL, '', toString(toUnixTimestamp64Milli(assumeNotNull(left_at)))) FROM memberships WHERE site = 's'"), w.memberships())
 	}
@@ -220,4 +229,51 @@ func equal(t *testing.T, what string, got, want []string) {
 			t.Fatalf("%s: %d rows, want %d; the first difference: %q, want %q", what, len(got), len(want), g, w)
 		}
 	}
+}
+
+// TestExemptBeforeAnyAudience: in the first minute of a site there is no
+// audience row, and who is in a segment that needs none is served it all the
+// same; of the others it is said why they are not.
+func TestExemptBeforeAnyAudience(t *testing.T) {
+	rec := newRecord(t)
+	c := segment.NewCompiler(segment.NewSchema(nil), segment.Params{Kappa: 10})
+	nodes, err := segment.NewTree(c, []segment.Spec{{Name: "high", When: "intent > 0.5", Children: []segment.Spec{{Name: "cart", Title: "Left", When: "cart.items > 0", Exempt: "answers a trigger", MinAudience: new(float64)}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	describe := func(tree *segment.Tree, version int64) {
+		if err := clickhouseio.DescribeTree(t.Context(), rec.dsn, "s", tree, segment.NewActivation(tree, 0.12, 0.02, 200), version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older, err := segment.NewTree(c, []segment.Spec{{Name: "gone", When: "intent > 0.5", Exempt: "was once", MinAudience: new(float64)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	describe(older, 1)
+	describe(nodes, 2)
+	put(rec, rows.NewSegmentStateBuilder(),
+		rows.SegmentState{Site: "s", Person: "d:a", Path: "everyone/high/cart"}, rows.SegmentState{Site: "s", Person: "d:b", Path: "everyone/high"},
+		rows.SegmentState{Site: "s", Person: "d:c", Path: "everyone/high", Bot: true})
+	w := &world{}
+	w.move("s", "d:a", "", "everyone/high/cart", 1, t0)
+	put(rec, rows.NewSegmentEventBuilder(), w.events...)
+	rec.flush()
+	served := "SELECT person, served, not_served FROM segments_now WHERE site = 's'"
+	equal(t, "segments_now", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone " + segment.WhyUndecided, "d:c everyone " + segment.WhyBot})
+	equal(t, "served_changes", rec.lines("SELECT person, to_served FROM served_changes WHERE site = 's'"), []string{"d:a everyone/high/cart"})
+	equal(t, "segment_nodes_now", rec.lines("SELECT path, title, condition, why FROM segment_nodes_now WHERE site = 's'"), []string{
+		"everyone Everyone  exempt: everyone is always served", "everyone/high  intent > 0.5 " + segment.WhyUndecided, "everyone/high/cart Left cart.items > 0 exempt: answers a trigger"})
+	r, err := Report(t.Context(), rec.conn, "s", DefaultThresholds)
+	if err != nil || len(r.Segments) != 3 || !r.Segments[2].Active || !r.Segments[2].Exempt || r.Segments[1].Active || r.Segments[1].Why != segment.WhyUndecided {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	var text strings.Builder
+	if err := WriteText(&text, r); err != nil || !strings.Contains(text.String(), "active (exempt)") ||
+		!strings.Contains(text.String(), "  high/cart         exempt: answers a trigger\n") || !strings.Contains(text.String(), "  high              no audience decided yet\n") {
+		t.Errorf("%v\n%s", err, &text)
+	}
+	put(rec, rows.NewAudienceBuilder(), rows.Audience{Site: "s", Minute: t0, Path: "everyone/high", Total: 5, Members: 3, Why: "3 of 5"})
+	rec.flush()
+	equal(t, "segments_now", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone 3 of 5", "d:c everyone " + segment.WhyBot})
 }
