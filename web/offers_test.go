@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/testing/harness/chromium"
 )
 
@@ -213,8 +215,9 @@ func TestPhoneOverlay(t *testing.T) {
 	t.Parallel()
 	b, p := newBackend(t), visit(t)
 	p.Phone()
-	offer, action := offered("better", "overlay", closable, time.Now().Add(10*time.Minute))
-	b.offers, b.actions = []map[string]any{offer}, []map[string]any{action}
+	offer, action := offered("better", "overlay", shipped(t, "analyzer_overlay"), time.Now().Add(10*time.Minute))
+	top, banner := offered("cart", "banner", shipped(t, "cart_banner"), time.Now().Add(12*time.Minute))
+	b.offers, b.actions = []map[string]any{offer, top}, []map[string]any{action, banner}
 	const covered = `[...document.querySelectorAll("[data-ms-main],[data-ms-element=add_to_cart]")].filter((e) => {
 		const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
 		return r.width && y > 0 && y < innerHeight && document.elementFromPoint(x, y)?.closest(".overlay");
@@ -248,6 +251,69 @@ func TestPhoneOverlay(t *testing.T) {
 			t.Errorf("%s: the page is wider than the phone", path)
 		}
 	}
+}
+
+// TestOverlayOnDesktop: the shipped overlay and banner do not overflow, and
+// their close buttons are large enough for a finger.
+func TestOverlayOnDesktop(t *testing.T) {
+	t.Parallel()
+	b, p := newBackend(t), visit(t)
+	offer, action := offered("better", "overlay", shipped(t, "analyzer_overlay"), time.Now().Add(10*time.Minute))
+	top, banner := offered("cart", "banner", shipped(t, "cart_banner"), time.Now().Add(12*time.Minute))
+	b.offers, b.actions = []map[string]any{offer, top}, []map[string]any{action, banner}
+	p.Goto(b.url + "/compare?ids=aero-14,forge-15")
+	p.Wait(`document.querySelectorAll(".ms-close").length === 2`)
+	p.Eval(`new Promise((r) => setTimeout(r, 400))`, nil)
+	shot(t, p, "desktop")
+	if got := p.Text(`[...document.querySelectorAll(".ms-close")].map((e) => e.getBoundingClientRect()).every((r) => r.width >= 44 && r.height >= 44)`); got != "true" {
+		t.Error("the close buttons are too small")
+	}
+	if got := p.Text(`document.querySelector(".banner").scrollHeight <= document.querySelector(".banner").clientHeight`); got != "true" {
+		t.Error("the banner overflows")
+	}
+	p.Click(".banner .ms-close")
+	p.Wait(`document.querySelector(".banner").textContent.startsWith("Free delivery") && document.querySelector(".ms-overlay")`)
+}
+
+// TestNewPageInTheDocument: when an application changes its URL, what was shown
+// on the page before goes at once, not with the answer; an offer stays.
+func TestNewPageInTheDocument(t *testing.T) {
+	t.Parallel()
+	b, p := newBackend(t), visit(t)
+	offer, action := offered("cart", "banner", cartOffer, time.Now().Add(10*time.Minute))
+	b.offers, b.actions = []map[string]any{offer}, []map[string]any{action, fill("hero", "h", "<h2>Of this page</h2>")}
+	p.Goto(b.url + "/")
+	p.Wait(`document.querySelector(".hero h2")?.textContent === "Of this page" && document.querySelector(".offer")`)
+	b.do(func() { b.noPersonal = true })
+	p.Eval(`history.pushState(null, "", "/cart")`, nil)
+	p.Wait(`!document.querySelector(".hero").dataset.msRule && document.querySelector(".hero h1")`)
+	if p.Text(`document.querySelector(".offer")`) == "null" {
+		t.Error("the offer is gone")
+	}
+}
+
+// shipped is what a rule of the shipped configuration shows.
+func shipped(t *testing.T, name string) string {
+	t.Helper()
+	c := config.Default()
+	templates, err := c.RuleTemplates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.RuleSpecs() {
+		for _, a := range r.Actions {
+			if r.Name != name {
+				continue
+			}
+			html, err := templates.Render(a.Template, rule.TemplateData{Data: a.Data, DeadlineMS: 1, CountdownS: int64(a.Deadline / time.Second), Product: "Aero 14", Category: "Laptops"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return html
+		}
+	}
+	t.Fatalf("there is no rule %s", name)
+	return ""
 }
 
 // shot keeps a picture where MICROSEG_SHOTS says, for people to look at.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/microseg/microseg/event"
@@ -26,6 +28,27 @@ type offer struct {
 	until   int64 // s since the epoch: none of the name is granted before
 	kept    bool  // it fills its slot now, whatever the rules say
 	content content
+	text    string // signed; empty: not yet
+}
+
+// when stands for the deadline in packed HTML, so that it is the same for many
+// visitors. Templates cannot write it.
+const when = "\x00"
+
+// packed is the HTML that was packed last of an action.
+type packed struct {
+	html  string
+	bytes []byte
+}
+
+// pack packs an action's HTML, or has done so for the last visitor.
+func (f *form) pack(html string) []byte {
+	p := f.packed.Load()
+	if p == nil || p.html != html {
+		p = &packed{html, pack(content{html, f.values})}
+		f.packed.Store(p)
+	}
+	return p.bytes
 }
 
 // content is what an offer fills its slot with.
@@ -83,6 +106,7 @@ func (s *Server) readOffers(v *visitor, words []offerWord) {
 		}
 		if o.Deadline != 0 && v.keptIn(o.Slot) == nil {
 			o.kept = unpack(o.Content, &o.content) == nil
+			o.content.HTML = strings.ReplaceAll(o.content.HTML, when, strconv.FormatInt(o.Deadline, 10))
 		}
 	}
 }
@@ -140,9 +164,10 @@ func (s *Server) grant(v *visitor, a *rule.Action, from, deadline int64, html st
 	until := max(deadline, from+a.Rule.Cap.Milliseconds())
 	o := offer{until: (until + 999) / 1000, Offer: token.Offer{Name: a.Offer, Rule: a.Rule.Name, Slot: a.Slot, Granted: from, Deadline: deadline, TTL: int64(a.TTL.Seconds())}}
 	if deadline != 0 {
-		o.Content = pack(content{html, a.Data})
+		o.Content = s.forms[a].pack(strings.ReplaceAll(html, strconv.FormatInt(deadline, 10), when))
 	}
-	if o.until*1000 > v.now && len(s.signOffer(v, &o)) <= token.MaxGrant {
+	o.text = s.signOffer(v, &o)
+	if o.until*1000 > v.now && len(o.text) <= token.MaxGrant {
 		v.offers = append(v.offers, o)
 	}
 }
@@ -174,7 +199,10 @@ func (s *Server) appendOffers(b []byte, v *visitor) []byte {
 		if id, ok := s.Rules.Slot(o.Slot); ok && s.Rules.Slots()[id].Edge {
 			b = append(b, `,"edge":true`...)
 		}
-		b = append(appendText(b, `,"token":`, s.signOffer(v, o)), '}')
+		if o.text == "" {
+			o.text = s.signOffer(v, o)
+		}
+		b = append(appendText(b, `,"token":`, o.text), '}')
 	}
 	return append(b, ']')
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/rule"
@@ -22,6 +23,8 @@ type facts struct {
 // form is an action in JSON, but for what a visitor changes.
 type form struct {
 	head, data, rule string
+	values           map[string]string // the data
+	packed           atomic.Pointer[packed]
 	wins             prometheus.Counter
 }
 
@@ -40,7 +43,7 @@ func (s *Server) prepare() {
 }
 
 func (s *Server) form(a *rule.Action) *form {
-	f := &form{wins: s.metrics.wins.WithLabelValues(a.Slot, a.Rule.Name)}
+	f := &form{values: a.Data, wins: s.metrics.wins.WithLabelValues(a.Slot, a.Rule.Name)}
 	f.head = string(appendText(nil, `{"slot":`, a.Slot)) + `,"html":`
 	if len(a.Data) > 0 {
 		data, err := json.Marshal(a.Data)

@@ -33,7 +33,9 @@ func TestOfferIsKept(t *testing.T) {
 	if n := p.Text(`document.querySelectorAll("[role=timer]").length + " " + document.body.textContent.split("10% off").length`); n != "1 2" {
 		t.Errorf("countdowns, and words about the offer: %s", n)
 	}
-	deadline := func() string { return p.Text(`document.querySelector("[data-ms-slot=banner] [role=timer]").dataset.msDeadline`) }
+	deadline := func() string {
+		return p.Text(`document.querySelector("[data-ms-slot=banner] [role=timer]").dataset.msDeadline`)
+	}
 	first := deadline()
 	for _, path := range []string{"/product/aero-16", "/cart", "/checkout/", "/category/laptops"} {
 		site.advance(2*time.Second, 100*time.Millisecond, p)
