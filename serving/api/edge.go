@@ -103,7 +103,7 @@ func (s *Server) edgeOffer(w http.ResponseWriter, r *http.Request) error {
 		return &Error{http.StatusUnauthorized, "the token is not believed: " + err.Error()}
 	}
 	v := visitor{now: now.UnixMilli(), owner: c.Subject}
-	s.readOffers(&v, []offerWord{{Token: r.Header.Get("X-Microseg-Offer")}})
+	s.readOffers(&v, false, []offerWord{{Token: r.Header.Get("X-Microseg-Offer")}})
 	if len(v.offers) == 0 || !v.offers[0].kept || v.offers[0].Slot != r.PathValue("slot") {
 		return &Error{http.StatusNotFound, "the visitor has no such offer in this slot"}
 	}

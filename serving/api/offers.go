@@ -82,9 +82,16 @@ func stateOf(word string) token.State {
 	return token.State(max(0, slices.Index(offerStates[:], word)))
 }
 
+// ordered reports whether the visitor has just ordered: the page confirms an
+// order, and the cart is empty. An order that a server tells of is seen so.
+func (s *Server) ordered(v *visitor, page event.PageType) bool {
+	return v.proof == known && page == event.PageConfirmation && v.view.Values[session.SlotCartItems] == 0
+}
+
 // readOffers takes the offers that were granted to this very visitor. One of
-// a name counts, the earliest: two tabs may each have been granted it.
-func (s *Server) readOffers(v *visitor, words []offerWord) {
+// a name counts, the earliest: two tabs may each have been granted it. An order
+// redeems all that stand.
+func (s *Server) readOffers(v *visitor, ordered bool, words []offerWord) {
 	if v.told = len(words) > 0; v.owner == "" {
 		return
 	}
@@ -95,6 +102,9 @@ func (s *Server) readOffers(v *visitor, words []offerWord) {
 		}
 		o := offer{Offer: *c.Offer, until: c.Expires}
 		o.State = max(o.State, stateOf(w.State))
+		if ordered && o.State == token.Open {
+			o.State = token.Redeemed
+		}
 		v.addOffer(o)
 	}
 	slices.SortStableFunc(v.offers, func(a, b offer) int { return cmp.Compare(a.Granted, b.Granted) })

@@ -101,6 +101,28 @@ func TestOfferEnds(t *testing.T) {
 	}
 }
 
+// TestOrderElsewhere: an order that the page's script does not tell of, since a
+// server or another library does, redeems the offers where it is confirmed.
+func TestOrderElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.put("d:ann", s.record(abandoner))
+	offers := s.personalized(map[string]any{"anonymousId": "ann", "event": "/"})
+	for _, c := range []struct {
+		page  string
+		items float64
+		state string
+	}{{"/order/17", 1, "open"}, {"/cart", 0, "open"}, {"/order/17", 0, "redeemed"}} {
+		rec := s.record("everyone")
+		rec.Values[session.SlotCartItems] = c.items
+		s.put("d:ann", rec)
+		got := s.personalized(map[string]any{"anonymousId": "ann", "event": c.page, "offers": tokensOf(&offers)})
+		if got.Offers[0].State != c.state || (got.won()["banner"] == "") != (c.state == "redeemed") {
+			t.Errorf("on %s with %v in the cart: %+v %v", c.page, c.items, got.Offers, got.won())
+		}
+	}
+}
+
 // TestOfferIsBound: an offer is of one device, site and purpose, and its words
 // are signed.
 func TestOfferIsBound(t *testing.T) {

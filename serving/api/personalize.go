@@ -29,7 +29,7 @@ func (s *Server) personalize(w http.ResponseWriter, r *http.Request, _ *asked) e
 	at := s.pageOf(&page)
 	s.forget(v, at, q.ViewMS)
 	s.on(v, at, deviceOf(&page, r))
-	s.readOffers(v, append(q.Offers, q.Segment.Offers...))
+	s.readOffers(v, s.ordered(v, at), append(q.Offers, q.Segment.Offers...))
 	if v.out, err = s.appendPersonalized(v.out[:0], v, &page); err != nil {
 		return err
 	}
