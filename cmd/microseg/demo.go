@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,10 +89,12 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 		return err
 	}
 	ends, err := replayDemo(ctx, cfg, st.log.Brokers(), j.Source.Topic, o)
-	if err != nil {
-		return err
+	var nothing *replay.NothingReadError
+	if err != nil && (!errors.As(err, &nothing) || nothing.Records == 0) {
+		return errors.Join(err, j.Stop())
 	}
-	return demoReport(ctx, j, ends, o)
+	// Of what was nothing but dead letters there is a report, too, and exit code 1.
+	return cmp.Or(demoReport(ctx, j, ends, o), err)
 }
 
 func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions) error {

@@ -114,6 +114,27 @@ func pagesStay(t *testing.T, b *backend) {
 	}
 }
 
+// TestNodeIsAway: while no node answers, both edges tell libraries when to come
+// back, in words that pages of other origins may read, as the collector itself
+// does; Mixpanel's library drops what it may not read.
+func TestNodeIsAway(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	b.node.Close()
+	for name, url := range map[string]string{"varnish": startVarnish(t, b).URL(), "worker": startWorker(t, b).URL()} {
+		for path, collects := range map[string]bool{"/v1/batch": true, "/track/": true, "/beacon/v1/batch": true, "/api/personalize": false} {
+			answer, err := http.Post(url+path, "text/plain", strings.NewReader("{}"))
+			check(t, err)
+			answer.Body.Close()
+			h := answer.Header
+			if answer.StatusCode != http.StatusServiceUnavailable || h.Get("Retry-After") == "" || (h.Get("Access-Control-Allow-Origin") == "*") != collects ||
+				h.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s: POST %s: %d %v", name, path, answer.StatusCode, h)
+			}
+		}
+	}
+}
+
 // pattern is what a request reaches. It is sent as it is: net/http would mend
 // the path, and follow redirects.
 func pattern(t *testing.T, method, url string) (string, int) {

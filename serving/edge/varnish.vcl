@@ -331,7 +331,18 @@ sub microseg_esi {
     }
 }
 
+# Nobody answers: a library on a page of another origin must be able to read that
+# it is to come back, or it takes the events for lost.
 sub vcl_backend_error {
+    if (bereq.http.X-Microseg-Was == "pass" && bereq.method != "OPTIONS" && (bereq.url ~ "^/+(beacon/+v1|v1)/"
+        || bereq.url ~ "^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))")) {
+        set beresp.http.Access-Control-Allow-Origin = "*";
+        set beresp.http.Access-Control-Expose-Headers = "Retry-After";
+        set beresp.http.Retry-After = "2";
+        set beresp.http.Cache-Control = "private, no-store";
+        synthetic("");
+        return (deliver);
+    }
     if (bereq.http.X-Microseg-Was ~ "^(fragment|token|offer)$") {
         synthetic("");
         if (beresp.status == 404) {

@@ -16,6 +16,7 @@
 // The node's routes, as serving/routes has them; a test compares them.
 const NODE = new RegExp("^/+(api/|beacon/+v1/|sourceConfig/*([?]|$)|v1/)");
 const MIXPANEL = new RegExp("^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))");
+const COLLECTS = new RegExp("^/+(beacon/+v1|v1)/|" + MIXPANEL.source);
 const SCRIPT = new RegExp("^/+(link[.]js/*([?]|$)|microseg[.]js/*([?]|$))");
 
 const TOKEN = /(?:^|; *)ms_token=(v1\.[\w-]{2,900}\.[\w-]{43})(?:;|$)/;
@@ -64,7 +65,14 @@ async function forward(request, url, origin) {
   try {
     return await fetch(new Request(at(origin, url.pathname, url.search), { method: request.method, headers, body: request.body, redirect: "manual" }));
   } catch {
-    return new Response("", { status: 503, headers: { "retry-after": "2", "cache-control": "private, no-store" } });
+    const answer = new Response("", { status: 503, headers: { "retry-after": "2", "cache-control": "private, no-store" } });
+    // A library on a page of another origin must be able to read that it is to
+    // come back, or it takes the events for lost.
+    if (COLLECTS.test(url.pathname)) {
+      answer.headers.set("access-control-allow-origin", "*");
+      answer.headers.set("access-control-expose-headers", "Retry-After");
+    }
+    return answer;
   }
 }
 
