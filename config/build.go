@@ -31,12 +31,18 @@ func (c *Config) EventConfig() event.Config {
 }
 
 // custom lists the event names that have no kind of their own, in the order
-// in which signals first mention them.
+// in which signals first mention them, and then lateness.events.
 func (c *Config) custom() (out []string) {
-	for _, s := range c.Signals {
-		if _, known := event.KindOf(s.Match.Event); !known && s.Match.Event != "" && !slices.Contains(out, s.Match.Event) {
-			out = append(out, s.Match.Event)
+	add := func(name string) {
+		if _, known := event.KindOf(name); !known && name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
 		}
+	}
+	for _, s := range c.Signals {
+		add(s.Match.Event)
+	}
+	for _, name := range c.Lateness.Events {
+		add(name)
 	}
 	return out
 }

@@ -11,7 +11,7 @@ type Config struct {
 	HalfLives  HalfLives         `yaml:"half_lives"`
 	Intent     Intent            `yaml:"intent"`
 	Session    Session           `yaml:"session"`
-	Lateness   time.Duration     `yaml:"allowed_lateness"` // an event that is older than the newest one of its partition by more is a dead letter
+	Lateness   Lateness          `yaml:"lateness"`
 	Future     time.Duration     `yaml:"future_tolerance"` // an event that is ahead of the time it was received by more is a dead letter
 	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
 	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
@@ -52,6 +52,15 @@ type Intent struct {
 type Session struct {
 	Gap      time.Duration `yaml:"gap"`       // so long without an event ends a session
 	DwellCap time.Duration `yaml:"dwell_cap"` // time that counts between two events of a page, at the most
+}
+
+// Lateness says how much older than the newest event of its partition an event may be. Orders, refunds, identify, alias
+// and the events that are named may be as late as long; beyond short they change what is known of the person (cart,
+// orders, sums, links) as of their own time, and no session. Later ones are dead letters. One duration alone is short.
+type Lateness struct {
+	Short  time.Duration `yaml:"short"`  // of all other events: these may still change sessions
+	Long   time.Duration `yaml:"long"`   // of these; at most the retention
+	Events []string      `yaml:"events"` // names of further events that may be so late
 }
 
 // Identity bounds how devices and persons are linked; see docs/identity.md.

@@ -40,6 +40,7 @@ func locate(data []byte, name string) (body ast.Node, marks map[string]mark, err
 	if body.Type() != ast.MappingType && body.Type() != ast.MappingValueType {
 		return nil, nil, Problems{at(body, name, "a configuration is a mapping; start with \"site: <name>\"")}
 	}
+	spellLateness(body)
 	l.walk("", body)
 	if len(l.problems) > 0 {
 		return nil, nil, l.problems

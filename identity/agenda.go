@@ -57,6 +57,9 @@ func (s *Shard) due(q *Partition, d *device) int64 {
 			t = q.Time + refoldPause
 		}
 	}
+	if oldest, ok := d.Remembered(); ok {
+		t = min(t, max(oldest+p.Long+p.Long/4, q.Time+refoldPause))
+	}
 	if f := d.State().Fold; f != nil {
 		end := f.End + p.Gap
 		if !d.closed {

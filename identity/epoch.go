@@ -18,6 +18,7 @@ func (s *Shard) open(d *device, offset int64) *device {
 	s.past[d.id] = append(s.past[d.id], d)
 	s.remember(d.id, d.userID())
 	n := s.fresh(d.id, offset)
+	n.Inherit(&d.Profile)
 	if h := d.remembered(); h != nil {
 		h.opened = 0
 		n.link = &link{history: h}

@@ -263,7 +263,7 @@ func TestSnapshotVersions(t *testing.T) {
 	old.Bool(false) // no bot
 	old.Bool(false) // no open session
 	old.Uint(0)     // no dirty sessions
-	old.Uint(0) // no former users
+	old.Uint(0)     // no former users
 	s, err := ReadShard(&codec.Reader{B: old.B}, &b.p)
 	if err != nil || s.devices["d"].userID() != "a" || s.devices["d"].Last != noon || s.devices["d"].Cart() != (session.Cart{Items: 3, Value: 30, Changed: noon}) {
 		t.Errorf("of version 2: %v", err)

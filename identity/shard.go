@@ -314,9 +314,10 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		q.Time = max(q.Time, q.Clock)
 		return
 	}
-	if horizon := q.Clock - s.session.Lateness; q.Clock > 0 && e.Time < horizon {
+	late, dead := s.late(q, e)
+	if dead != "" {
 		s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device,
-			Reason: event.Late, Detail: fmt.Sprintf("%d ms beyond the allowed lateness", horizon-e.Time), Raw: e.Raw}, out)
+			Reason: event.Late, Detail: dead, Raw: e.Raw}, out)
 		return
 	}
 	d := s.devices[e.Device]
@@ -338,12 +339,12 @@ func (s *Shard) event(e *event.Event, out *Output) {
 			return
 		}
 	}
-	s.accept(q, d, gone, e, out)
+	s.accept(q, d, gone, late, e, out)
 }
 
 // accept folds a good event into its device's epoch; gone says that the
-// retention has forgotten the device.
-func (s *Shard) accept(q *Partition, d *device, gone bool, e *event.Event, out *Output) {
+// retention has forgotten the device, late that the event is none of a session.
+func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
 	switch {
@@ -355,7 +356,14 @@ func (s *Shard) accept(q *Partition, d *device, gone bool, e *event.Event, out *
 	before := d.userID()
 	d = s.link(q, d, e, out)
 	d.offset = e.Offset
-	s.rows(d, d.Add(e, s.session), before, e.Time, out)
+	if late {
+		d.AddLate(e, s.session)
+		if before != d.userID() && d.State().Fold != nil && !d.closed {
+			s.wait(d) // its row names another person now
+		}
+	} else {
+		s.rows(d, d.Add(e, s.session), before, e.Time, out)
+	}
 	s.emit(d, e, false, out)
 	s.schedule(q, d)
 }

@@ -27,6 +27,12 @@ type Params struct {
 	Semantics event.Semantics // of the batch that is being folded; identity sets it
 }
 
+// Patient are the kinds that may come later than others at any site: what was
+// bought or given back, and who somebody is.
+func Patient() []event.Kind {
+	return []event.Kind{event.KindOrder, event.KindRefund, event.KindIdentify, event.KindAlias}
+}
+
 // Patient reports whether events of a kind may come later than the others.
 func (p *Params) Patient(k event.Kind) bool {
 	return p.Long > p.Lateness && p.Semantics.Has(event.NewestSemantics) && slices.Contains(p.Waited, k)

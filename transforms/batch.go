@@ -1,14 +1,17 @@
 package transforms
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/rows"
@@ -16,17 +19,20 @@ import (
 
 func init() {
 	beam.RegisterDoFn(reflect.TypeFor[lineFn]())
+	beam.RegisterDoFn(reflect.TypeFor[timelyFn]())
 	beam.RegisterDoFn(reflect.TypeFor[sessionFn]())
 	beam.RegisterDoFn(reflect.TypeFor[sessionRowFn]())
 }
 
 // Sessions is the batch execution of the session algebra: Beam's own session
 // windows and a combiner over the same fold that the live job keeps in state. It
-// takes a PCollection<KV<int64, []byte>> of offsets and Segment-spec records and
+// takes a PCollection<KV<int64, []byte>> of offsets and Segment-spec records of
+// one partition, which one worker judges, and
 // returns a PCollection<rows.Batch> of sessions.
 func Sessions(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
 	s = s.Scope("transforms.Sessions")
-	events := beam.ParDo(s, &lineFn{Spec: spec}, col)
+	judged := beam.GroupByKey(s, beam.ParDo(s, &lineFn{Spec: spec}, col))
+	events := beam.ParDo(s, &timelyFn{Spec: spec}, judged)
 	windowed := beam.WindowInto(s, window.NewSessions(time.Duration(spec.GapMS)*time.Millisecond), events)
 	folded := beam.CombinePerKey(s, &sessionFn{}, windowed)
 	return beam.ParDo(s, &sessionRowFn{Spec: spec}, folded)
@@ -46,14 +52,51 @@ func (fn *lineFn) Setup() (err error) {
 	return err
 }
 
-// ProcessElement emits the event as an accumulator of its own.
-func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(beam.EventTime, string, []byte)) {
+// ProcessElement emits the event as an accumulator of its own, behind its place,
+// time and device.
+func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(int, []byte)) {
 	var e event.Event
 	if fn.d.Decode(record, nil, 0, &e) != nil || e.Kind.Control() {
 		return
 	}
 	e.Offset = offset
-	emit(mtime.Time(e.Time), e.Device, session.Accumulate(nil, &e))
+	var w codec.Writer
+	w.Int(offset)
+	w.Int(e.Time)
+	w.String(e.Device)
+	emit(0, session.Accumulate(w.B, &e))
+}
+
+// timelyFn lets the events go that a session may have: which are late is decided
+// by the data clock, in the order of the log. What comes later, and is not a dead
+// letter, changes no session.
+type timelyFn struct{ Spec Spec }
+
+// ProcessElement judges a log.
+func (fn *timelyFn) ProcessElement(_ int, next func(*[]byte) bool, emit func(beam.EventTime, string, []byte)) error {
+	type line struct {
+		offset, time int64
+		device       string
+		acc          []byte
+	}
+	var lines []line
+	for b := []byte(nil); next(&b); b = nil {
+		r := codec.Reader{B: b}
+		lines = append(lines, line{r.Int(), r.Int(), r.String(), nil})
+		if r.Err() != nil {
+			return fmt.Errorf("judging events: %w", r.Err())
+		}
+		lines[len(lines)-1].acc = r.B
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.offset, b.offset) })
+	clock := int64(0)
+	for i := range lines {
+		if l := &lines[i]; clock == 0 || l.time >= clock-fn.Spec.LatenessMS {
+			clock = max(clock, l.time)
+			emit(mtime.Time(l.time), l.device, l.acc)
+		}
+	}
+	return nil
 }
 
 // sessionFn merges accumulators: concatenation.

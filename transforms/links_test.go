@@ -160,7 +160,7 @@ func compareServed(t *testing.T, seed uint64, got tables, m *model) {
 			if row["user"] != last.user {
 				t.Fatalf("seed %d: d:%s is published as %v, it belongs to %s", seed, d, row, last.user)
 			}
-		case len(last.events) == 0:
+		case len(last.events)+len(last.late) == 0:
 			if row != nil {
 				t.Fatalf("seed %d: nothing is known of d:%s, and it is published as %v", seed, d, row)
 			}

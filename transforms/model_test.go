@@ -59,10 +59,11 @@ type epoch struct {
 	shared bool // on a device that too many share: nobody's for good
 	shown  bool // it is part of its user, who has not too many devices
 	events []event.Event
+	late   []event.Event // too late for a session
 }
 
 // blank says that nothing is known of the device.
-func (e *epoch) blank() bool { return len(e.events) == 0 && !e.reset }
+func (e *epoch) blank() bool { return len(e.events)+len(e.late) == 0 && !e.reset }
 
 func newModel(b *Built) *model {
 	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
@@ -96,7 +97,7 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	}
 	id := fmt.Sprint(e.Device, m.lives[e.Device], e.ID)
 	switch {
-	case clock > 0 && e.Time < clock-m.b.Spec.LatenessMS:
+	case clock > 0 && e.Time < clock-m.allowed(e.Kind):
 		m.dead[event.Late]++
 		return
 	case m.seen[id]:
@@ -111,7 +112,16 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	m.good++
 	m.seen[id] = true
 	m.partition[e.Device] = r.Partition
-	m.accept(&e, m.clocks[r.Partition])
+	m.accept(&e, m.clocks[r.Partition], clock > 0 && e.Time < clock-m.b.Spec.LatenessMS)
+}
+
+// allowed is how late an event of the kind may be.
+func (m *model) allowed(k event.Kind) int64 {
+	switch k {
+	case event.KindOrder, event.KindRefund, event.KindIdentify, event.KindAlias:
+		return max(m.b.Spec.LatenessMS, min(m.b.Spec.LongMS, m.b.Spec.Retention))
+	}
+	return m.b.Spec.LatenessMS
 }
 
 // present is the present epoch of a device, as of a data clock.
@@ -136,12 +146,12 @@ func (m *model) open(device string, e *epoch) *epoch {
 	return e
 }
 
-func (m *model) accept(e *event.Event, clock int64) {
+func (m *model) accept(e *event.Event, clock int64, late bool) {
 	last := m.present(e.Device, clock)
 	at := max(m.evaluated[e.Device], e.Time)
 	m.until(e.Device, at)
 	end := func() { // of the person that is the device
-		if last.user == "" && len(last.events) > 0 {
+		if last.user == "" && len(last.events)+len(last.late) > 0 {
 			m.move(e.Device, -1, at, "link")
 			m.evaluated[e.Device] = 0
 		}
@@ -160,7 +170,11 @@ func (m *model) accept(e *event.Event, clock int64) {
 		end()
 		last = m.open(e.Device, &epoch{user: e.User, number: e.Offset})
 	}
-	last.events = append(last.events, *e)
+	if late {
+		last.late = append(last.late, *e)
+	} else {
+		last.events = append(last.events, *e)
+	}
 	if last.user == "" {
 		at := max(m.evaluated[e.Device], e.Time)
 		m.evaluated[e.Device] = at
@@ -277,7 +291,7 @@ func (m *model) erase(device string, clock int64) {
 	if last := es[len(es)-1]; !last.blank() {
 		if gone := m.last(es) + m.b.Spec.Retention; clock >= gone {
 			m.forget(device, gone)
-		} else if last.user == "" && len(last.events) > 0 {
+		} else if last.user == "" && len(last.events)+len(last.late) > 0 {
 			m.until(device, clock)
 			m.move(device, -1, max(m.evaluated[device], clock), "erased")
 		}
@@ -290,7 +304,7 @@ func (m *model) erase(device string, clock int64) {
 // last is the newest event time of a device's present epoch.
 func (m *model) last(es []*epoch) (t int64) {
 	t = es[len(es)-1].opened
-	for _, e := range es[len(es)-1].events {
+	for _, e := range append(slices.Clone(es[len(es)-1].events), es[len(es)-1].late...) {
 		t = max(t, e.Time)
 	}
 	return t
@@ -298,7 +312,7 @@ func (m *model) last(es []*epoch) (t int64) {
 
 // forget drops the person of an unlinked device at the end of its retention.
 func (m *model) forget(device string, t int64) {
-	if es := m.devices[device]; es[len(es)-1].user == "" && len(es[len(es)-1].events) > 0 {
+	if es := m.devices[device]; es[len(es)-1].user == "" && len(es[len(es)-1].events)+len(es[len(es)-1].late) > 0 {
 		m.until(device, t)
 		m.move(device, -1, t, "retention")
 		m.evaluated[device] = 0
@@ -308,7 +322,7 @@ func (m *model) forget(device string, t int64) {
 // until finds what time changes for an unlinked device up to t: every second,
 // and within the second in which its path changes, by halving.
 func (m *model) until(device string, t int64) {
-	if es := m.devices[device]; es == nil || es[len(es)-1].user != "" || len(es[len(es)-1].events) == 0 {
+	if es := m.devices[device]; es == nil || es[len(es)-1].user != "" || len(es[len(es)-1].events)+len(es[len(es)-1].late) == 0 {
 		return
 	}
 	const step = 1000
@@ -348,20 +362,23 @@ func (m *model) move(device string, to int, at int64, cause string) {
 }
 
 // fold is the profile of some events, from nothing.
-func (m *model) fold(events []event.Event) *session.Profile {
+func (m *model) fold(e *epoch) *session.Profile {
 	p := m.b.Identity.Session
 	p.Lateness = 1 << 60
 	q := &session.Profile{}
-	for i := range events {
-		q.Add(&events[i], &p)
+	for i := range e.events {
+		q.Add(&e.events[i], &p)
+	}
+	for i := range e.late {
+		q.AddLate(&e.late[i], &p)
 	}
 	return q
 }
 
 func (m *model) path(device string, t int64) int {
 	es := m.devices[device]
-	q := m.fold(es[len(es)-1].events)
-	v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.Last + m.b.Spec.GapMS, Devices: 1, Values: m.values(q)}
+	q := m.fold(es[len(es)-1])
+	v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.End(m.b.Spec.GapMS), Devices: 1, Values: m.values(q)}
 	node, _ := m.b.Segment.Tree.Decide(&v, t)
 	return node
 }
@@ -392,7 +409,7 @@ func (m *model) linked(user string) (out []*oracle.Part) {
 				slices.SortFunc(sorted, func(a, b event.Event) int {
 					return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 				})
-				out = append(out, &oracle.Part{Device: d, Events: sorted, Fold: m.fold(e.events)})
+				out = append(out, &oracle.Part{Device: d, Events: sorted, Late: e.late, Fold: m.fold(e)})
 			}
 		}
 	}
@@ -431,7 +448,9 @@ func (m *model) merge(parts []*oracle.Part, t int64) *segment.View {
 		q := p.Fold
 		v.Live, v.Long, v.Last = v.Live.Merge(q.Live, h.Live), v.Long.Merge(q.Long, h.Long), max(v.Last, q.Last)
 	}
-	v.SessionEnd = v.Last + gap
+	for _, p := range parts {
+		v.SessionEnd = max(v.SessionEnd, p.Fold.End(gap))
+	}
 	oracle.Merge(v.Values, parts, m.b.Segment.Schema.Stored(), gap, t)
 	return v
 }
@@ -590,7 +609,7 @@ func (m *model) nodeAt(device string, at int64) int {
 // activeAt reports whether the device had an event in the window before.
 func (m *model) activeAt(device string, at int64) bool {
 	for _, e := range slices.Concat(m.past[device], m.devices[device]) {
-		for _, ev := range e.events {
+		for _, ev := range slices.Concat(e.events, e.late) {
 			if ev.Time <= at && at < ev.Time+m.b.Spec.WindowMS {
 				return true
 			}

@@ -33,7 +33,7 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	return Spec{Site: "test", Job: job, Run: 1, Shards: shards, Partitions: parts, Event: cfg.EventConfig(), Signals: rules,
 		HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))}, Kappa: cfg.Intent.Kappa,
-		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness), RefreshMS: ms(cfg.Refresh),
+		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness.Short), LongMS: ms(cfg.Lateness.Long), Patient: cfg.Patient(), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
 		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
 }
@@ -271,6 +271,14 @@ func visit(r *rand.Rand, device, user string, id int, at time.Time) string {
 	return b.String()
 }
 
+// ordered writes an order, which may come long after it was made.
+func ordered(device int, user string, id int, at time.Time) string {
+	if user != "" {
+		user = fmt.Sprintf(`"userId":"%s",`, user)
+	}
+	return fmt.Sprintf(`{"type":"track","event":"Order Completed",%s"anonymousId":"d%d","messageId":"%d","timestamp":"%s","properties":{"total":50}}`, user, device, id, at.UTC().Format("2006-01-02T15:04:05.000Z"))
+}
+
 // control links a device by alias, logs out on it, or takes it from a user.
 func control(r *rand.Rand, device, id int, at time.Time) string {
 	d, u := fmt.Sprint("d", device), fmt.Sprint("u", r.IntN(3))
@@ -362,6 +370,9 @@ func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 			user = fmt.Sprint("u", r.IntN(2))
 		}
 		line := visit(r, fmt.Sprint("d", d), user, i, when)
+		if late && r.IntN(8) == 0 { // a phone's queue, after an outage
+			line = ordered(d, user, i, at.Add(-time.Duration(r.Int64N(int64(3*time.Hour)))))
+		}
 		sent, from = append(sent, line), append(from, p)
 		l.add(p, line)
 	}

@@ -31,6 +31,8 @@ type Spec struct {
 	GapMS      int64              `setting:"session.gap,ms"`
 	DwellCapMS int64              `setting:"session.dwell_cap,ms"`
 	LatenessMS int64              `setting:"allowed_lateness,ms"`
+	LongMS     int64              `setting:"lateness.long,ms,default=24h0m0s"` // how late orders, refunds, identify, alias and the kinds of Patient may be
+	Patient    []event.Kind       `setting:"lateness.events"`                   // further kinds
 	RefreshMS  int64              `setting:"refresh_interval,ms"`
 	WindowMS   int64              `setting:"audience.window,ms"` // of the audience
 	Retention  int64              `setting:"retention,ms"`       // ms
@@ -81,7 +83,7 @@ func (s *Spec) Build() (*Built, error) {
 	}
 	b := &Built{Spec: *s}
 	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
-		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Elements: len(s.Event.Elements),
+		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Long: min(s.LongMS, s.Retention), Waited: append(session.Patient(), s.Patient...), Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
 	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
 	if err := b.publish(); err != nil {

@@ -126,7 +126,7 @@ func (o *Oracle) Take(r *Record) error {
 	case e.Kind == event.KindRebuild: // what reads now is good from the beginning here
 		o.res.Good++
 		return nil
-	case e.Kind != event.KindReset && ticks && e.Time < clock-o.res.cfg.Lateness.Milliseconds():
+	case e.Kind != event.KindReset && ticks && e.Time < clock-o.allowed(e.Kind):
 		o.dead(r, event.Late)
 		return nil
 	case o.seen[e.ID][e.Device]:
@@ -149,8 +149,21 @@ func (o *Oracle) Take(r *Record) error {
 		o.reset(&e)
 		return nil
 	}
-	o.accept(&e)
+	o.accept(&e, ticks && e.Time < clock-o.res.cfg.Lateness.Short.Milliseconds())
 	return nil
+}
+
+// allowed is how late (ms) an event of the kind may be.
+func (o *Oracle) allowed(k event.Kind) int64 {
+	l := o.res.cfg.Lateness
+	switch k {
+	case event.KindOrder, event.KindRefund, event.KindIdentify, event.KindAlias:
+		return max(l.Short, min(l.Long, o.res.cfg.Retention)).Milliseconds()
+	}
+	if slices.Contains(o.res.cfg.Patient(), k) {
+		return max(l.Short, min(l.Long, o.res.cfg.Retention)).Milliseconds()
+	}
+	return l.Short.Milliseconds()
 }
 
 func (o *Oracle) dead(r *Record, why event.Reason) {
@@ -160,7 +173,7 @@ func (o *Oracle) dead(r *Record, why event.Reason) {
 
 // accept takes an event into its epoch: a userId links a device that is no
 // user's, with all that it did before, and another user's opens a new epoch.
-func (o *Oracle) accept(e *event.Event) {
+func (o *Oracle) accept(e *event.Event, late bool) {
 	last := o.present(e)
 	switch {
 	case e.User == "" || e.User == last.user:
@@ -169,6 +182,10 @@ func (o *Oracle) accept(e *event.Event) {
 	default:
 		last = o.open(e)
 		last.user = e.User
+	}
+	if late {
+		last.late = append(last.late, *e)
+		return
 	}
 	last.events = append(last.events, *e)
 }
@@ -318,7 +335,7 @@ func (r *Result) User(device string) string {
 func (r *Result) Persons() []string {
 	var out []string
 	for device, es := range r.devices {
-		if last := es[len(es)-1]; last.user == "" && len(last.events) > 0 {
+		if last := es[len(es)-1]; last.user == "" && len(last.events)+len(last.late) > 0 {
 			out = append(out, session.PersonID(device, ""))
 		}
 	}

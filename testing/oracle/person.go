@@ -25,7 +25,7 @@ func (r *Result) Person(id string) (*Person, error) {
 	user, linked := strings.CutPrefix(id, "u:")
 	if linked {
 		es = r.users[user]
-	} else if all := r.devices[strings.TrimPrefix(id, "d:")]; len(all) > 0 && all[len(all)-1].user == "" && len(all[len(all)-1].events) > 0 {
+	} else if all := r.devices[strings.TrimPrefix(id, "d:")]; len(all) > 0 && all[len(all)-1].user == "" && len(all[len(all)-1].events)+len(all[len(all)-1].late) > 0 {
 		es = all[len(all)-1:]
 	}
 	if len(es) == 0 {
