@@ -86,8 +86,10 @@ type Page struct {
 	Name string `yaml:"name"` // exact name or category of the page call
 }
 
-// HighTicket says which products are expensive: time on them counts as
-// dwell.high_ticket.
+// HighTicket says which products are expensive: time on them, and on lists of
+// them, counts as dwell.high_ticket. A list counts where at least half of the
+// products that it states with a price do, or, without prices, by its category
+// or its path alone.
 type HighTicket struct {
 	Categories []string `yaml:"categories"` // category prefixes: electronics covers electronics/tv and electronics.tv
 	MinPrice   float64  `yaml:"min_price"`  // price from which a product of the categories counts

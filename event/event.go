@@ -197,7 +197,7 @@ var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", 
 type Flags uint8
 
 const (
-	// FlagHighTicket: the product is in one of Config.HighTicketCategories and costs Config.HighTicketMinPrice or more.
+	// FlagHighTicket: the product is in one of Config.HighTicketCategories and costs Config.HighTicketMinPrice or more; the list shows such products.
 	FlagHighTicket Flags = 1 << iota
 	// FlagBot: the user agent is on the list of crawlers, or the device says that it is one.
 	FlagBot

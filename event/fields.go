@@ -154,6 +154,8 @@ func productField(key []byte) field {
 		return pPrice
 	case "quantity":
 		return pQuantity
+	case "category":
+		return pCategory
 	}
 	return fSkip
 }

@@ -10,7 +10,7 @@ import (
 func (d *Decoder) measure(r *record, e *Event) {
 	e.Element = d.elements[string(r.text(pElement))]
 	e.Item = r.product()
-	if d.highTicket(r) {
+	if d.highTicket(r, e) {
 		e.Flags |= FlagHighTicket
 	}
 	switch e.Kind {
@@ -118,24 +118,4 @@ func (r *record) order(e *Event) {
 	if r.listed() {
 		e.X = r.products.value
 	}
-}
-
-// highTicket reports whether the product is in an expensive category and at
-// or above its price.
-func (d *Decoder) highTicket(r *record) bool {
-	if len(d.cfg.HighTicketCategories) == 0 {
-		return false
-	}
-	category := r.text(pCategory)
-	if len(category) == 0 {
-		return false
-	}
-	for _, p := range d.cfg.HighTicketCategories {
-		if n := len(p); n > 0 && len(category) >= n && string(category[:n]) == p &&
-			(len(category) == n || category[n] == '.' || category[n] == '/') {
-			price, ok := r.amount(pPrice)
-			return (ok || !r.stated(pPrice)) && price >= d.cfg.HighTicketMinPrice
-		}
-	}
-	return false
 }

@@ -57,14 +57,6 @@ func modelMeasure(cfg Config, name any, props object, e *Event) {
 		}
 		return math.Abs(v), ok // -0 is 0
 	}
-	category, _ := props["category"].(string)
-	for _, p := range cfg.HighTicketCategories {
-		if category == p || strings.HasPrefix(category, p+".") || strings.HasPrefix(category, p+"/") {
-			if price, ok := get("price"); price >= cfg.HighTicketMinPrice && (ok || props["price"] == nil) {
-				e.Flags |= FlagHighTicket
-			}
-		}
-	}
 	switch e.Kind {
 	case KindPing:
 		e.X, _ = get("seconds")
@@ -163,21 +155,21 @@ func modelAsset(props object) string {
 	return ""
 }
 
-func modelProducts(props object) (value, items float64, priced, listed bool) {
+// modelElements are the elements of the products, however they are stated.
+func modelElements(props object) (list []any, listed bool) {
 	v := props["products"]
 	if text, ok := v.(string); ok && (strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")) {
 		dec := json.NewDecoder(strings.NewReader(text))
 		dec.UseNumber()
 		var in any
 		if dec.Decode(&in) != nil {
-			return 0, 0, false, false
+			return nil, false
 		}
 		if _, err := dec.Token(); err != io.EOF {
-			return 0, 0, false, false
+			return nil, false
 		}
 		v = in
 	}
-	var list []any
 	switch v := v.(type) {
 	case []any:
 		list = v
@@ -186,7 +178,7 @@ func modelProducts(props object) (value, items float64, priced, listed bool) {
 		for key, member := range v {
 			_, isObject := member.(object)
 			objects = objects || isObject
-			product = product || slices.Contains([]string{"price", "quantity", "product_id", "sku", "name"}, key)
+			product = product || slices.Contains([]string{"price", "quantity", "product_id", "sku", "name", "category"}, key)
 		}
 		if objects && !product {
 			for _, key := range slices.Sorted(maps.Keys(v)) {
@@ -196,6 +188,14 @@ func modelProducts(props object) (value, items float64, priced, listed bool) {
 			list = []any{v}
 		}
 	default:
+		return nil, false
+	}
+	return list, true
+}
+
+func modelProducts(props object) (value, items float64, priced, listed bool) {
+	list, ok := modelElements(props)
+	if !ok {
 		return 0, 0, false, false
 	}
 	priced = true
@@ -223,4 +223,50 @@ func modelProducts(props object) (value, items float64, priced, listed bool) {
 		items += math.Abs(quantity)
 	}
 	return value, items, priced, value <= 1e12 && items <= 1e12
+}
+
+// modelHighTicket says what the documentation says: expensive products, lists of
+// which half of the priced products are expensive, and else category pages.
+func modelHighTicket(cfg Config, top, props object, path string, e *Event) bool {
+	in := func(category any) bool {
+		text, _ := category.(string)
+		for _, p := range cfg.HighTicketCategories {
+			if regexp.MustCompile(`(?is)^` + regexp.QuoteMeta(p) + `($|[./])`).MatchString(text) {
+				return true
+			}
+		}
+		return false
+	}
+	byPath := false
+	for at := path; strings.Contains(at, "/"); byPath = byPath || in(at) {
+		_, at, _ = strings.Cut(at, "/")
+	}
+	currency, _ := props["currency"].(string)
+	switch {
+	case e.Kind == KindListView:
+		priced, expensive := 0, 0
+		list, _ := modelElements(props)
+		for _, p := range list {
+			product, _ := p.(object)
+			price, ok := modelAmount(product["price"], "")
+			if !ok || price < 0 || product["price"] == nil {
+				continue
+			}
+			category := product["category"]
+			if text, _ := category.(string); text == "" {
+				category = props["category"]
+			}
+			if priced++; price >= cfg.HighTicketMinPrice && in(category) {
+				expensive++
+			}
+		}
+		if priced > 0 {
+			return expensive > 0 && 2*expensive >= priced
+		}
+		return in(props["category"]) || byPath
+	case e.Kind == KindPage && e.PageType == PageList && props["price"] == nil:
+		return in(props["category"]) || in(top["category"]) || byPath
+	}
+	price, ok := modelAmount(props["price"], currency)
+	return in(props["category"]) && price >= cfg.HighTicketMinPrice && (ok || props["price"] == nil)
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-func modelPage(cfg Config, top, props, context object, implied PageType, e *Event) {
+// modelPath is the page's path, cleaned.
+func modelPath(props, context object) string {
 	page, _ := context["page"].(object)
 	str := func(o object, key string) string { s, _ := o[key].(string); return s }
 	path := str(page, "path")
@@ -24,6 +25,11 @@ func modelPage(cfg Config, top, props, context object, implied PageType, e *Even
 	if path != "/" {
 		path = strings.TrimSuffix(path, "/")
 	}
+	return path
+}
+
+func modelPage(cfg Config, top, props, context object, path string, implied PageType, e *Event) {
+	str := func(o object, key string) string { s, _ := o[key].(string); return s }
 	call := e.Kind == KindPage
 	e.Page = modelHash(path)
 	if path == "" && call {

@@ -99,9 +99,13 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	default:
 		return e, Malformed
 	}
-	modelPage(cfg, top, props, context, implied, &e)
+	path := modelPath(props, context)
+	modelPage(cfg, top, props, context, path, implied, &e)
 	modelContext(context, &e)
 	modelMeasure(cfg, top["event"], props, &e)
+	if modelHighTicket(cfg, top, props, path, &e) {
+		e.Flags |= FlagHighTicket
+	}
 	if receipt > 0 && e.Time > receipt+cfg.FutureMS {
 		return e, Future
 	}

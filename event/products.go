@@ -5,7 +5,7 @@ import "github.com/go-faster/jx"
 // readProducts sums price times quantity over properties.products: a list, or an
 // object of products by index or by id, or one product.
 func (p *parser) readProducts(typ jx.Type) error {
-	p.rec.products = products{warnings: p.rec.products.warnings[:0]}
+	p.rec.products = products{warnings: p.rec.products.warnings[:0], offered: p.rec.products.offered[:0]}
 	if typ == jx.Object {
 		return p.productsByKey()
 	}
@@ -27,14 +27,14 @@ func (p *parser) product() error {
 	sum := &p.rec.products
 	switch typ := p.jd.Next(); typ {
 	case jx.Object:
-		// The properties' own price and quantity step aside.
-		price, quantity, set := p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set
-		p.rec.set &^= 1<<pPrice | 1<<pQuantity
+		// The properties' own price, quantity and category step aside.
+		price, quantity, category, set := p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.vals[pCategory], p.rec.set
+		p.rec.set &^= 1<<pPrice | 1<<pQuantity | 1<<pCategory
 		if err := p.object(productField); err != nil {
 			return err
 		}
 		sum.add(&p.rec)
-		p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.set = price, quantity, set
+		p.rec.vals[pPrice], p.rec.vals[pQuantity], p.rec.vals[pCategory], p.rec.set = price, quantity, category, set
 		return nil
 	case jx.Null:
 		return p.jd.Skip()
@@ -95,7 +95,13 @@ func (s *products) add(r *record) {
 	if why != "" {
 		s.note("products.price", why, &r.vals[pPrice])
 	}
-	s.unpriced = s.unpriced || why != "" || !r.stated(pPrice)
+	if why == "" && r.stated(pPrice) {
+		if len(s.offered) < maxOffered {
+			s.offered = append(s.offered, offered{r.text(pCategory), price})
+		}
+	} else {
+		s.unpriced = true
+	}
 	quantity, why := r.notNegative(pQuantity, "")
 	if why != "" {
 		s.note("products.quantity", why, &r.vals[pQuantity])

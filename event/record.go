@@ -97,6 +97,7 @@ type value struct {
 type products struct {
 	value, items float64
 	unpriced     bool // one of them has no price that could be read
+	offered      []offered
 	warnings     []Warning
 }
 

@@ -77,7 +77,7 @@ func Catalogue(elements []string) []Feature {
 		SlotPageType:        {"page.type", "", "type of the current page", MergePage, true, event.PageTypes[:], 0, false},
 		SlotPageDwell:       {"page.dwell_s", "s", "time spent on the current page", MergePage, true, nil, 0, false},
 		SlotDwellTotal:      {"dwell.total", "s", "time spent on pages in the open session", MergeSum, true, nil, 0, false},
-		SlotDwellHighTicket: {"dwell.high_ticket", "s", "time spent on high-ticket products in the open session", MergeSum, true, nil, 0, false},
+		SlotDwellHighTicket: {"dwell.high_ticket", "s", "time spent on high-ticket products, and lists of them, in the open session", MergeSum, true, nil, 0, false},
 		SlotScrollDepth:     {"scroll.depth", "1", "deepest scroll of the current page", MergePage, true, nil, 1, false},
 		SlotScrollMax:       {"scroll.max_depth", "1", "deepest scroll of the open session", MergeMax, true, nil, 1, false},
 		SlotScrollVelocity:  {"scroll.velocity", "px/s", "last scroll velocity; 0 when none was seen", MergePage, true, nil, 0, false},

@@ -24,6 +24,7 @@ func (f *Fold) turn(e *item) {
 			f.view(e)
 		}
 		f.called = true
+		f.ticket(e)
 	case event.KindProductView, event.KindListView, event.KindCartView, event.KindCheckout, event.KindOrder:
 		if f.cur < 0 && e.Page == 0 && e.PageType == event.PageUnknown {
 			return // a server sees no page
@@ -32,8 +33,15 @@ func (f *Fold) turn(e *item) {
 			f.view(e)
 		}
 		f.improve(e)
-		f.pages[f.cur].highTicket = f.pages[f.cur].highTicket || e.Flags&event.FlagHighTicket != 0
+		f.ticket(e)
 	}
+}
+
+// ticket notes whether the current page shows what is expensive, a product or a
+// list of products: once it did, it does.
+func (f *Fold) ticket(e *item) {
+	pg := &f.pages[f.cur]
+	pg.highTicket = pg.highTicket || e.Flags&event.FlagHighTicket != 0
 }
 
 // near reports whether the event may be of the view that was opened last.
