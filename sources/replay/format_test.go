@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/text/encoding/unicode"
@@ -143,6 +144,13 @@ func TestOthers(t *testing.T) {
 	dir := t.TempDir()
 	if err := Check(dir); err == nil || !strings.Contains(err.Error(), "directory") || !strings.Contains(err.Error(), dir+"/*.jsonl") {
 		t.Errorf("a directory: %v", err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(pipe); err != nil { // it would have to wait for a writer, and take what it reads
+		t.Errorf("a pipe: %v", err)
 	}
 	if err := Check(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)

@@ -139,9 +139,10 @@ type closer struct{ *input }
 func (c closer) Close() error { c.input.Close(); return nil }
 
 // Check opens a file and reads its beginning: the error is Run's, without a
-// log. Of standard input nothing is known before it is read.
+// log. Of standard input and pipes nothing is known before they are read, which
+// is possible once.
 func Check(path string) error {
-	if path == "-" {
+	if info, err := os.Stat(path); path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil
 	}
 	in, _, err := open(Options{Path: path})
