@@ -193,7 +193,7 @@ const (
 // Networks names the network classes.
 var Networks = [NumNetworks]string{"unknown", "offline", "slow-2g", "2g", "3g", "4g", "5g", "wifi", "ethernet", "cellular"}
 
-// Flags are yes/no facts about an event.
+// Flags are yes/no facts about an event. The highest bit is package session's own.
 type Flags uint8
 
 const (

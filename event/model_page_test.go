@@ -55,6 +55,9 @@ func modelPage(cfg Config, top, props, context object, path string, implied Page
 	if e.PageType = implied; implied == PageUnknown && call {
 		e.PageType = PageOther
 	}
+	if !call && path == "" && strings.HasPrefix(e.Device, "user:") {
+		e.Page, e.PageType = 0, PageUnknown
+	}
 }
 
 func modelProduct(props object) uint64 {

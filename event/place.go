@@ -1,5 +1,7 @@
 package event
 
+import "strings"
+
 // place fills Page and PageType.
 func (d *Decoder) place(r *record, m meaning, e *Event) {
 	path := r.path()
@@ -27,6 +29,9 @@ func (d *Decoder) place(r *record, m meaning, e *Event) {
 	}
 	if e.PageType = m.page; e.PageType == PageUnknown && call {
 		e.PageType = PageOther
+	}
+	if !call && len(path) == 0 && strings.HasPrefix(e.Device, userDevice) {
+		e.Page, e.PageType = 0, PageUnknown // a server that speaks of a user sees no page
 	}
 }
 

@@ -2,7 +2,10 @@ package session
 
 import "github.com/microseg/microseg/event"
 
-// What a process of semantics 1 decided is decided again as it was (event.Semantics).
+// What a process of semantics 1 decided is decided again as it was (event.Semantics),
+// also where a late event or a restart folds it once more: the events that it had
+// taken are marked.
+const flagOlder event.Flags = 1 << 7
 
 func (f *Fold) olderPage(e *item) {
 	defer func() { f.Paged = e.Time }() // the page of the newest event counted

@@ -67,6 +67,9 @@ type Change struct {
 // older than the horizon of the last FoldAway.
 func (q *Profile) Add(e *event.Event, p *Params) Change {
 	it := newItem(e)
+	if !p.Semantics.Has(event.NewestSemantics) {
+		it.Flags |= flagOlder
+	}
 	q.weigh(e, p)
 	q.note(&it, p)
 	if q.tail == nil {

@@ -59,6 +59,13 @@ func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	}
 	q.tail = &tail{base: q.head}
 	q.tail.list.read(r, n)
+	if format == FirstFormat {
+		items := q.tail.list.items()
+		for i := range items {
+			items[i].Flags |= flagOlder
+		}
+		q.tail.list.replace(items)
+	}
 	keep := int(r.Uint())
 	if r.Err() != nil {
 		return

@@ -146,7 +146,7 @@ func (s *State) step(e *item, known *facts, p *Params) (opened bool) {
 	s.context(e, p)
 	f := s.Fold
 	f.dwell(e, p)
-	if f.count(e); p.Semantics.Has(event.NewestSemantics) {
+	if f.count(e); e.Flags&flagOlder == 0 {
 		f.page(e)
 		f.video(e)
 		s.carts = s.carts.with(e)
