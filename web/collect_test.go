@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -327,5 +328,25 @@ func TestIdentity(t *testing.T) {
 	after := b.wait("After", 1)[0]
 	if after.UserID != "" || after.AnonymousID == id.AnonymousID || after.AnonymousID == "" {
 		t.Errorf("after the reset %q on %q, which was %q", after.UserID, after.AnonymousID, id.AnonymousID)
+	}
+}
+
+// TestLinkTokenIsNotTold: a link's token links whoever sees it. It was in the page
+// call of a page whose tag runs before link.js has taken it out of the address.
+func TestLinkTokenIsNotTold(t *testing.T) {
+	t.Parallel()
+	b, p := newBackend(t), visit(t)
+	p.Goto(b.url + "/")
+	b.wait("page", 1)
+	p.Eval(`history.pushState(null, "", "/cart?a=1&ms_link=v1.secret.x&b=2#top")`, nil)
+	got := b.wait("page", 2)[1]
+	if strings.Contains(string(got.Raw), "secret") || got.Properties["search"] != "?a=1&b=2" || !strings.HasSuffix(fmt.Sprint(got.Properties["url"]), "/cart?a=1&b=2#top") {
+		t.Errorf("the page call is %s", got.Raw)
+	}
+	p.Eval(`history.replaceState(null, "", "/cart?a=1&b=2#top")`, nil) // as link.js does
+	p.Eval(`microseg.track("After")`, nil)
+	b.wait("After", 1)
+	if n := len(b.wait("page", 2)); n != 2 {
+		t.Errorf("%d page views", n)
 	}
 }

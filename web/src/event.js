@@ -8,9 +8,12 @@ export const version = "1.0.0";
 // Only some browsers tell of the network.
 const { connection = {} } = navigator;
 
+// A link's token links whoever sees it, and link.js may not have taken it away yet.
+const withoutLink = (text) => text.replace(/([?&])ms_link=[^&#]*&?/, "$1").replace(/[?&](?=#|$)/, "");
+
 export function pageNow(referrer) {
   const { pathname: path, search, href } = location;
-  return { path, search, url: href, title: doc.title, referrer };
+  return { path, search: withoutLink(search), url: withoutLink(href), title: doc.title, referrer };
 }
 
 // Apple's tablets call themselves desktops. Elsewhere the user agent is right,

@@ -148,7 +148,7 @@ function onScroll() {
 // navigated begins a new view when an application of one page has changed its URL.
 function navigated() {
   setTimeout(() => { // the application sets its title afterwards
-    if (page && (location.pathname !== page.path || location.search !== page.search)) {
+    if (page && (location.pathname !== page.path || pageNow().search !== page.search)) {
       enter();
       emit("page");
     }
