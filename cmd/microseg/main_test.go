@@ -85,7 +85,7 @@ func await(t *testing.T, what string, is func() bool) {
 // up starts `microseg up` in dir and returns when its addresses are there.
 func up(t *testing.T, dir string, args ...string) (*exec.Cmd, *output, addresses) {
 	t.Helper()
-	c, out := program(t, append([]string{"up", "--dir", dir}, args...)...), &output{}
+	c, out := program(t, append([]string{"up", "--dir", dir, "--visitors", "0"}, args...)...), &output{}
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

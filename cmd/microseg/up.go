@@ -24,7 +24,7 @@ func upCommand(cfg *string) *cobra.Command {
 		Short: "Keep log, ClickHouse, pipeline, serving node and demo shop running until Ctrl-C",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.config = *cfg
+			o.config, o.stated = *cfg, c.Flags().Changed("visitors")
 			return runUp(c.Context(), o)
 		},
 	}
@@ -34,6 +34,7 @@ func upCommand(cfg *string) *cobra.Command {
 	o.ports.flags(f)
 	f.BoolVar(&o.clean, "clean", false, "forget what the log holds, and what ClickHouse holds of the site")
 	f.StringVar(&o.yes, "yes", "", "with --clean and a ClickHouse of your own: the site whose rows may be deleted")
+	f.IntVar(&o.visitors, "visitors", defaultVisitors, "simulated visitors in the background, in the demo's site alone; their ids begin with sim-; 0: none")
 	f.BoolVar(&o.rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog")
 	return c
 }
@@ -42,6 +43,8 @@ type upOptions struct {
 	dir, topic     string
 	ports          ports
 	clean, rebuild bool
+	visitors       int    // simulated ones
+	stated         bool   // so many were asked for
 	config         string // its path; empty: the shipped one
 	yes            string // the site that --clean may clear in a ClickHouse that is not embedded
 }
@@ -52,6 +55,9 @@ func runUp(ctx context.Context, o upOptions) error {
 		return err
 	}
 	if err := mayClear(cfg.Site, o); err != nil {
+		return err
+	}
+	if o.visitors, err = wanted(cfg, o.visitors, o.stated); err != nil {
 		return err
 	}
 	st, err := startStack(ctx, stackOptions{dir: o.dir, ports: o.ports, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
@@ -93,6 +99,12 @@ clickhouse native  %[6]s
 clickhouse http    %[7]s
 admin key          %[8]s
 `, a.HTTP, cfg.Collector.WriteKeys[0], a.Kafka, o.topic, j.Segments.Topic, a.ClickHouseNative, a.ClickHouseHTTP, filepath.Join(o.dir, "admin.key"))
+	if o.visitors > 0 {
+		fmt.Printf("visitors           %d simulated ones, whose ids begin with sim- (--visitors 0: none)\n", o.visitors)
+		crowded, stop := context.WithCancel(ctx)
+		defer stop()
+		go newCrowd(cfg, a.HTTP, o.visitors).run(crowded)
+	}
 	return j.serve(ctx)
 }
 

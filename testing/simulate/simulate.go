@@ -17,6 +17,7 @@ type Options struct {
 	Seed     uint64
 	Start    time.Time
 	Duration time.Duration // nothing happens at or after Start+Duration
+	Arrive   time.Duration // everybody has come by Start+Arrive; 0: by the end of the first two thirds
 	Visitors int
 }
 
@@ -81,9 +82,12 @@ func newVisitor(o Options, i int) *visitor {
 	v.id = fmt.Sprintf("sim-%x-%d", o.Seed, i)
 	v.persona = pick(v.rng)
 	v.device = v.persona.device(v.rng)
-	// Everybody has come by the end of the first two thirds, so that the end of
-	// a simulation shows whole visits.
-	v.now = o.Start.Add(time.Duration(v.rng.Float64() * float64(o.Duration) * 2 / 3))
+	// The end of a simulation shows whole visits.
+	arrive := float64(o.Arrive)
+	if arrive == 0 {
+		arrive = float64(o.Duration) * 2 / 3
+	}
+	v.now = o.Start.Add(time.Duration(v.rng.Float64() * arrive))
 	return v
 }
 

@@ -41,7 +41,7 @@ type stack struct {
 
 func (s *stack) start() {
 	s.t.Helper()
-	cmd := s.room.command(s.dir, s.bin, "-c", filepath.Join(s.dir, "microseg.yaml"), "up", "--dir", filepath.Join(s.room.dir, "up"))
+	cmd := s.room.command(s.dir, s.bin, "-c", filepath.Join(s.dir, "microseg.yaml"), "up", "--visitors", "0", "--dir", filepath.Join(s.room.dir, "up"))
 	cmd.Env = append(os.Environ(), clickhouse.LibEnv+"="+s.lib)
 	var err error
 	if s.p, err = child.Start(cmd, filepath.Join(s.dir, "up.log")); err != nil {
