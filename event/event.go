@@ -222,7 +222,8 @@ const (
 	NoConsent Reason = "no_consent"
 	Malformed Reason = "malformed"
 	Future    Reason = "future"
-	Stray     Reason = "stray" // in another partition than its device
+	Stray     Reason = "stray"  // in another partition than its device
+	Poison    Reason = "poison" // a stage cannot take it: a fault of this program
 	Late      Reason = "late"
 	Identity  Reason = "identity" // an alias that would merge two users
 )

@@ -27,6 +27,7 @@ type RawBatch struct {
 	Emitted   int64 // wall clock, µs
 	Again     bool  // cut as a process that is gone had cut it
 	Semantics event.Semantics
+	Poison    []Place // records that no stage may see: one could not take them
 }
 
 // Len is the number of records.
@@ -45,6 +46,11 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(b.Due)
 	w.Int(b.Emitted)
 	w.Byte(b.Semantics.WithFlag(b.Again))
+	w.Uint(uint64(len(b.Poison)))
+	for _, p := range b.Poison {
+		w.Int(int64(p.Partition))
+		w.Int(p.Offset)
+	}
 	w.Uint(uint64(len(b.Ranges)))
 	for _, r := range b.Ranges {
 		w.Int(int64(r.Partition))
@@ -72,6 +78,9 @@ func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
 	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
 	b.Semantics, b.Again = event.ReadSemantics(r.Byte())
+	for range r.Len() {
+		b.Poison = append(b.Poison, Place{int32(r.Int()), r.Int()})
+	}
 	b.Ranges = make([]Range, r.Len())
 	for i := range b.Ranges {
 		b.Ranges[i] = Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}

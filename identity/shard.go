@@ -128,6 +128,7 @@ type Shard struct {
 	held     []held             // see markHeld
 	emitted  int64              // of the batch that is being applied
 	rebuilds map[Place]*Rebuild // of the same batch
+	at       *event.Event       // that is being applied, nil between events
 	settled  int64              // the watermark that was last given to Output.Passed
 	vector   session.Vector
 	saving   saving
@@ -238,9 +239,11 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	again := s.copies(b, skip)
 	for i := range b.Events {
 		if e := &b.Events[i]; e.Offset > skip[e.Partition] && !again[Place{e.Partition, e.Offset}] {
+			s.at = e
 			s.event(e, out)
 		}
 	}
+	s.at = nil
 	for i := range b.Dead {
 		if d := &b.Dead[i]; d.Offset > skip[d.Partition] && !again[Place{d.Partition, d.Offset}] {
 			s.dead(s.parts[d.Partition], *d, out)
@@ -260,6 +263,14 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		s.flush(b.Due, out)
 	}
 	return nil
+}
+
+// At is the record that is being applied; ok is false between records.
+func (s *Shard) At() (p Place, ok bool) {
+	if s.at == nil {
+		return p, false
+	}
+	return Place{s.at.Partition, s.at.Offset}, true
 }
 
 // pass lets event time pass after the events of a batch.

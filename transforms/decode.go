@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -54,6 +56,8 @@ type BatchDecoder struct {
 	lateness int64
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
 	batch    identity.Batch
+	cfg      event.Config
+	poison   []identity.Place // of the batch: records that are left out
 }
 
 // NewBatchDecoder returns a decoder for the spec's site.
@@ -62,13 +66,14 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
 // cannot be decoded is in it as dead letters.
 func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
 	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0]}
+	d.poison = b.Poison[:len(b.Poison):len(b.Poison)]
 	for _, chunk := range b.Chunks {
 		for i := range chunk {
 			d.record(&chunk[i])
@@ -80,13 +85,13 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 	if !slices.IsSortedFunc(d.batch.Events, byPartition) {
 		slices.SortStableFunc(d.batch.Events, byPartition)
 	}
-	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics}, &d.batch
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics, Poison: d.poison}, &d.batch
 }
 
 func (d *BatchDecoder) record(r *identity.Record) {
 	d.batch.Events = append(d.batch.Events, event.Event{})
 	e := &d.batch.Events[len(d.batch.Events)-1]
-	err := d.events.Decode(r.Value, r.Key, r.Append, e)
+	err := d.decode(r, e)
 	switch {
 	case d.gone(r, e, err):
 		at := e.Time
@@ -113,6 +118,36 @@ func (d *BatchDecoder) record(r *identity.Record) {
 		d.clocks[r.Partition] = e.Time
 	}
 }
+
+// errPoison refuses a record that a stage or the decoder cannot take.
+var errPoison = &event.Error{Reason: event.Poison, Detail: poisonDetail}
+
+// decode decodes a record. One of which the decoder panics is left out from here on,
+// as the batch's header says.
+func (d *BatchDecoder) decode(r *identity.Record, e *event.Event) (err error) {
+	at := identity.Place{Partition: r.Partition, Offset: r.Offset}
+	if len(d.poison) > 0 && slices.Contains(d.poison, at) {
+		*e = event.Event{}
+		return errPoison
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("the decoder panicked", "partition", r.Partition, "offset", r.Offset, "panic", v, "stack", string(debug.Stack()))
+			d.poison = append(d.poison, at)
+			if n, failed := event.NewDecoder(d.cfg); failed == nil {
+				d.events = n // the old one may be half-way through a record
+			}
+			*e, err = event.Event{}, errPoison
+		}
+	}()
+	if testDecode != nil {
+		testDecode(r)
+	}
+	return d.events.Decode(r.Value, r.Key, r.Append, e)
+}
+
+// testDecode is a test's: it may panic.
+var testDecode func(*identity.Record)
 
 // gone reports whether the record was erased: by what it says of its device or,
 // where it cannot be read, by its key.

@@ -106,11 +106,17 @@ func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batc
 		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
 	}
 	key := strconv.Itoa(shard)
-	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
-	if err != nil {
-		return wire.Header{}, err
-	}
-	done, h, err := fn.stage.Apply(ctx, e.State, batch, out)
+	var e *logstate.Entry[*DeviceState]
+	done, h, err := fn.stage.tryAgain(ctx, func() (*DeviceState, error) {
+		if e != nil {
+			fn.cache.Forget(key)
+		}
+		var err error
+		if e, err = fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
+			return nil, err
+		}
+		return e.State, nil
+	}, batch, out)
 	for i := 0; err == nil && i < len(done); i++ {
 		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))
 	}

@@ -31,6 +31,7 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 		g.effects.exceeded(rows.AlertDevicePersons, &g.out.Excess[i], "persons on one device that day: further ones are not linked")
 	}
 	g.strayed(s, h)
+	g.effects.poisonAlerts(h, "device")
 	if h.Due > 0 {
 		s.marks.add(h.Emitted, progressOf(s, h, site, version))
 		for _, p := range s.marks.reached(h.Due) {

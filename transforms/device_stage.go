@@ -39,8 +39,9 @@ type DeviceStage struct {
 	ledger  *ledger
 	board   *board
 	records records
-	version uint64 // of the batch's records
-	compact bool   // a tombstone was applied: what the log of the state holds must go
+	version uint64           // of the batch's records
+	poison  []identity.Place // records that are left out, besides those that headers name
+	compact bool             // a tombstone was applied: what the log of the state holds must go
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
@@ -58,16 +59,21 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job), board: boardOf(b.Spec.Job),
 		needed:   segment.NewProjection(&b.Segment, len(b.Spec.Event.Elements)),
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), replayed: rows.NewReplayedBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
+	for range b.Spec.Shards {
+		g.writers = append(g.writers, wire.NewVectorWriter())
+	}
+	g.bind()
+	return g, nil
+}
+
+// bind makes the shard tell the stage.
+func (g *DeviceStage) bind() {
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
 	g.out.Opened = g.forget
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
-	for range b.Spec.Shards {
-		g.writers = append(g.writers, wire.NewVectorWriter())
-	}
-	return g, nil
 }
 
 // applied is what a batch leaves in the log of its state.
@@ -152,6 +158,12 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	g.stamps = g.stamps[:0]
 	g.version = g.built.Spec.version(h.ID + 1)
 	g.records.reset()
+	for _, p := range g.poison {
+		if h.Covers(p) {
+			h.Poison = appendPlaces(h.Poison, []identity.Place{p})
+		}
+	}
+	leaveOut(h, b)
 	if err := g.rebuilds(s, b); err != nil {
 		return err
 	}
@@ -192,6 +204,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 // vector takes a device's vector to its person: one that is this device lives
 // here, a user may live elsewhere.
 func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
+	if g.built.testPanic != nil {
+		g.built.testPanic("device", placeOf(e))
+	}
 	if v.User == "" {
 		g.state.persons.Apply(v, e.Partition, &g.effects.Effects)
 		if !v.Retract {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
@@ -33,6 +34,7 @@ type Local struct {
 	pace     func(context.Context, time.Duration) error // after a piece of a snapshot, which took so long
 	atOnce   int                                        // devices or persons of a piece
 	deleted  chan struct{}
+	poison   atomic.Pointer[PoisonError] // the first one whose verdict is in the journal
 }
 
 // Recovered is what a process that is gone has left of a machine.
@@ -129,8 +131,14 @@ func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachin
 		}
 		// A bundle that was tried again is in the journal again.
 		if h.ID > last {
-			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics})
+			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, Poison: h.Poison})
 			last = h.ID
+			continue
+		}
+		for i := range m.script { // a verdict comes behind its batch
+			if b := &m.script[i]; b.ID == h.ID {
+				b.Poison = appendPlaces(b.Poison, h.Poison)
+			}
 		}
 	}
 	return m, nil
@@ -156,7 +164,18 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 		default: // read again from the log it would be cut otherwise, and decided otherwise
 			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
 		}
-		_, _, err := m.stage.Apply(ctx, m.state, batch, out)
+		held, leave := out.hold()
+		err := guard("device", m.stage.suspects, func() error {
+			_, _, err := m.stage.Apply(ctx, m.state, batch, held)
+			return err
+		})
+		if p := poisoned(err); p != nil {
+			h.Poison = appendPlaces(h.Poison, p.Places)
+			return l.decide(p, shard, deltaOf(&h))
+		}
+		if err == nil {
+			err = leave()
+		}
 		if m.stage.compact {
 			select {
 			case l.deleted <- struct{}{}:
@@ -226,6 +245,13 @@ func (o order) entry() []byte {
 	return w.B
 }
 
+// verdict is the entry behind that of the batch which says what is left out of it.
+func (o order) verdict(poison []identity.Place) []byte {
+	w := codec.Writer{B: o.entry()}
+	appendPoison(&w, poison)
+	return w.B
+}
+
 // personMachine is a person shard. The batches of several device shards come in
 // any order; after a restart they are applied in the order that the journal has.
 type personMachine struct {
@@ -233,11 +259,12 @@ type personMachine struct {
 	stage  *PersonStage
 	state  *PersonState
 	script []order
-	held   map[order][]byte // batches that came before their turn
+	poison map[order][]identity.Place // what is left out of batches of the script
+	held   map[order][]byte           // batches that came before their turn
 }
 
 func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
-	m = &personMachine{stage: NewPersonStage(b), state: NewPersonState(b), held: map[order][]byte{}}
+	m = &personMachine{stage: NewPersonStage(b), state: NewPersonState(b), held: map[order][]byte{}, poison: map[order][]identity.Place{}}
 	if from.Snapshot != nil {
 		if m.state, err = ReadPersonState(from.Snapshot, b); err != nil {
 			return nil, err
@@ -253,6 +280,11 @@ func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
 		if o.seq > seen[o.from] {
 			m.script = append(m.script, o)
 			seen[o.from] = o.seq
+		}
+		if len(r.B) > 0 {
+			if m.poison[o] = appendPlaces(m.poison[o], readPoison(&r)); r.Err() != nil {
+				return nil, fmt.Errorf("reading a verdict in the journal: %w", r.Err())
+			}
 		}
 	}
 	return m, nil
@@ -286,11 +318,12 @@ func (l *Local) release(shard int, out Outputs) error {
 		if !here {
 			return nil
 		}
-		delete(m.held, m.script[0])
+		o := m.script[0]
+		delete(m.held, o)
 		m.script = m.script[1:]
 		again := out
 		again.Records = m.retold.take
-		if _, err := m.stage.Apply(m.state, shard, batch, again); err != nil {
+		if err := l.apply(shard, o, batch, again); err != nil {
 			return err
 		}
 		if len(m.script) == 0 {
@@ -329,10 +362,29 @@ func (m *personMachine) missing(got order) error {
 
 // next applies a batch that nobody has applied before.
 func (l *Local) next(shard int, o order, batch []byte, out Outputs) error {
-	m := l.persons[shard]
 	out.Sure = l.journal.Append(l.built.Spec.Shards+shard, o.entry())
-	_, err := m.stage.Apply(m.state, shard, batch, out)
-	return err
+	return l.apply(shard, o, batch, out)
+}
+
+// apply applies a batch without what the journal says to leave out of it.
+func (l *Local) apply(shard int, o order, batch []byte, out Outputs) error {
+	m := l.persons[shard]
+	bad := m.poison[o]
+	if delete(m.poison, o); len(bad) > 0 {
+		batch = wire.WithPoison(batch, bad)
+	}
+	held, leave := out.hold()
+	err := guard("person", m.stage.suspects, func() error {
+		_, err := m.stage.Apply(m.state, shard, batch, held)
+		return err
+	})
+	if p := poisoned(err); p != nil {
+		return l.decide(p, l.built.Spec.Shards+shard, o.verdict(appendPlaces(bad, p.Places)))
+	}
+	if err != nil {
+		return err
+	}
+	return leave()
 }
 
 // LostBatchError says that the runner lost a batch where it cannot be read again

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -12,7 +13,8 @@ import (
 type audienceMachine struct {
 	machine
 	state  *AudienceState
-	unsaid []audienceEntry // decided by a process that is gone, maybe not seen by anybody
+	unsaid []audienceEntry   // decided by a process that is gone, maybe not seen by anybody
+	poison map[countsAt]bool // counts that are left out
 }
 
 // audienceEntry is a decision in the journal.
@@ -20,15 +22,26 @@ type audienceEntry struct {
 	State   json.RawMessage
 	Rows    []rows.Batch
 	Records [][]byte
+	Poison  *countsAt `json:",omitempty"` // a verdict and no decision: counts that are left out
+}
+
+// countsAt names what a reporter tells.
+type countsAt struct {
+	Reporter int
+	Seq      int64
 }
 
 func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
-	m := &audienceMachine{state: NewAudienceState(b)}
+	m := &audienceMachine{state: NewAudienceState(b), poison: map[countsAt]bool{}}
 	state := from.Snapshot
 	for _, e := range from.Entries {
 		var d audienceEntry
 		if err := json.Unmarshal(e, &d); err != nil {
 			return nil, fmt.Errorf("reading a decision in the journal: %w", err)
+		}
+		if d.Poison != nil {
+			m.poison[*d.Poison] = true
+			continue
 		}
 		m.unsaid, state = append(m.unsaid, d), d.State
 	}
@@ -50,13 +63,25 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 		}
 		m.unsaid = nil
 		var e audienceEntry
-		if err := m.state.Apply(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) }); err != nil {
+		at := countsAt{c.Reporter, c.Seq}
+		if m.poison[at] { // its time passes, and nothing else
+			c = &shardCounts{Reporter: c.Reporter, Seq: c.Seq, UpTo: c.UpTo, Idle: c.Idle}
+		}
+		err := guard("audience", func() []identity.Place { return nil }, func() error {
+			if l.built.testPanic != nil && len(c.Minutes) > 0 {
+				l.built.testPanic("audience", identity.Place{Partition: int32(c.Reporter), Offset: c.Seq})
+			}
+			return m.state.Apply(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) })
+		})
+		if p := poisoned(err); p != nil && !m.poison[at] {
+			return l.decideCounts(p, at)
+		}
+		if err != nil {
 			return err
 		}
 		if len(e.Rows) == 0 && len(e.Records) == 0 {
 			return nil
 		}
-		var err error
 		if e.State, err = json.Marshal(m.state); err != nil {
 			return fmt.Errorf("encoding the audience's state: %w", err)
 		}
@@ -70,6 +95,17 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 		e.leave(out, records)
 		return nil
 	})
+}
+
+// decideCounts puts the verdict into the journal that a reporter's counts are left out;
+// the next ones of that reporter are absolute again.
+func (l *Local) decideCounts(p *PoisonError, at countsAt) error {
+	entry, err := json.Marshal(&audienceEntry{Poison: &at})
+	if err != nil {
+		return fmt.Errorf("encoding a verdict: %w", err)
+	}
+	p.Places = []identity.Place{{Partition: int32(at.Reporter), Offset: at.Seq}}
+	return l.decide(p, 2*l.built.Spec.Shards, entry)
 }
 
 func (e *audienceEntry) leave(out func(rows.Batch), records func([]byte)) {

@@ -19,6 +19,7 @@ import (
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
 )
 
 // model is the obviously right version of both stages: it keeps every event,
@@ -488,6 +489,9 @@ func runPlainWith(t *testing.T, spec *Spec, l *testLog, elements []element, see 
 			Vectors: func(to int, v []byte) { vectors = append(vectors, element{to, v}) }})
 		check(t, err)
 		for _, v := range vectors {
+			if len(l.poison) > 0 {
+				v.batch = wire.WithPoison(v.batch, l.poison)
+			}
 			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts, Records: publish})
 			check(t, err)
 		}

@@ -77,11 +77,17 @@ func (fn *personFn) apply(p state.Provider, shard int, batch []byte, out Outputs
 		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
 	}
 	key := strconv.Itoa(shard)
-	e, err := fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err })
-	if err != nil {
-		return wire.Header{}, err
-	}
-	h, err := fn.stage.Apply(e.State, shard, batch, out)
+	var e *logstate.Entry[*PersonState]
+	h, batch, err := fn.stage.tryAgain(func() (*PersonState, error) {
+		if e != nil {
+			fn.cache.Forget(key)
+		}
+		var err error
+		if e, err = fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
+			return nil, err
+		}
+		return e.State, nil
+	}, shard, batch, out)
 	if err == nil {
 		weight := len(batch)
 		if fn.stage.compact {

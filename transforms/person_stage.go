@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/rows"
@@ -122,11 +123,15 @@ type PersonStage struct {
 	records records
 	compact bool            // a deleted device has left: what the log of the state holds must go
 	before  map[int32]int64 // offsets that were applied before the batch
+	dead    *rows.Builder[rows.DeadLetter]
+	batch   []byte           // that is being applied
+	poison  []identity.Place // of the batch: records whose vectors are left out
+	at      *identity.Place  // of the vector that is being applied, nil between vectors
 }
 
 // NewPersonStage returns a stage.
 func NewPersonStage(b *Built) *PersonStage {
-	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job), before: map[int32]int64{}}
+	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job), before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
 // Apply applies a batch: its vectors in order, then the passing of time.
@@ -135,6 +140,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if err != nil {
 		return nil, err
 	}
+	g.batch, g.poison, g.at = batch, h.Poison, nil
 	if err := s.admit(&h, g.before); err != nil {
 		return nil, err
 	}
@@ -153,9 +159,17 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		if last, seen := g.before[v.Partition]; seen && v.Version.Offset <= last {
 			return
 		}
+		if g.leaveOut(v) {
+			return
+		}
 		g.compact = g.compact || v.Erased
+		at := placeOfVector(v)
+		g.at = &at
 		s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
-		if !v.Retract {
+		if g.built.testPanic != nil {
+			g.built.testPanic("person", at)
+		}
+		if g.at = nil; !v.Retract {
 			g.stamps = append(g.stamps, stamp{v.Append, v.Ingest})
 		}
 	}); err != nil {
@@ -216,6 +230,10 @@ func (g *PersonStage) rows(s *PersonState, shard int, h *wire.Header, decided in
 			g.prog.Append(&p)
 		}
 		g.ledger.rows(&g.built.Spec, g.built.Spec.userReporter(shard), version, h.Due >= h.Emitted, g.lat)
+	}
+	g.effects.poisonAlerts(h, "person")
+	if err := emitRows(g.dead, decided, out); err != nil {
+		return err
 	}
 	if err := g.effects.rows(decided, version, out); err != nil {
 		return err

@@ -44,6 +44,7 @@ type testLog struct {
 	arrival []identity.Record
 	reads   int                       // ranges that were read again
 	mended  map[identity.Place][]byte // what records say that are broken in the log
+	poison  []identity.Place          // records whose vectors runPlain leaves out
 }
 
 func (l *testLog) add(partition int32, value string) {

@@ -55,6 +55,8 @@ type Built struct {
 	Identity identity.Params
 	Segment  segment.ShardParams
 	running  atomic.Pointer[running]
+	// testPanic is a test's: it is called when a stage has taken half of a record.
+	testPanic func(stage string, at identity.Place)
 }
 
 // running is what a job takes over while it runs: it decides nothing.

@@ -46,4 +46,5 @@ const (
 	AlertUnread         = "unread_partitions" // the topic has got partitions since the job was started
 	AlertDevicePersons  = "device_persons"    // a device with more persons in a day than may be
 	AlertStray          = "stray"             // records in a partition in which their device is not
+	AlertPoison         = "poison"            // records that a stage cannot take
 )

@@ -29,6 +29,20 @@ type Header struct {
 	Seq       int64 // to a person shard: numbers the batches of the pair of shards, from 1
 	Again     bool  // decided before by a process that is gone: what is measured of it is no latency
 	Semantics event.Semantics
+	Poison    []identity.Place // records that are left out: a stage could not take them
+}
+
+// poisonBit marks a header that has a list of what is left out.
+const poisonBit = 0x80
+
+// Covers reports whether the record is one of the batch.
+func (h *Header) Covers(p identity.Place) bool {
+	for _, r := range h.Ranges {
+		if r.Partition == p.Partition && r.First <= p.Offset && p.Offset <= r.Last {
+			return true
+		}
+	}
+	return false
 }
 
 // AppendTo writes the header.
@@ -41,7 +55,11 @@ func (h *Header) AppendTo(w *codec.Writer) {
 	w.Bool(h.Own)
 	w.Int(h.Emitted)
 	w.Int(h.Seq)
-	w.Byte(h.Semantics.WithFlag(h.Again))
+	mark := h.Semantics.WithFlag(h.Again)
+	if len(h.Poison) > 0 {
+		mark |= poisonBit
+	}
+	w.Byte(mark)
 	w.Uint(uint64(len(h.Ranges)))
 	for _, r := range h.Ranges {
 		w.Int(int64(r.Partition))
@@ -50,14 +68,28 @@ func (h *Header) AppendTo(w *codec.Writer) {
 		w.Int(r.Last)
 		w.Int(r.Idle)
 	}
+	if len(h.Poison) == 0 {
+		return
+	}
+	w.Uint(uint64(len(h.Poison)))
+	for _, p := range h.Poison {
+		w.Int(int64(p.Partition))
+		w.Int(p.Offset)
+	}
 }
 
 func readHeader(r *codec.Reader) Header {
 	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int(), Seq: r.Int()}
-	h.Semantics, h.Again = event.ReadSemantics(r.Byte())
+	mark := r.Byte()
+	h.Semantics, h.Again = event.ReadSemantics(mark &^ poisonBit)
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
 		h.Ranges[i] = identity.Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}
+	}
+	if mark&poisonBit != 0 {
+		for range r.Len() {
+			h.Poison = append(h.Poison, identity.Place{Partition: int32(r.Int()), Offset: r.Int()})
+		}
 	}
 	return h
 }
@@ -67,6 +99,19 @@ func ReadHeader(b []byte) (Header, error) {
 	r := codec.Reader{B: b}
 	h := readHeader(&r)
 	return h, r.Err()
+}
+
+// WithPoison is the batch with a header that names what is left out of it.
+func WithPoison(b []byte, poison []identity.Place) []byte {
+	r := codec.Reader{B: b}
+	h := readHeader(&r)
+	if h.Poison = poison; r.Err() != nil {
+		return b // whoever reads it says why
+	}
+	w := codec.Writer{B: make([]byte, 0, len(b)+len(poison)*16)}
+	h.AppendTo(&w)
+	w.B = append(w.B, r.B...)
+	return w.B
 }
 
 // text is a column of strings or bytes that keeps its memory.

@@ -1,0 +1,103 @@
+package transforms
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/rows"
+)
+
+// poison are records of which stages panic.
+type poison struct {
+	of map[string][]identity.Place // by stage
+}
+
+// choosePoison draws records of which the device stage or the person stage panics,
+// half-way through them. The log that it returns is the one with which a job that does
+// not panic comes to the same: who reads the records of the device stage there finds
+// nothing, and those of the person stage are left out.
+func choosePoison(t *testing.T, r *rand.Rand, spec *Spec, l *testLog) (clean *testLog, p *poison) {
+	t.Helper()
+	probe := *spec
+	probe.Job += "-probe"
+	b, err := probe.Build()
+	check(t, err)
+	seen := map[string]map[identity.Place]bool{"device": {}, "person": {}}
+	b.testPanic = func(stage string, at identity.Place) { seen[stage][at] = true }
+	runPlain(t, &probe, l, l.cut(t, &probe, rand.New(rand.NewPCG(1, 1))))
+	d, err := event.NewDecoder(spec.Event)
+	check(t, err)
+	p = &poison{of: map[string][]identity.Place{}}
+	for stage, places := range seen {
+		all := slices.SortedFunc(maps.Keys(places), func(a, b identity.Place) int {
+			return int(a.Partition-b.Partition)*1000 + int(a.Offset-b.Offset)
+		})
+		for range 2 {
+			if len(all) == 0 {
+				break
+			}
+			at := all[r.IntN(len(all))]
+			var e event.Event
+			if d.Decode(l.parts[at.Partition][at.Offset].Value, nil, 0, &e) != nil || e.Kind.Control() || slices.Contains(p.of["device"], at) || slices.Contains(p.of["person"], at) {
+				continue
+			}
+			p.of[stage] = append(p.of[stage], at)
+		}
+	}
+	clean = &testLog{mended: l.mended, poison: p.of["person"]}
+	for _, rec := range l.arrival {
+		value := string(rec.Value)
+		if slices.Contains(p.of["device"], identity.Place{Partition: rec.Partition, Offset: rec.Offset}) {
+			value = "poison"
+		}
+		clean.add(rec.Partition, value)
+	}
+	return clean, p
+}
+
+// inject makes the job's stages panic of the records.
+func (p *poison) inject(t *testing.T, spec *Spec) {
+	t.Helper()
+	if p == nil {
+		return
+	}
+	b, err := spec.Build()
+	check(t, err)
+	b.testPanic = func(stage string, at identity.Place) {
+		if slices.Contains(p.of[stage], at) {
+			panic(fmt.Sprint("about ", at))
+		}
+	}
+}
+
+// check finds the dead letters of the records, and takes them out of both sides, as
+// their reasons differ.
+func (p *poison) check(t *testing.T, seed uint64, want, got tables) {
+	t.Helper()
+	if p == nil {
+		return
+	}
+	for _, places := range p.of {
+		for _, at := range places {
+			for key, row := range got[rows.TableDeadLetters] {
+				if row["partition"] == fmt.Sprint(at.Partition) && row["offset"] == fmt.Sprint(at.Offset) {
+					if row["reason"] != string(event.Poison) || row["device"] == "" && row["payload"] == "" {
+						t.Fatalf("seed %d: the dead letter of %v is %v", seed, at, row)
+					}
+					delete(got[rows.TableDeadLetters], key)
+					delete(want[rows.TableDeadLetters], key)
+				}
+			}
+			for key, row := range want[rows.TableDeadLetters] {
+				if row["partition"] == fmt.Sprint(at.Partition) && row["offset"] == fmt.Sprint(at.Offset) {
+					t.Fatalf("seed %d: %v has no dead letter (%s)", seed, at, key)
+				}
+			}
+		}
+	}
+}
