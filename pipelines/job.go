@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,12 @@ type Job struct {
 	Look     time.Duration     // how often it looks for new partitions; 0: 30 s
 	Rekeyer  *kafkaio.Rekeyer  // copies the records of the topic of events by device into that of Source; nil: none is needed
 
+	mu          sync.Mutex // of stopping, and of a start that a panic has caused
+	stopping    bool
+	name        atomic.Pointer[string]
+	reloaded    atomic.Pointer[config.Config] // what Reload took last
+	verdicts    []time.Time   // of records that were left out in the last minute
+	left        atomic.Uint64 // all of them
 	done        chan error
 	local       *transforms.Local
 	clock       *clock.Forward // that of the source: over machines, and never back
@@ -147,13 +154,23 @@ func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; n > maxLocalShards+2 {
 		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
 	}
+	ran, err := j.launch(ctx)
+	if err != nil {
+		return err
+	}
+	go j.watch(context.WithoutCancel(ctx), ran)
+	return nil
+}
+
+// launch takes the job over and runs the pipeline; ran is sent its result.
+func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
 	if err := j.takeOver(ctx); err != nil {
-		return away(theLog(j.Source.Brokers), err)
+		return nil, away(theLog(j.Source.Brokers), err)
 	}
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, j.Source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, rows := range out.Rows {
 		clickhouseio.Write(s, j.Sink, rows)
@@ -169,17 +186,9 @@ func (j *Job) Start(ctx context.Context) error {
 	if j.Rekeyer != nil {
 		go j.Rekeyer.Run(keep)
 	}
-	ran := make(chan error, 1)
+	ran = make(chan error, 1)
 	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
-	go func() {
-		select {
-		case err := <-ran:
-			j.done <- err
-		case <-j.changelog.Failed(): // stages that no event reaches do not learn of it
-			j.done <- j.changelog.Err()
-		}
-	}()
-	return nil
+	return ran, nil
 }
 
 // Done is sent the pipeline's result when it ends; put it back for others.
@@ -187,7 +196,10 @@ func (j *Job) Done() chan error { return j.done }
 
 // Stop drains the pipeline and records everything that it decided.
 func (j *Job) Stop() error {
-	kafkaio.Stop(j.Spec.Job)
+	j.mu.Lock()
+	j.stopping = true
+	kafkaio.Stop(j.Name())
+	j.mu.Unlock()
 	err := <-j.done
 	j.done <- err
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)

@@ -14,7 +14,7 @@ func (j *Job) Partitioning() string {
 			return fmt.Sprintf("the events are not copied by device at present, %d records wait: %v", s.Lag, s.Err)
 		}
 	}
-	if n := transforms.StatsOf(j.Spec.Job).Stray; n > 0 {
+	if n := transforms.StatsOf(j.Name()).Stray; n > 0 {
 		return fmt.Sprintf("%d records were in other partitions than their devices: dead letters of reason stray; key by anonymousId, else userId, or set source.rekey: on (docs/operations.md)", n)
 	}
 	return ""

@@ -17,5 +17,6 @@ func (j *Job) Reload(cfg *config.Config) error {
 		return err
 	}
 	b.Reload(rules, cfg.Health.SignalWeight)
+	j.reloaded.Store(cfg)
 	return nil
 }

@@ -78,6 +78,9 @@ var locals sync.Map // job → *Local
 // RegisterLocal makes the job's stages in this process keep their state in l.
 func RegisterLocal(job string, l *Local) { locals.Store(job, l) }
 
+// ForgetLocal lets go of the states of a job that has ended.
+func ForgetLocal(job string) { locals.Delete(job) }
+
 func localOf(job string) *Local {
 	if l, ok := locals.Load(job); ok {
 		return l.(*Local)

@@ -65,6 +65,12 @@ type running struct {
 	minWeight float64
 }
 
+var injected atomic.Pointer[func(stage string, at identity.Place)]
+
+// Inject is for tests of what a job does when a stage panics: jobs that are built from
+// here on call f when a stage (device, person, audience) has taken half of a record.
+func Inject(f func(stage string, at identity.Place)) { injected.Store(&f) }
+
 var (
 	builtMu sync.Mutex
 	built   = map[string]*Built{}
@@ -84,6 +90,9 @@ func (s *Spec) Build() (*Built, error) {
 		return nil, fmt.Errorf("building the segment tree: %w", err)
 	}
 	b := &Built{Spec: *s}
+	if f := injected.Load(); f != nil {
+		b.testPanic = *f
+	}
 	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Long: min(s.LongMS, s.Retention), Waited: append(session.Patient(), s.Patient...), Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}

@@ -87,7 +87,7 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 	if err := d.store.Wait(ctx); err != nil {
 		return nil, err
 	}
-	transforms.ForgetLatencies(d.job.Spec.Job)
+	transforms.ForgetLatencies(d.job.Name())
 	own, ch, all, start := cpuSeconds(), childCPU(d.clickhouse), machineCPU(), time.Now()
 	served, err := d.probe(ctx, o.Duration-o.Duration/20)
 	if err != nil {
@@ -95,7 +95,7 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 	}
 	took := time.Since(start).Seconds()
 	own, ch, all = (cpuSeconds()-own)/took, (childCPU(d.clickhouse)-ch)/took, (machineCPU()-all)/took
-	decided := transforms.Latencies(d.job.Spec.Job)["refresh"]
+	decided := transforms.Latencies(d.job.Name())["refresh"]
 	deliver := d.store.Deliver().Read()
 	return &deliverResult{EventsPerS: d.rate, DecidedToServed: quantilesOf(deliver), Records: deliver.Count(), AppendToDecided: quantilesOf(&decided),
 		AppendToServed: quantilesOf(served), Probes: served.Count(), Cores: own, ClickHouseCores: ch,

@@ -77,7 +77,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
-	s := transforms.StatsOf(c.job.Spec.Job)
+	s := transforms.StatsOf(c.job.Name())
 	put(descStrays, prometheus.CounterValue, float64(s.Stray))
 	if k := c.job.Rekeyer; k != nil {
 		n := k.Stats()
@@ -93,7 +93,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put(descExcess, prometheus.CounterValue, float64(s.Excess))
 	put(descHealed, prometheus.CounterValue, float64(s.Healed))
 	put(descReloads, prometheus.CounterValue, float64(s.Reloads))
-	for _, r := range kafkaio.StatsOf(c.job.Spec.Job) {
+	for _, r := range kafkaio.StatsOf(c.job.Name()) {
 		shard := strconv.Itoa(r.Shard)
 		put(descLag, prometheus.GaugeValue, float64(r.Lag), shard)
 		put(descBuffered, prometheus.GaugeValue, float64(r.Bytes), shard)
@@ -118,7 +118,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	if !log.Last.IsZero() {
 		put(descSnapAge, prometheus.GaugeValue, time.Since(log.Last).Seconds())
 	}
-	for stage, h := range transforms.Latencies(c.job.Spec.Job) {
+	for stage, h := range transforms.Latencies(c.job.Name()) {
 		if h.Count() > 0 {
 			ch <- prometheus.MustNewConstSummary(descLatency, h.Count(), h.Mean()*float64(h.Count()),
 				map[float64]float64{0.5: h.Quantile(0.5), 0.95: h.Quantile(0.95), 0.99: h.Quantile(0.99)}, stage)

@@ -21,9 +21,9 @@ import (
 // A copy states which record it is of, and the device stage takes each once. So it
 // does no harm when records are copied again after a crash, nor when two processes
 // copy at once: of each partition the records come in their order, or again from an
-// earlier one on. What comes from several partitions is put in order by the records'
-// own times, of the log first: who copies a backlog must not let one partition's
-// time run ahead, or what is in the others is late.
+// earlier one on. What comes from several partitions is put in order by their data
+// clocks, the one that is behind first: who copies a backlog must not let one
+// partition's time run ahead, or what is in the others is late.
 type Rekeyer struct {
 	Brokers []string
 	Events  string // topic that is read
@@ -82,6 +82,7 @@ type queue struct {
 	keys    []string
 	next    int64 // offset behind the last record that was fetched
 	done    int64 // offset behind the last one that was copied
+	clock   int64 // newest event time of those that were copied
 	paused  bool
 }
 
@@ -272,10 +273,12 @@ func (c *copying) merge(ctx context.Context, ends map[int32]int64) {
 	}
 }
 
-// before reports whether the first record of q comes before that of o.
+// before reports whether the first record of q comes before that of o: that of the
+// partition whose data clock is behind. A burst has one time of the log for many records,
+// so those times say less.
 func (q *queue) before(o *queue) bool {
 	a, b := q.records[0], o.records[0]
-	return cmp.Or(a.Timestamp.Compare(b.Timestamp), cmp.Compare(q.times[0], o.times[0]), cmp.Compare(a.Partition, b.Partition)) < 0
+	return cmp.Or(cmp.Compare(max(q.clock, q.times[0]), max(o.clock, o.times[0])), a.Timestamp.Compare(b.Timestamp), cmp.Compare(a.Partition, b.Partition)) < 0
 }
 
 // maxCopied is the size of a record, in bytes, above which its copy is a refusal:
@@ -286,6 +289,7 @@ const maxCopied = 1_000_000 - 1024
 // partition, for the dead letters.
 func (c *copying) send(ctx context.Context, q *queue) {
 	r, key := q.records[0], q.keys[0]
+	q.clock = max(q.clock, q.times[0])
 	q.records, q.times, q.keys = q.records[1:], q.times[1:], q.keys[1:]
 	q.done = r.Offset + 1
 	out := &kgo.Record{Topic: c.to, Partition: r.Partition % c.n, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
