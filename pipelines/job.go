@@ -44,8 +44,8 @@ type Job struct {
 	stopping    bool
 	name        atomic.Pointer[string]
 	reloaded    atomic.Pointer[config.Config] // what Reload took last
-	verdicts    []time.Time   // of records that were left out in the last minute
-	left        atomic.Uint64 // all of them
+	verdicts    []time.Time                   // of records that were left out in the last minute
+	left        atomic.Uint64                 // all of them
 	done        chan error
 	local       *transforms.Local
 	clock       *clock.Forward // that of the source: over machines, and never back

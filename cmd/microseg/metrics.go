@@ -35,6 +35,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descEvents   = desc("events_total", "Records read, by verdict: good, duplicate or dead.", "verdict")
 	descStrays   = desc("stray_records_total", "Records in another partition than their device: dead letters; see source.rekey.")
+	descPoison   = desc("poison_records_total", "Records that are left out because a stage of this program cannot take them: dead letters.")
 	descCopied   = desc("rekey_records_total", "Records that were copied by device.")
 	descCopyLag  = desc("rekey_lag_records", "Records that are not yet copied by device.")
 	descDevices  = desc("devices", "Devices in state.")
@@ -65,7 +66,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descStrays, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -79,6 +80,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s := transforms.StatsOf(c.job.Name())
 	put(descStrays, prometheus.CounterValue, float64(s.Stray))
+	put(descPoison, prometheus.CounterValue, float64(c.job.Poisoned()))
 	if k := c.job.Rekeyer; k != nil {
 		n := k.Stats()
 		put(descCopied, prometheus.CounterValue, float64(n.Copied))

@@ -79,6 +79,7 @@ func (k *Rekeyer) note(f func(*RekeyStats)) {
 type queue struct {
 	records []*kgo.Record
 	times   []int64 // event times of the records, 0 where they cannot be read
+	arrived []time.Time
 	keys    []string
 	next    int64 // offset behind the last record that was fetched
 	done    int64 // offset behind the last one that was copied
@@ -101,7 +102,29 @@ type copying struct {
 	failed  chan error
 	kept    time.Time
 	dirty   bool
+
+	looked  time.Time // when the partitions were asked for their ends
+	settled int64     // newest event time of what was copied and is settled
+	front   int64     // newest event time of what was copied
+	ahead   []mark    // of what was copied, and is not settled
+	holding bool
 }
+
+// mark is how far the copies' event time had come when records arrived.
+type mark struct {
+	at    time.Time
+	front int64
+}
+
+// A burst (hours of event time in milliseconds of the log's) may be in one partition a
+// moment before its neighbours are in others. So event time goes on by holdStep at the
+// most before the partitions were asked for their ends once more, settleAfter later.
+// Live traffic does not notice.
+const (
+	holdStep    = 2 * 60_000 // ms
+	settleAfter = 300 * time.Millisecond
+	holdLook    = 20 * time.Millisecond
+)
 
 // copy copies until something fails; it begins where the last one had come.
 func (k *Rekeyer) copy(ctx context.Context) error {
@@ -149,6 +172,7 @@ func (k *Rekeyer) copy(ctx context.Context) error {
 
 // look asks where the partitions end, and takes in those that are new.
 func (c *copying) look(ctx context.Context) (map[int32]int64, error) {
+	c.looked = time.Now()
 	starts, ends, err := c.bounds(ctx)
 	if err != nil {
 		return nil, err
@@ -166,6 +190,9 @@ func (c *copying) look(ctx context.Context) (map[int32]int64, error) {
 			}
 		}
 		c.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.Events: add})
+	}
+	for len(c.ahead) > 0 && c.ahead[0].at.Before(c.looked.Add(-settleAfter)) {
+		c.settled, c.ahead = max(c.settled, c.ahead[0].front), c.ahead[1:]
 	}
 	lag := int64(0)
 	for p, q := range c.parts {
@@ -209,9 +236,14 @@ func (c *copying) fetch(ctx context.Context) {
 			}
 		}
 	}
-	wait, cancel := context.WithTimeout(ctx, lookAgain)
+	patience := lookAgain
+	if c.holding {
+		patience = holdLook
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	fs := c.cl.PollFetches(wait)
+	now := time.Now()
 	for it := fs.RecordIter(); !it.Done(); {
 		r := it.Next()
 		q := c.parts[r.Partition]
@@ -227,7 +259,7 @@ func (c *copying) fetch(ctx context.Context) {
 		if err != nil || e.Kind.Control() {
 			e.Time = 0
 		}
-		q.records, q.times, q.keys = append(q.records, r), append(q.times, e.Time), append(q.keys, event.Key(e.Device))
+		q.records, q.times, q.keys, q.arrived = append(q.records, r), append(q.times, e.Time), append(q.keys, event.Key(e.Device)), append(q.arrived, now)
 	}
 	fs.EachError(func(_ string, p int32, err error) {
 		if ctx.Err() == nil && wait.Err() == nil {
@@ -247,6 +279,7 @@ func (c *copying) fail(err error) {
 // that has more is without any.
 func (c *copying) merge(ctx context.Context, ends map[int32]int64) {
 	copied := 0
+	c.holding = false
 	for {
 		var from *queue
 		for p, q := range c.parts {
@@ -264,11 +297,19 @@ func (c *copying) merge(ctx context.Context, ends map[int32]int64) {
 		if from == nil {
 			break
 		}
+		if from.times[0] > c.settled+holdStep {
+			if from.arrived[0].After(c.looked.Add(-settleAfter)) {
+				c.holding = true
+				break
+			}
+			c.settled = from.times[0]
+		}
 		c.send(ctx, from)
 		copied++
 	}
 	if copied > 0 {
 		c.dirty = true
+		c.ahead = append(c.ahead, mark{time.Now(), c.front})
 		c.note(func(s *RekeyStats) { s.Copied += uint64(copied) })
 	}
 }
@@ -289,8 +330,8 @@ const maxCopied = 1_000_000 - 1024
 // partition, for the dead letters.
 func (c *copying) send(ctx context.Context, q *queue) {
 	r, key := q.records[0], q.keys[0]
-	q.clock = max(q.clock, q.times[0])
-	q.records, q.times, q.keys = q.records[1:], q.times[1:], q.keys[1:]
+	q.clock, c.front = max(q.clock, q.times[0]), max(c.front, q.times[0])
+	q.records, q.times, q.keys, q.arrived = q.records[1:], q.times[1:], q.keys[1:], q.arrived[1:]
 	q.done = r.Offset + 1
 	out := &kgo.Record{Topic: c.to, Partition: r.Partition % c.n, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
 		Headers: []kgo.RecordHeader{{Key: originHeader, Value: []byte(identity.Origin{Partition: r.Partition, Offset: r.Offset}.String())}}}
