@@ -12,6 +12,7 @@
 # What it gets and builds lies in .cache/ and .microseg/. It speaks on stderr;
 # stdout is the binary's.
 set -euo pipefail
+called_in=$PWD # files are named as seen from there
 cd "$(dirname "$0")"
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
@@ -106,4 +107,4 @@ faults)
 demo | up | bench | clickhouse | sql) get_clickhouse ;;
 esac
 build
-exec .microseg/bin/microseg "$@"
+MICROSEG_CALLED_IN=$called_in exec .microseg/bin/microseg "$@"

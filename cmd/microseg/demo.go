@@ -61,6 +61,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
+	o.input = given(o.input)
 	if o.input != "" { // before anything is started or cleaned away
 		if err := replay.Check(o.input); err != nil {
 			return err

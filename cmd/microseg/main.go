@@ -64,6 +64,7 @@ events, sessions, audience and latency in ClickHouse.
 Try "microseg demo": it brings its own log, runner and ClickHouse.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
+	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = given(cfg) }
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
 	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), rekeyCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(&cfg), checkCommand(&cfg),
 		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), benchCommand(&cfg), clickhouseCommand(), versionCommand())

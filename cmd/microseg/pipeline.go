@@ -148,7 +148,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err != nil {
 				return err
 			}
-			o.Path, o.Progress, o.Event = args[0], os.Stderr, conf.EventConfig()
+			o.Path, o.Progress, o.Event = given(args[0]), os.Stderr, conf.EventConfig()
 			if err := replay.Check(o.Path); err != nil {
 				return err
 			}
@@ -211,7 +211,7 @@ func checkCommand(cfg *string) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			path := *cfg
 			if len(args) == 1 {
-				path = args[0]
+				path = given(args[0])
 			}
 			return check(os.Stdout, path)
 		},

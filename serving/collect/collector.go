@@ -129,7 +129,7 @@ func (c *Collector) Register(mux *http.ServeMux) {
 func (c *Collector) handlers() map[string]http.HandlerFunc {
 	out := map[string]http.HandlerFunc{
 		"/v1/identity/link":                c.handle("/v1/identity/link", linkAnswers, (*request).link),
-		"/v1/m":                            c.handle("/v1/m", segmentAnswers, func(*request) error { return nil }), // the library's own metrics
+		"/v1/m":                            c.handle("/v1/m", segmentAnswers, (*request).ownMetrics),
 		"/v1/projects/{writeKey}/settings": c.settings,
 		"/v1/pixel/{call}":                 c.handle("/v1/pixel", pixelAnswers, (*request).pixel),
 		"/sourceConfig":                    c.sourceConfig,
@@ -140,12 +140,16 @@ func (c *Collector) handlers() map[string]http.HandlerFunc {
 	for _, path := range []string{"/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"} {
 		out[path] = c.handle("/v1/batch", segmentAnswers, (*request).segmentBatch)
 	}
-	for path, read := range map[string]func(*request) error{"/track": (*request).mixpanelTrack, "/import": (*request).mixpanelTrack,
+	for path, read := range map[string]func(*request) error{
+		"/track": (*request).mixpanelTrack, "/import": (*request).mixpanelTrack,
 		"/engage": (*request).mixpanelEngage, "/groups": (*request).mixpanelGroups} {
 		out[path] = c.handle(path, mixpanelAnswers, read)
 	}
 	return out
 }
+
+// ownMetrics acknowledges what Segment's library counts of itself; nothing reads it.
+func (q *request) ownMetrics() error { return nil }
 
 // Handler serves the collector's routes alone.
 func (c *Collector) Handler() http.Handler {

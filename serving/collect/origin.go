@@ -13,8 +13,9 @@ import (
 // testing/harness/clients runs them). RudderStack's asks for SentAt with every
 // request and for those of Rsa with a retry; one that is not allowed, and the
 // browser sends nothing.
-var requestHeaders = []string{"Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "SentAt", "Rsa-Recovered", "Rsa-Retry-Attempt",
-	"Rsa-Since-Last-Attempt", "Rsa-Since-First-Attempt", "Rsa-Retry-Reason", "X-Retry-Count", "X-Requested-With", "Accept", "Idempotency-Key"}
+var requestHeaders = []string{"Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "SentAt",
+	"Rsa-Recovered", "Rsa-Retry-Attempt", "Rsa-Since-Last-Attempt", "Rsa-Since-First-Attempt", "Rsa-Retry-Reason",
+	"X-Retry-Count", "X-Requested-With", "Accept", "Idempotency-Key"}
 
 // allow says which origins' pages may read the answer, and reports whether the
 // one that asks may send: by default any. Never with credentials: the answer is

@@ -56,7 +56,8 @@ sub vcl_recv {
     }
     # The patterns are those of serving/routes; a test compares them.
     if (req.url ~ "^/+(api/|beacon/+v1/|sourceConfig/*([?]|$)|v1/)"
-        || (req.url ~ "^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))" && (req.url ~ "[?&]data=" || (req.method != "GET" && req.method != "HEAD")))) {
+        || (req.url ~ "^/+(engage/*([?]|$)|groups/*([?]|$)|import/*([?]|$)|track/*([?]|$))"
+            && (req.url ~ "[?&]data=" || (req.method != "GET" && req.method != "HEAD")))) {
         # Personal, or to be written: never kept. Server-sent events stream.
         set req.backend_hint = microseg;
         set req.http.X-Microseg-State = "pass";

@@ -36,7 +36,8 @@ export default {
     // Claims are between edges and nodes, and fragments between this and nodes.
     if (/^\/+(edge|esi)(\/|$)/i.test(decodeURIComponent(url.pathname.replace(/%(?![0-9a-f]{2})/gi, "%25")))) return new Response("", { status: 404 });
     const read = request.method === "GET" || request.method === "HEAD";
-    if (NODE.test(url.pathname) || SCRIPT.test(url.pathname) || (MIXPANEL.test(url.pathname) && (!read || url.searchParams.has("data")))) {
+    const mixpanel = MIXPANEL.test(url.pathname) && (!read || url.searchParams.has("data"));
+    if (mixpanel || NODE.test(url.pathname) || SCRIPT.test(url.pathname)) {
       return forward(request, url, env.NODE_ORIGIN);
     }
     const page = await pageOf(request, url, env, ctx);
@@ -65,7 +66,8 @@ async function forward(request, url, origin) {
   try {
     return await fetch(new Request(at(origin, url.pathname, url.search), { method: request.method, headers, body: request.body, redirect: "manual" }));
   } catch {
-    const answer = new Response("", { status: 503, headers: { "retry-after": "2", "cache-control": "private, no-store" } });
+    const headers = { "retry-after": "2", "cache-control": "private, no-store" };
+    const answer = new Response("", { status: 503, headers });
     // A library on a page of another origin must be able to read that it is to
     // come back, or it takes the events for lost.
     if (COLLECTS.test(url.pathname)) {

@@ -99,7 +99,8 @@ func Pattern(e Edge) string {
 // Forms are the paths by which a client may ask for a route, with values for
 // what it leaves open.
 func (r Route) Forms() []string {
-	path := strings.NewReplacer("{writeKey}", "demo", "{id}", "u:ann", "{slot}", "hero", "{call}", "track").Replace(r.Path)
+	values := strings.NewReplacer("{writeKey}", "demo", "{id}", "u:ann", "{slot}", "hero", "{call}", "track")
+	path := values.Replace(r.Path)
 	out := []string{path, "/" + path}
 	if slices.Contains(Collector, r) {
 		out = append(out, path+"/", "/"+strings.ReplaceAll(path, "/", "//")+"//")

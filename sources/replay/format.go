@@ -41,7 +41,8 @@ var foreign = []struct{ magic, what, do string }{
 	{"\xff\x06\x00\x00sNaPpY", "packed with snappy", "unpack it: `snzip -dc FILE | microseg replay -`"},
 	{"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it: `7z e -so FILE | microseg replay -`"},
 	{"Rar!\x1a\x07", "a RAR archive", "unpack it first"},
-	{"PAR1", "Parquet", "write it as JSON lines: `duckdb -c \"COPY (SELECT * FROM 'FILE') TO '/dev/stdout' (FORMAT json)\" | microseg replay -`"},
+	{"PAR1", "Parquet", "write it as JSON lines: " +
+		"`duckdb -c \"COPY (SELECT * FROM 'FILE') TO '/dev/stdout' (FORMAT json)\" | microseg replay -`"},
 	{"ARROW1", "Arrow", "write it as JSON lines, one event a line"},
 	{"ORC", "ORC", "write it as JSON lines, one event a line"},
 	{"Obj\x01", "Avro", "write it as JSON lines: `avro-tools tojson FILE | microseg replay -`"},
@@ -86,7 +87,8 @@ func (i *input) recode() error {
 	utf16 := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	switch {
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}) || bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
-		return FormatError{i.name, "UTF-32", "write it as UTF-8: `iconv -f UTF-32 -t UTF-8 FILE | microseg replay -`"}.of()
+		return FormatError{i.name, "UTF-32",
+			"write it as UTF-8: `iconv -f UTF-32 -t UTF-8 FILE | microseg replay -`"}.of()
 	case bytes.HasPrefix(head, []byte{0xef, 0xbb, 0xbf}):
 		_, _ = i.Discard(3)
 		return nil
@@ -142,6 +144,14 @@ func commas(text []byte) bool {
 	return ok && line[0] == '{' && bytes.HasPrefix(trim(line[end:]), []byte(","))
 }
 
+// separators of tables of text, and the flags with which mlr reads them.
+var separators = []struct{ c, what, mlr string }{
+	{"\t", "tab-separated values", "--itsv"},
+	{",", "comma-separated values (CSV)", "--icsv"},
+	{";", "semicolon-separated values (CSV)", "--icsv --ifs ';'"},
+	{"|", "values separated by |", "--icsv --ifs '|'"},
+}
+
 // other says what an input is that begins like no JSON.
 func (i *input) other(head []byte) error {
 	for _, f := range foreign {
@@ -153,7 +163,8 @@ func (i *input) other(head []byte) error {
 	line, rest, _ := bytes.Cut(text, []byte("\n"))
 	next, _, _ := bytes.Cut(rest, []byte("\n"))
 	line = bytes.TrimSpace(line)
-	const object = "each line has to be one event as a JSON object, such as {\"type\":\"page\",\"anonymousId\":\"a1\",\"timestamp\":\"2026-11-20T10:00:00Z\"}"
+	const object = "each line has to be one event as a JSON object, such as " +
+		`{"type":"page","anonymousId":"a1","timestamp":"2026-11-20T10:00:00Z"}`
 	switch {
 	case len(head) > 262 && string(head[257:262]) == "ustar":
 		return FormatError{i.name, "a tar archive", "unpack it: `tar -xOf FILE | microseg replay -`"}.of()
@@ -162,11 +173,12 @@ func (i *input) other(head []byte) error {
 	case text[0] == '<':
 		return FormatError{i.name, "XML or HTML", object}.of()
 	}
-	for _, sep := range []struct{ c, what, mlr string }{{"\t", "tab-separated values", "--itsv"}, {",", "comma-separated values (CSV)", "--icsv"},
-		{";", "semicolon-separated values (CSV)", "--icsv --ifs ';'"}, {"|", "values separated by |", "--icsv --ifs '|'"}} {
-		if n := bytes.Count(line, []byte(sep.c)); n > 0 && (len(bytes.TrimSpace(next)) == 0 || bytes.Count(next, []byte(sep.c)) >= n) {
+	for _, sep := range separators {
+		n, header := bytes.Count(line, []byte(sep.c)), len(bytes.TrimSpace(next)) == 0
+		if n > 0 && (header || bytes.Count(next, []byte(sep.c)) >= n) {
 			return FormatError{i.name, sep.what + ", with the header " + excerpt(line),
-				"make events of its rows, one JSON object a line: `mlr " + sep.mlr + " --ojsonl cat FILE`, with columns named type, event, anonymousId, timestamp and properties.… " +
+				"make events of its rows, one JSON object a line: `mlr " + sep.mlr + " --ojsonl cat FILE`, " +
+					"with columns named type, event, anonymousId, timestamp and properties.… " +
 					"(mlr makes objects of names with dots); testing/convert has examples"}.of()
 		}
 	}

@@ -63,7 +63,8 @@ func open(o Options) (in *input, size int64, err error) {
 		in.close = append(in.close, file.Close)
 		if info, err := file.Stat(); err == nil && info.IsDir() {
 			in.Close()
-			return nil, 0, &FormatError{in.name, "a directory", "name one file, or send several: `cat " + filepath.Join(o.Path, "*.jsonl") + " | microseg replay -`"}
+			return nil, 0, &FormatError{in.name, "a directory",
+				"name one file, or send several: `cat " + filepath.Join(o.Path, "*.jsonl") + " | microseg replay -`"}
 		} else if err == nil && info.Mode().IsRegular() {
 			size = info.Size()
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-faster/jx"
 	"github.com/microseg/microseg/event"
 )
 
@@ -33,7 +34,8 @@ type judge struct {
 	decoder *event.Decoder
 	now     func() time.Time
 	good    int64
-	bad     []Bad // the first ones
+	bad     []Bad  // the first ones
+	hint    string // of the first one
 	reasons map[event.Reason]int64
 }
 
@@ -51,7 +53,7 @@ func (j *judge) look(it item) ident {
 	var e event.Event
 	var no *event.Error
 	if it.broken != "" {
-		j.refuse(it.line, event.Malformed, it.broken)
+		j.refuse(it, event.Malformed, it.broken)
 		return ident{}
 	}
 	err := j.decoder.Decode(it.raw, nil, j.now().UnixMilli(), &e)
@@ -59,16 +61,19 @@ func (j *judge) look(it item) ident {
 	case err == nil || errors.As(err, &no) && no.Withheld():
 		j.good++ // without consent it is read, and kept by nobody
 	case no != nil:
-		j.refuse(it.line, no.Reason, no.Detail)
+		j.refuse(it, no.Reason, no.Detail)
 	default:
-		j.refuse(it.line, event.Malformed, err.Error())
+		j.refuse(it, event.Malformed, err.Error())
 	}
 	return ident{key: event.Key(e.Device), at: max(0, e.Time)}
 }
 
-func (j *judge) refuse(line int, reason event.Reason, detail string) {
+func (j *judge) refuse(it item, reason event.Reason, detail string) {
+	if len(j.bad) == 0 {
+		j.hint = dialect(it.raw)
+	}
 	if len(j.bad) < listed {
-		j.bad = append(j.bad, Bad{line, reason, detail})
+		j.bad = append(j.bad, Bad{it.line, reason, detail})
 	}
 	j.reasons[reason]++
 }
@@ -101,7 +106,8 @@ func (j *judge) report(to io.Writer, name string) {
 	if more := n - int64(len(j.bad)); more > 0 {
 		fmt.Fprintf(to, "%s: and %d more\n", name, more)
 	}
-	fmt.Fprintf(to, "%d of %d records are no events (%s); what the log could take becomes dead letters (microseg deadletters)\n", n, n+j.good, counts(j.reasons))
+	fmt.Fprintf(to, "%d of %d records are no events (%s); what the log could take becomes dead letters "+
+		"(microseg deadletters)\n", n, n+j.good, counts(j.reasons))
 }
 
 // NothingReadError says that no record of an input is an event.
@@ -110,13 +116,15 @@ type NothingReadError struct {
 	Records int64
 	Reasons map[event.Reason]int64
 	First   Bad
+	Hint    string // what the first record looks like, and what to do; "" where nothing is known
 }
 
 func (e *NothingReadError) Error() string {
 	if e.Records == 0 {
 		return fmt.Sprintf("reading %s: there is no record in it; it needs one JSON object a line", e.Name)
 	}
-	return fmt.Sprintf("reading %s: none of its %d records is an event (%s), the first one in line %d: %s", e.Name, e.Records, counts(e.Reasons), e.First.Line, e.First.Detail)
+	return fmt.Sprintf("reading %s: none of its %d records is an event (%s), the first one in line %d: %s%s",
+		e.Name, e.Records, counts(e.Reasons), e.First.Line, e.First.Detail, e.Hint)
 }
 
 // verdict is an error when nothing was good.
@@ -124,9 +132,42 @@ func (j *judge) verdict(name string) error {
 	if j.good > 0 {
 		return nil
 	}
-	e := &NothingReadError{Name: name, Records: j.refused(), Reasons: j.reasons}
+	e := &NothingReadError{Name: name, Records: j.refused(), Reasons: j.reasons, Hint: j.hint}
 	if len(j.bad) > 0 {
 		e.First = j.bad[0]
 	}
 	return e
+}
+
+// dialects are the events of others by members that only they have.
+var dialects = []struct {
+	members []string
+	what    string
+}{
+	{[]string{"event", "properties"}, "Mixpanel's export: send it to a node, 2,000 lines at a time, " +
+		"`split -l 2000 --filter='curl -u WRITE_KEY: --data-binary @- http://NODE/import'`"},
+	{[]string{"event_type", "device_id"}, "Amplitude's export"},
+	{[]string{"event_name", "user_pseudo_id"}, "Google Analytics' export"},
+	{[]string{"collector_tstamp"}, "Snowplow's enriched events: testing/convert makes events of them"},
+}
+
+// dialect says whose event a record looks like.
+func dialect(raw []byte) string {
+	has := map[string]bool{}
+	err := jx.DecodeBytes(raw).ObjBytes(func(d *jx.Decoder, key []byte) error {
+		has[string(key)] = true
+		return d.Skip()
+	})
+	if err != nil {
+		return ""
+	}
+	if has["type"] {
+		return "" // Segment's form, or meant to be
+	}
+	for _, d := range dialects {
+		if !slices.ContainsFunc(d.members, func(m string) bool { return !has[m] }) {
+			return "; it looks like " + d.what
+		}
+	}
+	return ""
 }

@@ -154,6 +154,12 @@ func TestSaysWhatIsBad(t *testing.T) {
 	if _, _, err = run("{\n}\n{\"type\":\n"); !errors.As(err, &nothing) || nothing.Records != 2 || !strings.Contains(err.Error(), "e.jsonl") || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("nothing good: %v", err)
 	}
+	for says, line := range map[string]string{"Mixpanel": `{"event":"A","properties":{"time":1,"distinct_id":"a"}}`, "Amplitude": `{"event_type":"A","device_id":"a"}`,
+		"Google": `{"event_name":"A","user_pseudo_id":"a"}`} {
+		if _, _, err := run(line + "\n"); !errors.As(err, &nothing) || !strings.Contains(err.Error(), "it looks like "+says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
 	if _, _, err = run("[]"); !errors.As(err, &nothing) {
 		t.Errorf("an empty array: %v", err)
 	}

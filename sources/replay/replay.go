@@ -74,7 +74,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &sender{o: o, in: in, judge: judge, client: client, acks: &acks{ends: map[int32]int64{}, cancel: cancel}, bar: newProgress(o.Progress, size, in.Read64)}
+	s := &sender{o: o, in: in, judge: judge, client: client, bar: newProgress(o.Progress, size, in.Read64),
+		acks: &acks{ends: map[int32]int64{}, cancel: cancel}}
 	err = s.run(ctx)
 	// What is under way is worth waiting for, unless nobody wants it any more.
 	if flushErr := client.Flush(ctx); err == nil {
@@ -143,7 +144,8 @@ func (s *sender) jumped(from, to int64) {
 		return
 	}
 	form := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-	s.bar.say(fmt.Sprintf("%s: an event of %s follows one of %s: the pace goes on without the gap", s.in.name, form(to), form(from)))
+	s.bar.say(fmt.Sprintf("%s: an event of %s follows one of %s: the pace goes on without the gap",
+		s.in.name, form(to), form(from)))
 }
 
 // report says what was no event, and what was not waited for.

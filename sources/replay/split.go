@@ -36,7 +36,8 @@ func (i *input) split(f func(item) error) error {
 		err = (&values{in: i.Reader, line: 1, f: f}).split()
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("reading %s: it is cut off: the packed data ends too early; what came before was taken: %w", i.name, err)
+		return fmt.Errorf("reading %s: it is cut off: the packed data ends too early; what came before was taken: %w",
+			i.name, err)
 	}
 	return err
 }

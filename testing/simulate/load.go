@@ -53,7 +53,7 @@ func appendPrice(b []byte, r *rand.Rand) []byte {
 }
 
 // Load emits events of about 540 bytes in the order of their times, spread
-// evenly over the visitors. Key (the anonymousId) and value are valid during
+// evenly over the visitors. Key (event.Key of the device: the anonymousId) and value are valid during
 // the call only.
 func Load(o LoadOptions, emit func(key, value []byte) error) error {
 	if o.Visitors <= 0 || o.Events < 0 || o.RatePerSecond <= 0 {

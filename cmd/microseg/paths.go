@@ -1,0 +1,19 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// envCalledIn is the folder in which run.sh was called, which itself works in
+// the clone.
+const envCalledIn = "MICROSEG_CALLED_IN"
+
+// given is the path of a file as whoever typed it means it.
+func given(path string) string {
+	from := os.Getenv(envCalledIn)
+	if path == "" || path == "-" || from == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(from, path)
+}

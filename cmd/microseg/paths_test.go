@@ -1,0 +1,21 @@
+package main
+
+import "testing"
+
+// TestGiven: `path/to/run.sh --input events.jsonl` did not find the file in the
+// folder in which it was called, since run.sh changes into the clone.
+func TestGiven(t *testing.T) {
+	for _, c := range []struct{ from, path, want string }{
+		{"/home/ann", "events.jsonl", "/home/ann/events.jsonl"},
+		{"/home/ann", "../bob/e.jsonl", "/home/bob/e.jsonl"},
+		{"/home/ann", "/data/e.jsonl", "/data/e.jsonl"},
+		{"/home/ann", "-", "-"},
+		{"/home/ann", "", ""},
+		{"", "events.jsonl", "events.jsonl"}, // the binary itself was called
+	} {
+		t.Setenv(envCalledIn, c.from)
+		if got := given(c.path); got != c.want {
+			t.Errorf("%s in %q is %s, want %s", c.path, c.from, got, c.want)
+		}
+	}
+}
