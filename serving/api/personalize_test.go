@@ -18,6 +18,20 @@ import (
 // the highest priority, the first of the file among equals, that holds and that
 // the proof is good enough for.
 func (s *site) naive(p proof, rec *segment.Record, served string, page event.PageType, device event.DeviceType) map[string]string {
+	out := map[string]string{}
+	best := map[string]int{}
+	for _, spec := range s.holding(p, rec, served, page, device) {
+		for _, a := range spec.Actions {
+			if old, taken := best[a.Slot]; !taken || a.Priority > old {
+				out[a.Slot], best[a.Slot] = spec.Name, a.Priority
+			}
+		}
+	}
+	return out
+}
+
+// holding are the rules that hold and that the proof is good enough for.
+func (s *site) holding(p proof, rec *segment.Record, served string, page event.PageType, device event.DeviceType) (out []rule.Spec) {
 	now := s.clock.Load()
 	values := make([]float64, len(s.Schema.Stored()))
 	v := segment.View{SessionEnd: now + 1e12, Values: values}
@@ -41,8 +55,6 @@ func (s *site) naive(p proof, rec *segment.Record, served string, page event.Pag
 	if device != 0 {
 		values[session.SlotDevice] = float64(device)
 	}
-	out := map[string]string{}
-	best := map[string]int{}
 	for _, spec := range s.cfg.RuleSpecs() {
 		var r *rule.Rule
 		for _, c := range s.Rules.Rules() {
@@ -64,11 +76,7 @@ func (s *site) naive(p proof, rec *segment.Record, served string, page event.Pag
 		case !r.When.Value(&v, now):
 			continue
 		}
-		for _, a := range spec.Actions {
-			if old, taken := best[a.Slot]; !taken || a.Priority > old {
-				out[a.Slot], best[a.Slot] = spec.Name, a.Priority
-			}
-		}
+		out = append(out, spec)
 	}
 	return out
 }
