@@ -66,21 +66,6 @@ func leave(t *testing.T, p *chromium.Page) float64 {
 	return ms
 }
 
-// TestCaseInRealTime waits the 90 seconds out, with nobody's clock moved on
-// while it does.
-func TestCaseInRealTime(t *testing.T) {
-	site.seed(t, "everyone/high_intent", abandoner)
-	p := site.visit(t)
-	site.fillCart(p)
-	for end := time.Now().Add(92 * time.Second); time.Now().Before(end); time.Sleep(3 * time.Second) {
-		p.Eval(`dispatchEvent(new PointerEvent("pointermove", {bubbles: true}))`, nil)
-	}
-	t.Logf(`{"real_time": true, "deciding_event_to_banner_ms": %v}`, leave(t, p))
-	if got := p.Problems(); len(got) > 0 {
-		t.Errorf("the browser complains: %q", got)
-	}
-}
-
 // TestIdle: who does not leave but goes quiet is an abandoner a minute after
 // the last event, and sees it in the page that is open.
 func TestIdle(t *testing.T) {
