@@ -14,6 +14,7 @@ import (
 // Validate reports, are left out.
 func (c *Config) EventConfig() event.Config {
 	out := event.Config{
+		HashRoutes:           c.HashRoutes,
 		HighTicketCategories: slices.Clone(c.HighTicket.Categories),
 		HighTicketMinPrice:   c.HighTicket.MinPrice,
 		Elements:             slices.Clone(c.Elements),

@@ -19,6 +19,7 @@ type Config struct {
 	Identity   Identity          `yaml:"identity"`
 	Audience   Audience          `yaml:"audience"`
 	Pages      []Page            `yaml:"pages"`
+	HashRoutes bool              `yaml:"hash_routes"` // a page whose address has a route in its fragment (#/cart or #!/cart) has that as its path
 	HighTicket HighTicket        `yaml:"high_ticket"`
 	Elements   []string          `yaml:"elements"` // values of properties.element that conditions can tell apart, as hover.<element> and focus.<element>
 	Signals    []Signal          `yaml:"signals"`
@@ -82,7 +83,7 @@ type Audience struct {
 // matches wins; one with both path and name needs both.
 type Page struct {
 	Type string `yaml:"type"` // home, list, search, product, comparison, cart, checkout, confirmation, content or other
-	Path string `yaml:"path"` // glob on the URL path: * matches within a segment, ** across segments
+	Path string `yaml:"path"` // glob on the URL path: * matches within a segment, ** whole segments, also none (/cart** is not /cartoons)
 	Name string `yaml:"name"` // exact name or category of the page call
 }
 

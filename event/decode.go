@@ -14,6 +14,7 @@ import (
 // Config says how records are read. Zero numbers mean the default.
 type Config struct {
 	Pages                []PageRule `setting:"pages"`
+	HashRoutes           bool       `setting:"hash_routes,since=2"`    // a page's path is what follows #/ or #!/ in its address, where it does
 	HighTicketCategories []string   `setting:"high_ticket.categories"` // category prefixes: "electronics" covers "electronics.x" and "electronics/x"
 	HighTicketMinPrice   float64    `setting:"high_ticket.min_price"`
 	Elements             []string   `setting:"elements"`                    // names of properties.element that Event.Element numbers; at most 255

@@ -24,7 +24,7 @@ func (d *Decoder) highTicket(r *record, e *Event) bool {
 	case e.Kind == KindListView:
 		return d.dearList(r, category)
 	case e.Kind == KindPage && e.PageType == PageList && !r.stated(pPrice):
-		return d.dear(category) || d.dear(r.text(fCategory)) || d.dearPath(r.path())
+		return d.dear(category) || d.dear(r.text(fCategory)) || d.dearPath(d.path(r, true))
 	}
 	if !d.dear(category) {
 		return false
@@ -35,7 +35,7 @@ func (d *Decoder) highTicket(r *record, e *Event) bool {
 
 func (d *Decoder) dearList(r *record, category []byte) bool {
 	if !r.stated(pProducts) || len(r.products.offered) == 0 {
-		return d.dear(category) || d.dearPath(r.path())
+		return d.dear(category) || d.dearPath(d.path(r, false))
 	}
 	expensive := 0
 	for _, o := range r.products.offered {

@@ -13,7 +13,8 @@ type meaning struct {
 // names, its video spec and its e-commerce spec v2, and microseg's own
 // behavioural events. Names are compared exactly, as Segment does.
 //
-// "Video Playback Resumed" has none: it neither starts nor ends a play.
+// "Video Playback Resumed" and the other states of a player, "Video Content Playing"
+// (a heartbeat) and the events of ads have none: they neither start nor end a play.
 var names = map[string]meaning{
 	"page":        {KindPage, PageUnknown},
 	"screen":      {KindPage, PageUnknown},
@@ -40,6 +41,7 @@ var names = map[string]meaning{
 	"Video Paused":               {KindVideoPause, PageUnknown},
 	"Video Playback Paused":      {KindVideoPause, PageUnknown},
 	"Video Playback Interrupted": {KindVideoPause, PageUnknown},
+	"Video Playback Exited":      {KindVideoPause, PageUnknown},
 	"Video Completed":            {KindVideoComplete, PageUnknown},
 	"Video Playback Completed":   {KindVideoComplete, PageUnknown},
 	"Video Content Completed":    {KindVideoComplete, PageUnknown},

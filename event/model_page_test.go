@@ -6,34 +6,28 @@ import (
 	"strings"
 )
 
-// modelPath is the page's path, cleaned.
-func modelPath(props, context object) string {
+// modelPath is the page's path, cleaned: a page call's own, else the context's.
+func modelPath(cfg Config, props, context object, call bool) string {
 	page, _ := context["page"].(object)
 	str := func(o object, key string) string { s, _ := o[key].(string); return s }
-	path := str(page, "path")
-	if path == "" {
-		path = str(props, "path")
+	first, second := page, props
+	if call {
+		first, second = props, page
 	}
-	if path == "" {
-		path = modelURLPath(str(page, "url"))
+	if path := modelAddress(cfg, str(first, "path"), str(first, "url")); path != "" {
+		return path
 	}
-	if path == "" {
-		path = modelURLPath(str(props, "url"))
-	}
-	path, _, _ = strings.Cut(path, "?")
-	path, _, _ = strings.Cut(path, "#")
-	if path != "/" {
-		path = strings.TrimSuffix(path, "/")
-	}
-	return path
+	return modelAddress(cfg, str(second, "path"), str(second, "url"))
 }
 
-func modelPage(cfg Config, top, props, context object, path string, implied PageType, e *Event) {
+func modelPage(cfg Config, top, props object, path string, implied PageType, e *Event) {
 	str := func(o object, key string) string { s, _ := o[key].(string); return s }
 	call := e.Kind == KindPage
 	e.Page = modelHash(path)
 	if path == "" && call {
-		e.Page = modelHash(str(top, "name"))
+		if e.Page = modelHash(str(top, "name")); e.Page == 0 {
+			e.Page = modelHash(str(props, "name"))
+		}
 	}
 	if path == "" && e.Kind == KindProductView {
 		e.Page = modelProduct(props)
@@ -58,6 +52,33 @@ func modelPage(cfg Config, top, props, context object, path string, implied Page
 	if !call && path == "" && strings.HasPrefix(e.Device, "user:") {
 		e.Page, e.PageType = 0, PageUnknown
 	}
+}
+
+func modelAddress(cfg Config, path, url string) string {
+	if cfg.HashRoutes {
+		for _, address := range []string{path, url} {
+			_, fragment, _ := strings.Cut(address, "#")
+			if fragment = strings.TrimPrefix(fragment, "!"); strings.HasPrefix(fragment, "/") {
+				return modelClean(fragment)
+			}
+		}
+	}
+	if strings.Contains(path, "://") {
+		path = modelURLPath(path)
+	}
+	if path == "" {
+		path = modelURLPath(url)
+	}
+	return modelClean(path)
+}
+
+func modelClean(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	if path != "/" {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return path
 }
 
 func modelProduct(props object) uint64 {
@@ -85,11 +106,14 @@ func modelURLPath(u string) string {
 }
 
 func modelGlob(g string) *regexp.Regexp {
-	re := ""
+	re, before := "", ""
 	for g != "" {
+		rest := g
 		switch {
 		case g == "/**" || strings.HasPrefix(g, "/**/"):
 			re, g = re+"(/.*)?", g[3:]
+		case strings.HasPrefix(g, "**") && before != "" && before != "/" && before != "*":
+			re, g = re+"(/.*)?", g[2:]
 		case strings.HasPrefix(g, "**"):
 			re, g = re+".*", g[2:]
 		case g[0] == '*':
@@ -97,6 +121,7 @@ func modelGlob(g string) *regexp.Regexp {
 		default:
 			re, g = re+regexp.QuoteMeta(g[:1]), g[1:]
 		}
+		before = rest[len(rest)-len(g)-1 : len(rest)-len(g)]
 	}
 	return regexp.MustCompile(`(?s)^` + re + `\z`)
 }

@@ -99,8 +99,8 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	default:
 		return e, Malformed
 	}
-	path := modelPath(props, context)
-	modelPage(cfg, top, props, context, path, implied, &e)
+	path := modelPath(cfg, props, context, e.Kind == KindPage)
+	modelPage(cfg, top, props, path, implied, &e)
 	modelContext(context, &e)
 	modelMeasure(cfg, top["event"], props, &e)
 	if modelHighTicket(cfg, top, props, path, &e) {

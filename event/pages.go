@@ -8,8 +8,8 @@ import (
 )
 
 // PageRule gives pages their type. Path is a glob on the URL path: * matches
-// within a segment, ** across segments, and a segment of ** alone (/p/**) also
-// matches nothing (/p). Name is the exact name or category of a page or screen
+// within a segment, ** whole segments, also none: /cart** and /cart/** are /cart and
+// what is below it, and not /cartoons. Name is the exact name or category of a page or screen
 // call. A rule with both needs both. The first rule that matches wins.
 type PageRule struct {
 	Type PageType `setting:"type"`
@@ -46,7 +46,7 @@ func compilePages(rules []PageRule) ([]pageRule, error) {
 // linear in the path whatever the glob.
 type glob struct {
 	prefix, suffix []byte
-	star           string // "", "*", "**" or "/**"
+	star           string // "", "*", "**" (anything) or "/**" (nothing, or a slash and anything)
 	re             *regexp.Regexp
 }
 
@@ -58,31 +58,41 @@ func compileGlob(g string) *glob {
 	case 0:
 		return &glob{prefix: []byte(g)}
 	case 1:
-		a, b := at[0][0], at[0][1]
-		return &glob{prefix: []byte(g[:a]), star: g[a:b], suffix: []byte(g[b:])}
+		return &glob{prefix: []byte(g[:at[0].from]), star: at[0].kind, suffix: []byte(g[at[0].to:])}
 	}
 	var re strings.Builder
 	re.WriteString(`(?s)\A`)
 	end := 0
 	for _, s := range at {
-		re.WriteString(regexp.QuoteMeta(g[end:s[0]]))
-		re.WriteString(map[string]string{"*": `[^/]*`, "**": `.*`, "/**": `(?:/.*)?`}[g[s[0]:s[1]]])
-		end = s[1]
+		re.WriteString(regexp.QuoteMeta(g[end:s.from]))
+		re.WriteString(map[string]string{"*": `[^/]*`, "**": `.*`, "/**": `(?:/.*)?`}[s.kind])
+		end = s.to
 	}
 	re.WriteString(regexp.QuoteMeta(g[end:]) + `\z`)
 	return &glob{re: regexp.MustCompile(re.String())}
 }
 
-// starsIn finds the stars of a glob. "/**" is a star of its own only as a
-// whole segment: in "/**x" the slash is literal.
-func starsIn(g string) [][]int {
-	at := stars.FindAllStringIndex(g, -1)
-	for _, s := range at {
-		if g[s[0]] == '/' && s[1] < len(g) && g[s[1]] != '/' {
-			s[0]++
+// star is a star of a glob and where it is.
+type star struct {
+	from, to int
+	kind     string
+}
+
+// starsIn finds the stars of a glob. "/**" is a star of its own only as a whole
+// segment: in "/**x" the slash is literal. "**" behind a name is a "/**", too, so that a
+// prefix ends where a segment does.
+func starsIn(g string) (out []star) {
+	for _, s := range stars.FindAllStringIndex(g, -1) {
+		at := star{s[0], s[1], g[s[0]:s[1]]}
+		switch before := at.from - 1; {
+		case at.kind == "/**" && at.to < len(g) && g[at.to] != '/':
+			at.from, at.kind = at.from+1, "**"
+		case at.kind == "**" && before >= 0 && g[before] != '/' && g[before] != '*':
+			at.kind = "/**"
 		}
+		out = append(out, at)
 	}
-	return at
+	return out
 }
 
 func (g *glob) match(path []byte) bool {
@@ -120,12 +130,23 @@ func cleanPath(p []byte) []byte {
 	return p
 }
 
-var root = []byte("/")
+var root, scheme = []byte("/"), []byte("://")
+
+// hashRoute is the path that the fragment of an address is, #/cart or #!/cart; nil when
+// it is none.
+func hashRoute(address []byte) []byte {
+	_, fragment, _ := bytes.Cut(address, []byte("#"))
+	fragment = bytes.TrimPrefix(fragment, []byte("!"))
+	if len(fragment) == 0 || fragment[0] != '/' {
+		return nil
+	}
+	return cleanPath(fragment)
+}
 
 // urlPath is the path of an absolute URL ("/" when it has none) or of a
 // reference that starts with a slash; nil for anything else.
 func urlPath(u []byte) []byte {
-	if i := bytes.Index(u, []byte("://")); i >= 0 {
+	if i := bytes.Index(u, scheme); i >= 0 {
 		u = u[i+3:]
 		j := bytes.IndexAny(u, "/?#")
 		if j < 0 || u[j] != '/' {

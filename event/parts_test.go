@@ -83,6 +83,10 @@ func TestGlobs(t *testing.T) {
 		{"**/checkout", "/checkout /a/b/checkout", "checkout /checkout/x"},
 		{"/**/checkout/*", "/checkout/pay /a/b/checkout/pay", "/checkout /xcheckout/pay"},
 		{"/a/**x", "/a/x /a/b/cx", "/ax /a/xy"},
+		// A prefix ends where a segment does: /cartoons were the cart.
+		{"/cart**", "/cart /cart/ /cart/items/1", "/cartoons /cart-2 /carts/1"},
+		{"/search**/all", "/search/all /search/x/all", "/searchx/all /searching/all"},
+		{"/*/cart**", "/de/cart /de/cart/1", "/de/cartoons /cart"},
 		{"/*/p/*", "/de/p/1", "/p/1 /de/x/p/1 /de/p/1/2"},
 		{"/a+b(c)/*", "/a+b(c)/x", "/aab(c)/x /abc/x"},
 	} {

@@ -1,11 +1,14 @@
 package event
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // place fills Page and PageType.
 func (d *Decoder) place(r *record, m meaning, e *Event) {
-	path := r.path()
 	call := e.Kind == KindPage
+	path := d.path(r, call)
 	switch {
 	case len(path) > 0:
 		e.Page = hash(path)
@@ -13,13 +16,11 @@ func (d *Decoder) place(r *record, m meaning, e *Event) {
 		// A screen of an app has a name and no path.
 		if name := r.text(fName); len(name) > 0 {
 			e.Page = hash(name)
+		} else if name := r.text(pName); len(name) > 0 {
+			e.Page = hash(name)
 		}
 	case e.Kind == KindProductView:
-		if id, ok := r.id(pProductID); ok && len(id) > 0 {
-			e.Page = hash(id)
-		} else if id, ok := r.id(pSKU); ok && len(id) > 0 {
-			e.Page = hash(id)
-		}
+		e.Page = r.product()
 	}
 	if e.PageType = pageTypeOf(r.text(pPageType)); e.PageType != PageUnknown {
 		return
@@ -35,18 +36,38 @@ func (d *Decoder) place(r *record, m meaning, e *Event) {
 	}
 }
 
-// path is the page's path without query, fragment and trailing slash.
-func (r *record) path() []byte {
-	if p := r.text(cPath); len(p) > 0 {
-		return cleanPath(p)
+// path is the page's path without query, fragment and trailing slash. A page call's
+// own properties say more than the automatic context: single-page shops and sandboxes
+// (Shopify's pixels) state there what the address bar does not. Of other events the
+// properties are about something else, such as the product that was clicked.
+func (d *Decoder) path(r *record, call bool) []byte {
+	own, context := [2]field{pPath, pURL}, [2]field{cPath, cURL}
+	if !call {
+		own, context = context, own
 	}
-	if p := r.text(pPath); len(p) > 0 {
-		return cleanPath(p)
+	if p := d.pathOf(r, own); len(p) > 0 {
+		return p
 	}
-	if p := urlPath(r.text(cURL)); len(p) > 0 {
-		return cleanPath(p)
+	return d.pathOf(r, context)
+}
+
+// pathOf is the path that a path and a URL state.
+func (d *Decoder) pathOf(r *record, f [2]field) []byte {
+	path, url := r.text(f[0]), r.text(f[1])
+	if d.cfg.HashRoutes {
+		for _, address := range [...][]byte{path, url} {
+			if route := hashRoute(address); len(route) > 0 {
+				return route
+			}
+		}
 	}
-	return cleanPath(urlPath(r.text(pURL)))
+	if bytes.Contains(path, scheme) {
+		path = urlPath(path) // a whole URL where a path belongs
+	}
+	if len(path) == 0 {
+		path = urlPath(url)
+	}
+	return cleanPath(path)
 }
 
 // ruled is the type of the first rule that matches. Names count on page and

@@ -4,18 +4,24 @@ import "sync"
 
 // Pages finds the type of a page from its path or URL, as the decoder does. It
 // is safe for concurrent use.
-type Pages struct{ rules []pageRule }
+type Pages struct {
+	rules      []pageRule
+	hashRoutes bool
+}
 
-// NewPages compiles the rules.
-func NewPages(rules []PageRule) (*Pages, error) {
+// NewPages compiles the rules; hashRoutes is as in Config.
+func NewPages(rules []PageRule, hashRoutes bool) (*Pages, error) {
 	c, err := compilePages(rules)
-	return &Pages{c}, err
+	return &Pages{c, hashRoutes}, err
 }
 
 // Of is the type of the page at a path or URL, or of that name; PageOther when
 // no rule knows it.
 func (p *Pages) Of(address, name string) PageType {
 	path := cleanPath(urlPath([]byte(address)))
+	if route := hashRoute([]byte(address)); p.hashRoutes && len(route) > 0 {
+		path = route
+	}
 	for i := range p.rules {
 		r := &p.rules[i]
 		if r.path != nil && (len(path) == 0 || !r.path.match(path)) || r.name != "" && r.name != name {

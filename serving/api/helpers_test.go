@@ -86,7 +86,7 @@ func newSite(t testing.TB, change func(*config.Config, *Config)) *site {
 	check(t, err)
 	c.Templates, err = s.cfg.RuleTemplates()
 	check(t, err)
-	c.Pages, err = event.NewPages(s.cfg.EventConfig().Pages)
+	c.Pages, err = event.NewPages(s.cfg.EventConfig().Pages, s.cfg.HashRoutes)
 	check(t, err)
 	c.Schema, c.Params = segment.NewRuleSchema(s.cfg.Elements, c.Tree), s.cfg.SegmentParams()
 	s.Server, err = New(c)

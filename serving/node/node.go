@@ -168,7 +168,7 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, st *store.Stor
 	if err != nil {
 		return c, err
 	}
-	pages, err := event.NewPages(cfg.EventConfig().Pages)
+	pages, err := event.NewPages(cfg.EventConfig().Pages, cfg.HashRoutes)
 	if err != nil {
 		return c, fmt.Errorf("reading the page rules: %w", err)
 	}
