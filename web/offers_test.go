@@ -225,22 +225,30 @@ func TestPhoneOverlay(t *testing.T) {
 	p.Goto(b.url + "/product/aero-14")
 	p.Wait(`document.querySelector(".ms-overlay") && document.querySelector("#buy button")`)
 	p.Click("#buy .primary") // so that the cart has something
+	type at struct {
+		width, height int64
+		path          string
+	}
+	var places []at
 	for _, path := range []string{"/product/aero-14", "/category/laptops", "/compare?ids=aero-14,forge-15", "/cart", "/checkout/", "/"} {
+		places = append(places, at{390, 844, path})
+	}
+	for _, path := range []string{"/product/aero-14", "/cart", "/checkout/"} { // a small one, and one that lies
+		places = append(places, at{320, 568, path}, at{844, 390, path})
+	}
+	for _, at := range places {
+		path := at.path
+		p.Size(at.width, at.height)
 		p.Goto(b.url + path)
 		p.Wait(`document.querySelector(".ms-overlay") && document.readyState === "complete"`)
 		p.Eval(`new Promise((r) => setTimeout(r, 300))`, nil)
-		shot(t, p, "phone"+strings.Map(func(r rune) rune {
-			if r == '/' || r == '?' || r == ',' || r == '=' {
-				return '-'
-			}
-			return r
-		}, path))
+		shot(t, p, fmt.Sprintf("phone-%d%s", at.width, strings.NewReplacer("/", "-", "?", "-", ",", "-", "=", "-").Replace(path)))
 		var height float64
 		p.Eval(`document.documentElement.scrollHeight`, &height)
 		for y := 0.; y < height; y += 97 {
 			p.Eval(fmt.Sprintf(`new Promise((r) => { scrollTo(0, %v); requestAnimationFrame(() => requestAnimationFrame(r)); })`, y), nil)
 			if n := p.Text(covered); n != "0" {
-				t.Errorf("%s, scrolled to %v: %s main actions are covered", path, y, n)
+				t.Errorf("%+v, scrolled to %v: %s main actions are covered", at, y, n)
 				break
 			}
 		}
@@ -248,7 +256,7 @@ func TestPhoneOverlay(t *testing.T) {
 			t.Errorf("%s: the overlay is nowhere", path)
 		}
 		if got := p.Text(`document.documentElement.scrollWidth <= innerWidth`); got != "true" {
-			t.Errorf("%s: the page is wider than the phone", path)
+			t.Errorf("%s: the page is wider than the phone of %d", path, at.width)
 		}
 	}
 }

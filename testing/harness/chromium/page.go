@@ -223,6 +223,12 @@ func (p *Page) Phone() {
 		UserAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Mobile Safari/537.36", Platform: "Linux armv8l"})
 }
 
+// Size makes the tab that of another phone, in CSS pixels.
+func (p *Page) Size(width, height int64) {
+	p.t.Helper()
+	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 2, Mobile: true})
+}
+
 // Network makes the page believe that it is on a slow cellular network, by
 // round-trip time in ms and bytes a second; requests are as fast as before.
 func (p *Page) Network(rttMS, bytesPerSecond float64) {
