@@ -71,6 +71,9 @@ type StateRow struct {
 	Intent      float64
 	Weight      float64 // signal weight
 	CartValue   float64
+	Orders      uint32 // with those that came too late for a session
+	Revenue     float64
+	Refunded    float64
 	Devices     int
 	Transitions uint32
 	Bot         bool
@@ -368,10 +371,11 @@ func (s *Shard) Flush(due int64, out *Effects) {
 func (s *Shard) row(q *person) StateRow {
 	t := q.evaluated
 	v := s.view(q, t)
+	orders := session.SlotCustomer(s.elements)
 	weight, _ := signal.Weight(v.Live, v.Long, t, s.p.HalfLives)
 	live := sumAt(v.Live, t, s.p.HalfLives.Live)
 	return StateRow{Person: q.name(), Node: int(q.node), Since: q.since, Evaluated: t, Next: q.wake, Last: q.last(),
 		Bot:  q.bot(),
 		Live: live, Long: sumAt(v.Long, t, s.p.HalfLives.Long), Intent: signal.Intent(live, s.p.Kappa), Weight: weight,
-		CartValue: v.Values[session.SlotCartValue], Devices: v.Devices, Transitions: q.transitions, Deleted: q.node == nowhere}
+		CartValue: v.Values[session.SlotCartValue], Orders: uint32(v.Values[orders]), Revenue: v.Values[orders+1], Refunded: v.Values[orders+2], Devices: v.Devices, Transitions: q.transitions, Deleted: q.node == nowhere}
 }

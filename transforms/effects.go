@@ -85,7 +85,7 @@ func (f *effects) state(r *segment.StateRow, version uint64) {
 	}
 	f.states.Append(&rows.SegmentState{Site: f.built.Spec.Site, Person: r.Person, Path: pathOrNone(f.built.Segment.Tree, r.Node), Since: r.Since,
 		EvaluatedAt: r.Evaluated, NextEvaluation: next, LastEvent: r.Last, Intent: r.Intent, SignalWeight: r.Weight, Live: r.Live, Long: r.Long,
-		CartValue: r.CartValue, Devices: uint16(r.Devices), Transitions: r.Transitions, Bot: r.Bot, Deleted: r.Deleted, Version: version})
+		CartValue: r.CartValue, Orders: r.Orders, Revenue: r.Revenue, Refunded: r.Refunded, Devices: uint16(r.Devices), Transitions: r.Transitions, Bot: r.Bot, Deleted: r.Deleted, Version: version})
 }
 
 // told is what a stage has reported to the audience.

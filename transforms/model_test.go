@@ -560,7 +560,7 @@ func TestStagesEqualModel(t *testing.T) {
 func comparePublished(t *testing.T, seed uint64, got tables) {
 	t.Helper()
 	want := got.list(rows.TableSegmentState, func(r map[string]string) bool { return r["deleted"] == "0" },
-		"site", "evaluated_at", "next_evaluation", "intent", "signal_weight", "live", "long", "cart_value", "devices", "transitions", "bot", "deleted", "version", "decided_at")
+		"site", "evaluated_at", "next_evaluation", "intent", "signal_weight", "live", "long", "cart_value", "orders", "revenue", "refunded", "devices", "transitions", "bot", "deleted", "version", "decided_at")
 	same(t, seed, "published records", want, got.list(tablePublished, func(r map[string]string) bool { return r["user"] == "" }, "user", "at"))
 	for _, r := range got[tablePublished] {
 		if u := r["user"]; u != "" && got[tablePublished]["u:"+u] == nil && got[rows.TableSegmentState]["u:"+u] != nil {

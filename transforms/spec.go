@@ -32,7 +32,7 @@ type Spec struct {
 	DwellCapMS int64              `setting:"session.dwell_cap,ms"`
 	LatenessMS int64              `setting:"allowed_lateness,ms"`
 	LongMS     int64              `setting:"lateness.long,ms,default=24h0m0s"` // how late orders, refunds, identify, alias and the kinds of Patient may be
-	Patient    []event.Kind       `setting:"lateness.events"`                   // further kinds
+	Patient    []event.Kind       `setting:"lateness.events"`                  // further kinds
 	RefreshMS  int64              `setting:"refresh_interval,ms"`
 	WindowMS   int64              `setting:"audience.window,ms"` // of the audience
 	Retention  int64              `setting:"retention,ms"`       // ms

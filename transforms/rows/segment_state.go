@@ -14,6 +14,9 @@ type SegmentState struct {
 	Live           float64 // decayed sum at EvaluatedAt
 	Long           float64 // decayed sum at EvaluatedAt
 	CartValue      float64 // currency
+	Orders         uint32  // with those that came too late for a session
+	Revenue        float64 // of these, currency
+	Refunded       float64 // currency
 	Devices        uint16  // device vectors linked
 	Transitions    uint32  // paths entered so far
 	Bot            bool    // a crawler, which counts in no audience
@@ -34,6 +37,9 @@ var segmentStateColumns = []column[SegmentState]{
 	f64("live", func(r *SegmentState) float64 { return r.Live }),
 	f64("long", func(r *SegmentState) float64 { return r.Long }),
 	f64("cart_value", func(r *SegmentState) float64 { return r.CartValue }),
+	since(2, u32("orders", func(r *SegmentState) uint32 { return r.Orders })),
+	since(2, f64("revenue", func(r *SegmentState) float64 { return r.Revenue })),
+	since(2, f64("refunded", func(r *SegmentState) float64 { return r.Refunded })),
 	u16("devices", func(r *SegmentState) uint16 { return r.Devices }),
 	u32("transitions", func(r *SegmentState) uint32 { return r.Transitions }),
 	since(1, u8("bot", func(r *SegmentState) bool { return r.Bot })),
