@@ -109,6 +109,10 @@ type AudienceState struct {
 	Quiet      bool   // the site's signal weight is below its threshold
 }
 
+// beforeRegrouping is no reporter: it is what those of another grouping differ in
+// from those of this one, at minutes that they knew of (Regroup).
+const beforeRegrouping = -1
+
 // AudienceShard is the last that a reporter told.
 type AudienceShard struct {
 	Seq        int64
@@ -202,7 +206,10 @@ func (a *AudienceState) publish(minute int64, b *Built, out func([]byte)) {
 // hold the others back; when all idle, the furthest counts.
 func (a *AudienceState) complete() (int64, bool) {
 	var low, high int64 = math.MaxInt64, 0
-	for _, s := range a.Shards {
+	for reporter, s := range a.Shards {
+		if reporter == beforeRegrouping {
+			continue
+		}
 		high = max(high, s.UpTo)
 		if !s.Idle {
 			low = min(low, s.UpTo)
@@ -233,6 +240,9 @@ func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
 		weighed = s.take(minute) || weighed
 	}
 	counts := a.counts(n)
+	if old := a.Shards[beforeRegrouping]; old != nil && weighed {
+		old.Live, old.Long = nil, nil // the new ones have told theirs
+	}
 	flips := a.Activation.Decide(counts, counts[0])
 	weights := make([]float64, n)
 	for i := range weights {

@@ -84,6 +84,7 @@ type seen struct {
 	told   map[string]*reader
 	clock  int64 // wall clock, µs
 	redone int   // decisions that were seen more than once
+	era    int   // groupings so far: each numbers its batches anew
 }
 
 // reader follows a key of the topic of segments, the newest record of it.
@@ -277,7 +278,7 @@ func (p *process) outputs(from int, reporter int) Outputs {
 				content += fmt.Sprintf("\n\t\t%+v", c)
 			})
 			check(p.t, err)
-			p.seen.once(p.t, fmt.Sprintf("batch %d from device shard %d to person shard %d", h.Seq, from, to), content)
+			p.seen.once(p.t, fmt.Sprintf("batch %d from device shard %d to person shard %d of grouping %d", h.Seq, from, to, p.seen.era), content)
 			k := [2]int{from, to}
 			p.vectors[k] = append(p.vectors[k], slices.Clone(b))
 		},
