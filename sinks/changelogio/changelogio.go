@@ -2,7 +2,10 @@
 // so that a job that was killed goes on where it was, on any machine.
 //
 // The topic has a partition for each machine of the job (transforms.Local) and a
-// last one for control. A machine's partition holds, in order, its journal's
+// last one for control. A topic that was made for fewer machines gets more
+// partitions, and so another last one; of one that was made for more some are
+// unused. What is gone on from is the newest manifest of the last partition that
+// has any. A machine's partition holds, in order, its journal's
 // entries and now and then a snapshot in chunks; control holds who owns the
 // changelog and which set of snapshots is complete. A process that starts claims
 // all partitions. From then on entries of an earlier owner do not count, and an
@@ -45,8 +48,10 @@ type Config struct {
 	// different, where that is known. It tells how many partitions the topic of events
 	// had when they were made. Nil: there are none.
 	Older func(*Manifest) (same, sameReading bool, partitions int32, why string)
-	Run   int64 // of the job, should it begin one; it is later than those before
-	Anew  bool  // begin one, whatever is there
+	// Partitions of the topic of events.
+	Partitions int32
+	Run        int64 // of the job, should it begin one; it is later than those before
+	Anew       bool  // begin one, whatever is there
 	// Ends are where the topic of events ends when a job begins a changelog, by
 	// partition.
 	Ends map[int32]int64
@@ -79,6 +84,7 @@ type Manifest struct {
 	At          int64           // the job's clock, ms
 	Begun       map[int32]int64 // Config.Ends of the process that began the changelog
 	Offsets     map[int32]int64 // of the topic of events: the last ones in the snapshots
+	Partitions  int32           `json:",omitempty"` // of the topic of events; 0: of schema 1
 	Machines    []Part
 }
 
@@ -103,6 +109,7 @@ var (
 // Log is a changelog that this process owns.
 type Log struct {
 	cfg   Config
+	all   int32 // partitions of the topic
 	cl    *kgo.Client
 	nonce uint64
 	run   int64
@@ -130,7 +137,7 @@ type Stats struct {
 var table = crc32.MakeTable(crc32.Castagnoli)
 
 // control is the number of the control partition.
-func (l *Log) control() int32 { return int32(l.cfg.Machines) }
+func (l *Log) control() int32 { return l.all - 1 }
 
 // Run is the job's: versions go on from an earlier process's.
 func (l *Log) Run() int64 { return l.run }
@@ -241,6 +248,9 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 	for p, part := range l.parts {
 		drop.AddOffset(l.cfg.Topic, int32(p), part.Begin, -1)
 	}
+	for p := int32(len(l.parts)); p < l.control(); p++ { // of another number of machines
+		drop.AddOffset(l.cfg.Topic, p, l.sent[p], -1)
+	}
 	drop.AddOffset(l.cfg.Topic, l.control(), l.manifest, -1)
 	l.stats.Rounds++
 	l.stats.Last = time.Now()
@@ -258,7 +268,7 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 func (l *Log) commit(offsets map[int32]int64, at time.Time) error {
 	l.mu.Lock()
 	l.round++
-	m := &Manifest{Schema: Schema, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets,
+	m := &Manifest{Schema: Schema, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets, Partitions: l.cfg.Partitions,
 		Machines: append([]Part(nil), l.parts...)}
 	l.mu.Unlock()
 	m.configured(&l.cfg)

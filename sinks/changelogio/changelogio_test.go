@@ -284,3 +284,50 @@ func FuzzRecord(f *testing.F) {
 		x.take(&kgo.Record{Value: b})
 	})
 }
+
+// TestOtherMachines: a topic that was made for fewer machines was deleted, with
+// all that the job knew. It grows, and shrinks in use, and a process that dies
+// before its first snapshots are complete leaves what was there.
+func TestOtherMachines(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	l, _ := open(t, cfg)
+	snapshotAll(t, l, "three")
+	check(t, l.Commit(t.Context(), map[int32]int64{0: 9}, time.Now()))
+	was := 3
+	for i, machines := range []int{7, 5, 9, 3} {
+		next := cfg
+		next.Machines = machines
+		for range 2 { // the first one dies half-way
+			l, rec := open(t, next)
+			if rec.Manifest == nil || len(rec.Machines) != was || rec.Entries != 0 {
+				t.Fatalf("step %d: %q, %d machines, %d entries", i, rec.Reason, len(rec.Machines), rec.Entries)
+			}
+			if got, want := string(rec.Machines[was-1].Snapshot), []string{"three", "state0", "state1", "state2"}[i]; got != want {
+				t.Fatalf("step %d: the last machine has %q, want %q", i, got, want)
+			}
+			for m := range machines - 1 {
+				w := l.Begin(m)
+				_, err := w.Write([]byte("half"))
+				check(t, err)
+				check(t, w.Close())
+			}
+		}
+		l, _ := open(t, next)
+		snapshotAll(t, l, fmt.Sprint("state", i))
+		check(t, l.Commit(t.Context(), map[int32]int64{0: 9}, time.Now()))
+		put(t, l, machines-1, "behind")
+		if _, rec := open(t, next); rec.Entries != 1 || len(rec.Machines) != machines {
+			t.Fatalf("step %d: %d machines, %d entries", i, len(rec.Machines), rec.Entries)
+		}
+		s, err := Inspect(t.Context(), cfg.Brokers, cfg.Topic, true)
+		check(t, err)
+		if len(s.Machines) != machines {
+			t.Errorf("step %d: %d machines", i, len(s.Machines))
+		}
+		l, _ = open(t, next)
+		snapshotAll(t, l, fmt.Sprint("state", i))
+		check(t, l.Commit(t.Context(), map[int32]int64{0: 9}, time.Now()))
+		was = machines
+	}
+}

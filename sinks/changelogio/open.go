@@ -13,22 +13,48 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// createTopic makes the topic. One of another number of machines is made anew:
-// its states are of other shards.
-func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
+// makeTopic makes the topic, or gives it the partitions that it lacks, and returns
+// how many it has.
+func makeTopic(ctx context.Context, adm *kadm.Client, cfg *Config) (int32, error) {
+	want := cfg.Machines + 1
+	n, err := partitions(ctx, adm, cfg)
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		err = createTopic(ctx, adm, cfg)
+	case n < want:
+		err = addPartitions(ctx, adm, cfg, want)
+	}
+	return int32(max(n, want)), err
+}
+
+// partitions is how many the topic has, 0 where it is not there.
+func partitions(ctx context.Context, adm *kadm.Client, cfg *Config) (int, error) {
 	ts, err := adm.ListTopics(ctx, cfg.Topic)
 	if err != nil {
-		return fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
+		return 0, fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
 	}
 	if t, ok := ts[cfg.Topic]; ok && t.Err == nil {
-		if len(t.Partitions) == cfg.Machines+1 {
-			return nil
-		}
-		if _, err := adm.DeleteTopic(ctx, cfg.Topic); err != nil {
-			return fmt.Errorf("deleting topic %q, which is of another number of shards: %w", cfg.Topic, err)
-		}
+		return len(t.Partitions), nil
 	}
+	return 0, nil
+}
+
+func addPartitions(ctx context.Context, adm *kadm.Client, cfg *Config, want int) error {
+	rs, err := adm.UpdatePartitions(ctx, want, cfg.Topic)
+	if err == nil {
+		err = rs.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.InvalidPartitions) { // another process was faster
+		return fmt.Errorf("adding partitions to topic %q on %v, for more shards (its principal needs Alter on the topic): %w", cfg.Topic, cfg.Brokers, err)
+	}
+	return nil
+}
+
+func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
 	keep, segment, roll := "-1", strconv.Itoa(64<<20), strconv.Itoa(10*60*1000)
+	var err error
 	settings := map[string]*string{"retention.ms": &keep, "retention.bytes": &keep, "segment.bytes": &segment, "segment.ms": &roll}
 	for range 50 {
 		_, err = adm.CreateTopic(ctx, int32(cfg.Machines)+1, -1, settings, cfg.Topic)
@@ -37,21 +63,22 @@ func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
 		}
 		time.Sleep(100 * time.Millisecond) // it is still being deleted
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("creating topic %q on %v: %w", cfg.Topic, cfg.Brokers, err)
 	}
 	return nil
 }
 
 // Open takes the changelog over and reads what is in it: nil machines when there
-// is nothing to go on from, with the reason.
+// is nothing to go on from, with the reason. It may be of another number of machines
+// than this job has: then its first set of snapshots (Begin, Commit) must be of what
+// was made of them, before anything is appended.
 func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
 	cl, err := connect(cfg.Brokers)
 	if err != nil {
 		return nil, nil, err
 	}
-	n := cfg.Machines + 1
-	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, sent: make([]int64, n), foreign: make([]*foreign, n), parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
+	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
 	rec, err := l.open(ctx)
 	if err != nil {
 		cl.Close()
@@ -61,10 +88,11 @@ func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
 }
 
 func (l *Log) open(ctx context.Context) (*Recovery, error) {
-	adm := kadm.NewClient(l.cl)
-	if err := createTopic(ctx, adm, &l.cfg); err != nil {
+	var err error
+	if l.all, err = makeTopic(ctx, kadm.NewClient(l.cl), &l.cfg); err != nil {
 		return nil, err
 	}
+	l.sent, l.foreign = make([]int64, l.all), make([]*foreign, l.all)
 	claims, err := l.claim(ctx)
 	if err != nil {
 		return nil, err
@@ -85,6 +113,7 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	l.run, l.round, l.begun = m.Run, m.Round, m.Begun
 	// What comes now is read so, and is written so: whoever goes on from these
 	// snapshots must read it, too, and an older program must not.
+	m.Partitions = rec.Partitions
 	if m.Schema < Schema || m.Fingerprint != Fingerprint(l.cfg.Decides) || m.Reading != Fingerprint(l.cfg.Reading) {
 		m.configured(&l.cfg)
 		return rec, l.write(m)
@@ -95,7 +124,7 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 // claim makes this process the owner; control comes first, so that of two that
 // start at once one has both.
 func (l *Log) claim(ctx context.Context) ([]int64, error) {
-	claims := make([]int64, l.cfg.Machines+1)
+	claims := make([]int64, l.all)
 	for i := range claims {
 		p := (l.control() + int32(i)) % int32(len(claims))
 		r := l.record(kindClaim, p, []byte(time.Now().UTC().Format(time.RFC3339)))

@@ -1,6 +1,7 @@
 package changelogio
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,9 +21,11 @@ type Recovery struct {
 	Reason   string    // why not
 	Run      int64     // of the job that wrote last, whether or not this one goes on; 0: none did
 	Machines []Machine
-	Entries  int   // of the journal, of all machines
-	Bytes    int64 // of snapshots and entries
-	Took     time.Duration
+	// Partitions of the topic of events by which the states are grouped.
+	Partitions int32
+	Entries    int   // of the journal, of all machines
+	Bytes      int64 // of snapshots and entries
+	Took       time.Duration
 }
 
 // Machine is one machine's part of it.
@@ -35,7 +38,7 @@ type Machine struct {
 func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, error) {
 	start := time.Now()
 	rec := &Recovery{Reason: "as asked for"}
-	m, err := newestManifest(ctx, cfg, claims[cfg.Machines])
+	m, err := newestManifest(ctx, cfg, claims)
 	if err != nil && !(cfg.Anew && errors.Is(err, ErrDamaged)) {
 		return nil, err
 	}
@@ -48,7 +51,11 @@ func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, e
 	if rec.Reason, err = m.unfit(cfg); err != nil || rec.Reason != "" {
 		return rec, err
 	}
-	rec.Manifest, rec.Machines = m, make([]Machine, cfg.Machines)
+	rec.Manifest, rec.Machines, rec.Partitions = m, make([]Machine, len(m.Machines)), m.Partitions
+	if rec.Partitions == 0 && cfg.Older != nil {
+		_, _, rec.Partitions, _ = cfg.Older(m)
+	}
+	rec.Partitions = cmp.Or(rec.Partitions, cfg.Partitions)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range rec.Machines {
 		g.Go(func() (err error) {
@@ -97,8 +104,6 @@ func (m *Manifest) unfit(cfg *Config) (reason string, err error) {
 		return "there is no changelog yet", nil
 	case m.Schema > Schema:
 		return "", fmt.Errorf("topic %q has schema %d and this program knows %d: %w; start that version, or rebuild the state from the log (--rebuild)", cfg.Topic, m.Schema, Schema, ErrSchema)
-	case len(m.Machines) != cfg.Machines:
-		return "the number of shards has changed", nil
 	}
 	if why := m.decidesOtherwise(cfg); why != "" {
 		return "the configuration of events, sessions or segments has changed: " + why, nil
@@ -136,9 +141,18 @@ func (m *Manifest) readsOtherwise(cfg *Config) string {
 	return "an older version wrote the changelog, which does not say what was otherwise"
 }
 
-func newestManifest(ctx context.Context, cfg *Config, end int64) (last *Manifest, err error) {
+// newestManifest is that of the last partition that has any, before the ends: one
+// that was added for more machines has none until a set of snapshots is complete.
+func newestManifest(ctx context.Context, cfg *Config, ends []int64) (m *Manifest, err error) {
+	for p := len(ends) - 1; p >= 0 && m == nil && err == nil; p-- {
+		m, err = manifestOf(ctx, cfg, int32(p), ends[p])
+	}
+	return m, err
+}
+
+func manifestOf(ctx context.Context, cfg *Config, partition int32, end int64) (last *Manifest, err error) {
 	var o owner
-	err = each(ctx, cfg, int32(cfg.Machines), 0, end, func(r *kgo.Record) error {
+	err = each(ctx, cfg, partition, 0, end, func(r *kgo.Record) error {
 		kind, body, ok := o.read(r.Value)
 		if !ok || kind != kindManifest {
 			return nil
@@ -257,17 +271,34 @@ func Covered(ctx context.Context, brokers []string, topic string) (offsets map[i
 	if t, has := ts[topic]; !has || t.Err != nil {
 		return nil, false, nil
 	}
-	cfg := &Config{Brokers: brokers, Topic: topic, Machines: len(ts[topic].Partitions) - 1}
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	ends, err := endsOf(ctx, cl, topic)
 	if err != nil {
-		return nil, false, fmt.Errorf("asking where topic %q ends: %w", topic, err)
+		return nil, false, err
 	}
-	end, _ := ends.Lookup(topic, int32(cfg.Machines))
-	m, err := newestManifest(ctx, cfg, end.Offset)
+	m, err := newestManifest(ctx, &Config{Brokers: brokers, Topic: topic}, ends)
 	if err != nil || m == nil {
 		return nil, false, err
 	}
 	return m.Offsets, true, nil
+}
+
+// endsOf are where the partitions of a changelog end.
+func endsOf(ctx context.Context, cl *kgo.Client, topic string) ([]int64, error) {
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking where topic %q ends (a job on Prism makes it): %w", topic, err)
+	}
+	at := ends.Offsets()[topic]
+	out := make([]int64, len(at))
+	for p, o := range at {
+		if int(p) < len(out) {
+			out[p] = o.At
+		}
+	}
+	return out, nil
 }
 
 // State is what a changelog holds, without taking it over.
@@ -292,17 +323,12 @@ func Inspect(ctx context.Context, brokers []string, topic string, verify bool) (
 		return nil, err
 	}
 	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	ends, err := adm.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	ends, err := endsOf(ctx, cl, topic)
 	if err != nil {
-		return nil, fmt.Errorf("asking %v where topic %q ends (a job on Prism makes it): %w", brokers, topic, err)
+		return nil, err
 	}
-	at := ends.Offsets()[topic]
-	cfg := &Config{Brokers: brokers, Topic: topic, Machines: len(at) - 1}
-	m, err := newestManifest(ctx, cfg, at[int32(cfg.Machines)].At)
+	cfg := &Config{Brokers: brokers, Topic: topic}
+	m, err := newestManifest(ctx, cfg, ends)
 	switch {
 	case err != nil:
 		return nil, err
@@ -310,14 +336,14 @@ func Inspect(ctx context.Context, brokers []string, topic string, verify bool) (
 		return nil, fmt.Errorf("topic %q has no manifest: no job has begun there", topic)
 	case m.Schema > Schema:
 		return nil, fmt.Errorf("topic %q has schema %d and this program knows %d: %w", topic, m.Schema, Schema, ErrSchema)
-	case len(m.Machines) != cfg.Machines:
-		return nil, fmt.Errorf("%w: topic %q has %d machines and its manifest names %d", ErrDamaged, topic, cfg.Machines, len(m.Machines))
+	case len(m.Machines) >= len(ends):
+		return nil, fmt.Errorf("%w: topic %q has %d partitions and its manifest names %d machines", ErrDamaged, topic, len(ends), len(m.Machines))
 	}
 	s := &State{Manifest: *m}
 	for i, part := range m.Machines {
-		x := MachineState{Part: part, Records: at[int32(i)].At - part.Begin}
+		x := MachineState{Part: part, Records: ends[i] - part.Begin}
 		if verify {
-			read, err := readMachine(ctx, cfg, i, m, at[int32(i)].At)
+			read, err := readMachine(ctx, cfg, i, m, ends[i])
 			if err != nil {
 				return nil, err
 			}
