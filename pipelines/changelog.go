@@ -69,7 +69,8 @@ func (j *Job) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends}
+	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends,
+		Partitions: j.Spec.Partitions}
 	cfg.Decides, cfg.Reading = settings(b, j.Source.Topic)
 	cfg.Older = older(b, j.Source.Topic)
 	log, found, err := changelogio.Open(ctx, cfg)
@@ -77,13 +78,13 @@ func (j *Job) recover(ctx context.Context) error {
 		return err
 	}
 	j.changelog = log
-	var from []transforms.Recovered
-	for i := range found.Machines {
-		from = append(from, transforms.Recovered(found.Machines[i]))
-	}
 	j.Spec.Run = log.Run()
 	b.Spec.Run = j.Spec.Run
 	j.goOn(b, found.Manifest)
+	from, err := j.states(ctx, b, log, found)
+	if err != nil {
+		return err
+	}
 	reader := kafkaio.Log{Brokers: j.Source.Brokers, Topic: j.Source.Topic}
 	if j.local, err = transforms.NewLocal(b, reader, log, from); err != nil {
 		return fmt.Errorf("reading the changelog %q (--rebuild makes the state anew from the log): %w", cfg.Topic, err)
@@ -93,6 +94,7 @@ func (j *Job) recover(ctx context.Context) error {
 	if found.Manifest != nil {
 		j.Recovery.From, j.Recovery.Since = "changelog", time.UnixMilli(found.Manifest.At)
 	}
+	j.Recovery.Batches, j.Recovery.Events = j.before.Batches, j.before.Events
 	j.clock = j.clockAfter(found.Manifest)
 	needed := map[int32]int64{}
 	for shard := range j.Spec.Shards {

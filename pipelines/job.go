@@ -47,6 +47,7 @@ type Job struct {
 	verdicts    []time.Time                   // of records that were left out in the last minute
 	left        atomic.Uint64                 // all of them
 	done        chan error
+	before      Recovery // of the job as it was, where it had other shards
 	local       *transforms.Local
 	clock       *clock.Forward // that of the source: over machines, and never back
 	changelog   *changelogio.Log
@@ -164,7 +165,13 @@ func (j *Job) Start(ctx context.Context) error {
 
 // launch takes the job over and runs the pipeline; ran is sent its result.
 func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
-	if err := j.takeOver(ctx); err != nil {
+	err = j.takeOver(ctx)
+	if other := (*otherGrouping)(nil); errors.As(err, &other) {
+		if err = j.asItWas(ctx, other.was); err == nil {
+			err = j.takeOver(ctx)
+		}
+	}
+	if err != nil {
 		return nil, away(theLog(j.Source.Brokers), err)
 	}
 	p, s := beam.NewPipelineWithRoot()

@@ -49,7 +49,19 @@ func addPartitions(ctx context.Context, adm *kadm.Client, cfg *Config, want int)
 	if err != nil && !errors.Is(err, kerr.InvalidPartitions) { // another process was faster
 		return fmt.Errorf("adding partitions to topic %q on %v, for more shards (its principal needs Alter on the topic): %w", cfg.Topic, cfg.Brokers, err)
 	}
-	return nil
+	for range 50 { // the brokers tell each other, and clients remember what they were told
+		cl, err := connect(cfg.Brokers)
+		if err != nil {
+			return err
+		}
+		n, err := partitions(ctx, kadm.NewClient(cl), cfg)
+		cl.Close()
+		if err != nil || n >= want {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("topic %q on %v has not got its %d partitions within five seconds", cfg.Topic, cfg.Brokers, want)
 }
 
 func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {

@@ -58,6 +58,19 @@ func TestGoesOnFromAnOlderProgram(t *testing.T) {
 	}
 }
 
+// TestGoesOnWithOtherShards: the same with more shards, and with fewer. What was
+// behind the snapshots is applied as it was dealt out then.
+func TestGoesOnWithOtherShards(t *testing.T) {
+	for _, shards := range []int{1, 4} {
+		for _, name := range []string{"stopped", "killed"} {
+			t.Run(fmt.Sprint(name, shards), func(t *testing.T) {
+				t.Parallel()
+				goOn(t, name, fmt.Sprint(name, shards), shards)
+			})
+		}
+	}
+}
+
 func goOn(t *testing.T, name, database string, shards int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
