@@ -72,7 +72,7 @@ func settingOf(name string) string {
 
 // firstNames are the settings of version 1.
 var firstNames = []string{"allowed_lateness", "audience.activate", "audience.hysteresis", "audience.min_sample", "audience.stale_share", "audience.window",
-	"consent.categories", "consent.required", "events.consent.categories", "events.consent.required", "events.elements", "events.future_tolerance",
+	"events.consent.categories", "events.consent.required", "events.elements", "events.future_tolerance",
 	"events.high_ticket.categories", "events.high_ticket.min_price", "events.max_event_bytes", "events.max_payload", "events.names", "events.pages.after",
 	"events.pages.name", "events.pages.path", "events.pages.type", "features", "half_lives.live", "half_lives.long", "health.signal_weight",
 	"identity.max_devices", "identity.max_persons_per_day", "intent.kappa", "refresh_interval", "retention", "segments.after", "segments.min_audience",
