@@ -82,6 +82,7 @@ func (j *Job) asItWas(ctx context.Context, was transforms.Grouping) error {
 	}()
 	err := as.CaughtUp(ctx)
 	j.before = as.Recovery
+	defer func() { transforms.ForgetLocal(as.Name()) }()
 	if serr := as.Stop(); serr != nil {
 		return fmt.Errorf("applying again what a job with %d shards had applied: %w", was.Shards, serr)
 	}
