@@ -3,7 +3,7 @@
 // events of a shop.
 import { euro, find, item, products, shelves } from "./catalogue.js";
 import { $, el, picture } from "./dom.js";
-import { add, cart, cartCount, cartItems, cartValue, compare, compared, emptyCart, remove, uncompare } from "./store.js";
+import { add, cart, cartCount, cartItems, cartValue, compare, compared, emptyCart, keepCompared, remove, uncompare } from "./store.js";
 
 const money = (p) => el("span", { className: "price", "data-ms-element": "price" }, euro(p.price));
 
@@ -56,7 +56,10 @@ const pages = {
   },
 
   compare() {
-    const list = (new URLSearchParams(location.search).get("ids") ?? "").split(",").map(find).filter(Boolean);
+    // What a link names is compared from now on, so that it is here without one, too.
+    const named = (new URLSearchParams(location.search).get("ids") ?? "").split(",").filter(find);
+    if (named.length) keepCompared(named);
+    const list = compared().map(find);
     if (!list.length) {
       $("#table").append(el("p", {}, "Nothing to compare yet. ", el("a", { href: "/category/laptops" }, "Choose from the laptops")));
       return;

@@ -27,5 +27,6 @@ export function remove(p) {
 }
 
 export const compared = () => read("shop_compare", "[]").filter(find);
-export const compare = (p) => write("shop_compare", [...compared().filter((id) => id !== p.id), p.id].slice(-4));
+export const keepCompared = (ids) => write("shop_compare", [...new Set(ids)].slice(-4));
+export const compare = (p) => keepCompared([...compared().filter((id) => id !== p.id), p.id]);
 export const uncompare = (p) => write("shop_compare", compared().filter((id) => id !== p.id));
