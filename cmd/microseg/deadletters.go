@@ -96,7 +96,7 @@ what is in its place already stays there.`,
 	f := c.Flags()
 	f.StringVar(&r.brokers, "brokers", "", "brokers of the log (default: the running stack's)")
 	f.StringVar(&r.o.Topic, "topic", "", "topic of events (default: the running stack's, else events)")
-	f.StringVar(&r.reason, "reason", "", "only devices with a letter of this reason: malformed, oversized or future")
+	f.StringVar(&r.reason, "reason", "", "only devices with a letter of this reason: malformed, oversized, future or poison")
 	f.StringVar(&r.o.Device, "device", "", "only this device (an anonymousId, or user:<userId>)")
 	f.BoolVar(&r.o.Cut, "cut", false, "make devices anew even where they remember what the log no longer holds: that is lost")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")

@@ -44,7 +44,7 @@ type Plan struct {
 	Letters     int           `json:"letters"`     // dead letters that could read by now
 	Gone        int           `json:"gone"`        // those that the log no longer holds
 	Refused     int           `json:"refused"`     // those that are still no events
-	Verdicts    int           `json:"verdicts"`    // late, or aliases that merge users: the log's order decided them, no fault did
+	Verdicts    int           `json:"verdicts"`    // late, strays, or aliases that merge users: the log's order decided them, no fault did
 	Unconsented int           `json:"unconsented"` // events without consent, which are never replayed
 	Devices     int           `json:"devices"`     // that are made anew
 	Scattered   int           `json:"scattered"`   // devices whose events are in several partitions: they are left as they are
@@ -103,7 +103,7 @@ func (r *Replay) find(ctx context.Context) error {
 		switch {
 		case l.Placed:
 			continue
-		case l.Reason == event.Late || l.Reason == event.Identity:
+		case l.Reason == event.Late || l.Reason == event.Identity || l.Reason == event.Stray:
 			r.plan.Verdicts++
 			continue
 		case l.Reason == event.NoConsent: // consent that came later is not for what was before
@@ -156,7 +156,7 @@ const (
 func (r *Replay) Send(ctx context.Context) (Plan, error) {
 	letters, skipped := map[identity.Place]identity.Letter{}, map[identity.Place]bool{}
 	for _, l := range r.o.Letters {
-		if l.Reason == event.NoConsent {
+		if l.Reason == event.NoConsent || l.Reason == event.Stray { // a stray is no part of its device's history
 			skipped[l.Place] = true
 		} else {
 			letters[l.Place] = l.Letter
