@@ -25,7 +25,9 @@ func (fuzzing) Fatal(args ...any) { panic(args) }
 // FuzzPersonalize: any body is answered or refused, in JSON without markup.
 func FuzzPersonalize(f *testing.F) {
 	for _, body := range append([]string{`{}`, `{"anonymousId":"a","event":"/cart"}`, `{"segment":"everyone/high_intent","event":{"type":"page","properties":{"path":"/","category":"x"}}}`,
-		`{"event":{"context":{"page":{"url":"https://x/"},"device":{"type":"mobile"},"userAgent":"x"}},"token":"v1.e30.AA","claim":"v1.."}`, `[`, `{"event":7}`}, hostile...) {
+		`{"event":{"context":{"page":{"url":"https://x/"},"device":{"type":"mobile"},"userAgent":"x"}},"token":"v1.e30.AA","claim":"v1.."}`, `[`, `{"event":7}`,
+		`{"segment":{"served":"everyone","token":"v1.e30.AA","anonymousId":"a","offers":["v1.e30.AA",{"token":"x","state":"open"},null,[]]},"event":{"page":{"path":"/","type":"home"}},"view_ms":1e9}`,
+		`{"segment":null,"event":{"page":["/"]},"offers":[{"token":"v1.e30.AA","state":"redeemed"}],"anonymousId":"a"}`}, hostile...) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
