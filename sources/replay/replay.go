@@ -6,12 +6,12 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/microseg/microseg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -103,26 +103,62 @@ type sender struct {
 	acks   *acks
 	bar    *progress
 	slab   slab
-	gaps   int // in recorded time, that were not waited for
+	notes  int // of the pace
 }
 
 func (s *sender) run(ctx context.Context) error {
-	pace := newPacer(s.o.Rate, s.o.Speed, s.jumped)
-	produce := func(it item, id ident) error {
+	pace := newPacer(s.o.Rate, s.o.Speed, s.note)
+	produce := func(it item, id ident, next int64) error {
 		if it.broken != "" {
 			return nil // there is nothing to append
 		}
-		if err := pace.wait(ctx, id.at); err != nil {
+		if err := pace.wait(ctx, id.at, next); err != nil {
 			return fmt.Errorf("replaying to topic %q: %w", s.o.Topic, err)
 		}
 		s.client.Produce(ctx, s.slab.record(it.raw, id.key), s.acks.done)
 		s.bar.add()
 		return nil
 	}
+	each := s.each
 	if s.o.Sort {
-		return sorted(s.each, produce)
+		each = func(f func(item, ident) error) error { return sorted(s.each, f) }
 	}
-	return s.each(produce)
+	if pace.timed() {
+		return ahead(each, produce)
+	}
+	return each(func(it item, id ident) error { return produce(it, id, 0) })
+}
+
+// ahead calls f with every record and the time of the next one that has a time.
+func ahead(each func(func(item, ident) error) error, f func(it item, id ident, next int64) error) error {
+	type waiting struct {
+		item
+		ident
+	}
+	var held []waiting // one with a time, and those without that followed it
+	give := func(next int64) error {
+		for _, w := range held {
+			if err := f(w.item, w.ident, next); err != nil {
+				return err
+			}
+		}
+		held = held[:0]
+		return nil
+	}
+	err := each(func(it item, id ident) error {
+		if id.at > 0 || len(held) >= 1024 {
+			if err := give(id.at); err != nil {
+				return err
+			}
+		}
+		it.raw = bytes.Clone(it.raw)
+		held = append(held, waiting{it, id})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return give(0)
 }
 
 // each calls f with every record and what the decoder says of it.
@@ -137,22 +173,18 @@ func (s *sender) each(f func(item, ident) error) error {
 	})
 }
 
-// jumped notes a gap that is not waited for. It is said at once: who watches
-// wonders where the time has gone.
-func (s *sender) jumped(from, to int64) {
-	if s.gaps++; s.gaps > listed {
-		return
+// note says at once what the pace does: who watches wonders where the time goes.
+func (s *sender) note(format string, args ...any) {
+	if s.notes++; s.notes <= listed {
+		s.bar.say(s.in.name + ": " + fmt.Sprintf(format, args...))
 	}
-	form := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-	s.bar.say(fmt.Sprintf("%s: an event of %s follows one of %s: the pace goes on without the gap",
-		s.in.name, form(to), form(from)))
 }
 
-// report says what was no event, and what was not waited for.
+// report says what was no event, and how much was not said of the pace.
 func (s *sender) report() {
 	s.judge.report(s.o.Progress, s.in.name)
-	if s.gaps > listed {
-		s.bar.say(fmt.Sprintf("%s: %d gaps of more than %v were not waited for", s.in.name, s.gaps, maxGap))
+	if s.notes > listed {
+		s.bar.say(fmt.Sprintf("%s: and %d more stamps that stood out, or long waits", s.in.name, s.notes-listed))
 	}
 }
 
