@@ -72,11 +72,12 @@ type DeadLetter struct {
 // Batch is what a shard applies at once: the events and the refused records of
 // some partitions' ranges, each in offset order within its partition.
 type Batch struct {
-	Ranges  []Range
-	Events  []event.Event
-	Dead    []DeadLetter
-	Emitted int64 // wall clock at which the source let the batch go, µs
-	Due     int64 // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
+	Ranges   []Range
+	Events   []event.Event
+	Dead     []DeadLetter
+	Warnings []Warning // of the events; they change nothing
+	Emitted  int64     // wall clock at which the source let the batch go, µs
+	Due      int64     // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
 	// Rebuilds is what the records that tell to make a device anew bring, of the
 	// last part of each.
 	Rebuilds  map[Place]*Rebuild

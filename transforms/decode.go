@@ -72,7 +72,8 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 // Decode returns the batch, valid until the next call, and its header. What
 // cannot be decoded is in it as dead letters.
 func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
-	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0]}
+	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0],
+		Warnings: d.batch.Warnings[:0]}
 	d.poison = b.Poison[:len(b.Poison):len(b.Poison)]
 	for _, chunk := range b.Chunks {
 		for i := range chunk {
@@ -103,6 +104,11 @@ func (d *BatchDecoder) record(r *identity.Record) {
 		d.batch.Dead = append(d.batch.Dead, d.refused(r, e, err))
 		d.batch.Events = d.batch.Events[:len(d.batch.Events)-1]
 		return
+	}
+	if e.Kind != event.KindErased {
+		for _, w := range d.events.Warnings() {
+			d.batch.Warnings = append(d.batch.Warnings, identity.Warning{Partition: r.Partition, Offset: r.Offset, Append: r.Append, Warning: w})
+		}
 	}
 	e.Partition, e.Offset = r.Partition, r.Offset
 	e.HasOrigin, e.OriginPartition, e.OriginOffset = r.Origin.Known, r.Origin.Partition, r.Origin.Offset

@@ -1,10 +1,12 @@
 package transforms
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/wire"
 )
 
 // TestRefusedDeadLetters: what a dead letter keeps of a record that is no
@@ -32,5 +34,37 @@ func TestRefusedDeadLetters(t *testing.T) {
 		if l := got.Dead[i]; l.Reason != want.reason || l.Device != want.device || string(l.Raw) != want.raw {
 			t.Errorf("%+v, not %+v", l, want)
 		}
+	}
+}
+
+// TestWarningsTravel: what could not be read of a good event is said with where the event
+// is, on the way through the log again, too; of a dead letter and of an erased event
+// nothing is.
+func TestWarningsTravel(t *testing.T) {
+	records := []identity.Record{
+		{Partition: 1, Offset: 5, Append: 7, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
+		{Partition: 1, Offset: 6, Append: 7, Value: []byte(`{"type":"track","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","sentAt":"x"}`)},
+		{Partition: 1, Offset: 7, Append: 7, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"b","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
+	}
+	d, err := NewBatchDecoder(&Spec{Erased: []identity.Erasure{{Partition: 1, Offset: 9, Device: identity.HashDevice("b")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, b := d.Decode(&identity.RawBatch{Chunks: [][]identity.Record{records}, Ranges: []identity.Range{{Partition: 1, First: 5, Last: 7}}})
+	want := []identity.Warning{{Partition: 1, Offset: 5, Append: 7, Warning: event.Warning{Property: "price", Why: event.Unreadable, Example: "N/A"}}}
+	if !slices.Equal(b.Warnings, want) {
+		t.Fatalf("%+v", b.Warnings)
+	}
+	encoded, err := wire.NewEventWriter().Encode(&h, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again identity.Batch
+	if _, err := wire.ReadEvents(encoded, &again); err != nil || !slices.Equal(again.Warnings, want) {
+		t.Fatalf("%+v, %v", again.Warnings, err)
+	}
+	read := logEvents{warnings: map[int32][]identity.Warning{1: want}}
+	if cut := read.cut(&h); !slices.Equal(cut.Warnings, want) {
+		t.Fatalf("%+v", cut.Warnings)
 	}
 }

@@ -11,6 +11,16 @@ import (
 	"github.com/microseg/microseg/transforms/wire"
 )
 
+// warn makes rows of what could not be read of a batch's records. Where they are in the
+// log says which rows they are, so a batch that is applied again changes nothing.
+func (g *DeviceStage) warn(warnings []identity.Warning) {
+	for i := range warnings {
+		w := &warnings[i]
+		g.warnings.Append(&rows.EventWarning{Site: g.built.Spec.Site, Partition: w.Partition, Offset: w.Offset, Property: w.Property,
+			Reason: string(w.Why), Example: w.Example, Appended: w.Append, Version: uint64(w.Offset)})
+	}
+}
+
 // rows lets everything that a batch gave for the record go; decided is wall clock, ms.
 func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out func(rows.Batch)) error {
 	site, version := g.built.Spec.Site, g.built.Spec.version(h.ID+1)
@@ -43,6 +53,9 @@ func (g *DeviceStage) rows(s *DeviceState, h *wire.Header, decided int64, out fu
 		return err
 	}
 	if err := emitRows(g.dead, decided, out); err != nil {
+		return err
+	}
+	if err := emitRows(g.warnings, decided, out); err != nil {
 		return err
 	}
 	if err := emitRows(g.replayed, decided, out); err != nil {

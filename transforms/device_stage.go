@@ -45,6 +45,7 @@ type DeviceStage struct {
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
+	warnings *rows.Builder[rows.EventWarning]
 	replayed *rows.Builder[rows.Replayed]
 	progress *rows.Builder[rows.Progress]
 	latency  *rows.Builder[rows.Latency]
@@ -58,7 +59,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	}
 	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(b.Spec.Job), board: boardOf(b.Spec.Job),
 		needed:   segment.NewProjection(&b.Segment, len(b.Spec.Event.Elements)),
-		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), replayed: rows.NewReplayedBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
+		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), warnings: rows.NewEventWarningBuilder(), replayed: rows.NewReplayedBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	for range b.Spec.Shards {
 		g.writers = append(g.writers, wire.NewVectorWriter())
 	}
@@ -196,8 +197,9 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 		g.ledger.add(h.Shard, h.Emitted, decided, g.stamps)
 	}
 	now := s.stats(uint64(len(g.effects.Moves)))
-	now.Excess = uint64(len(g.out.Excess))
+	now.Excess, now.Warnings = uint64(len(g.out.Excess)), uint64(len(b.Warnings))
 	g.board.device(h.Shard, now)
+	g.warn(b.Warnings)
 	return g.rows(s, h, decided/1000, out.Rows)
 }
 

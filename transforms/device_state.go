@@ -205,13 +205,14 @@ func (s *DeviceState) Replay(deltas [][]byte) error {
 
 // logEvents are events of a part of the log, by partition, in offset order.
 type logEvents struct {
-	events map[int32][]event.Event
-	dead   map[int32][]identity.DeadLetter
+	events   map[int32][]event.Event
+	dead     map[int32][]identity.DeadLetter
+	warnings map[int32][]identity.Warning
 }
 
 // events reads ranges of the log again.
 func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error) {
-	out := &logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}}
+	out := &logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}, warnings: map[int32][]identity.Warning{}}
 	for _, p := range slices.Sorted(maps.Keys(span)) {
 		r := span[p]
 		if g.log == nil {
@@ -221,6 +222,7 @@ func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error)
 			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}})
 			out.events[p] = append(out.events[p], b.Events...)
 			out.dead[p] = append(out.dead[p], b.Dead...)
+			out.warnings[p] = append(out.warnings[p], b.Warnings...)
 			return nil
 		})
 		if err != nil {
@@ -246,6 +248,11 @@ func (l *logEvents) cut(h *wire.Header) *identity.Batch {
 		}
 		b.Dead = append(b.Dead, l.dead[r.Partition][:n]...)
 		l.dead[r.Partition] = l.dead[r.Partition][n:]
+		n = 0
+		for ws := l.warnings[r.Partition]; n < len(ws) && ws[n].Offset <= r.Last; n++ {
+		}
+		b.Warnings = append(b.Warnings, l.warnings[r.Partition][:n]...)
+		l.warnings[r.Partition] = l.warnings[r.Partition][n:]
 	}
 	return b
 }

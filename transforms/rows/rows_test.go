@@ -53,6 +53,7 @@ func TestRoundTrip(t *testing.T) {
 	t.Run("audience", roundTrip(NewAudienceBuilder(), TableAudience))
 	t.Run("latency", roundTrip(NewLatencyBuilder(), TableLatency))
 	t.Run("dead_letters", roundTrip(NewDeadLetterBuilder(), TableDeadLetters))
+	t.Run("event_warnings", roundTrip(NewEventWarningBuilder(), TableEventWarnings))
 	t.Run("alerts", roundTrip(NewAlertBuilder(), TableAlerts))
 	t.Run("progress", roundTrip(NewProgressBuilder(), TableProgress))
 }

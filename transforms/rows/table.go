@@ -80,6 +80,7 @@ const (
 	TableLatency       = "latency"
 	TableDeadLetters   = "dead_letters"
 	TableReplayed      = "dead_letter_replays"
+	TableEventWarnings = "event_warnings"
 	TableAlerts        = "alerts"
 	TableProgress      = "progress"
 )
@@ -93,6 +94,7 @@ var Tables = []Table{
 	state(describe(TableLatency, latencyColumns)),
 	describe(TableDeadLetters, deadLetterColumns),
 	state(describe(TableReplayed, replayedColumns)),
+	describe(TableEventWarnings, eventWarningColumns),
 	describe(TableAlerts, alertColumns),
 	state(describe(TableProgress, progressColumns)),
 }
@@ -121,6 +123,7 @@ var keys = map[string][]string{
 	TableLatency:       {"stage", "minute", "job", "shard", "bucket"},
 	TableDeadLetters:   {"partition", "offset"},
 	TableReplayed:      {"partition", "offset"},
+	TableEventWarnings: {"partition", "offset", "property", "reason"},
 	TableAlerts:        {"kind", "subject", "at", "state"},
 	TableProgress:      {"stage", "partition"},
 }

@@ -77,7 +77,11 @@ func (w *EventWriter) Encode(h *Header, b *identity.Batch) ([]byte, error) {
 	for i := range b.Dead {
 		c.bytes += len(b.Dead[i].Raw) + 512
 	}
-	return c.encode(h, eventSchema, func(out *codec.Writer) { appendDead(out, b.Dead) })
+	c.bytes += 128 * len(b.Warnings)
+	return c.encode(h, eventSchema, func(out *codec.Writer) {
+		appendDead(out, b.Dead)
+		appendWarnings(out, b.Warnings)
+	})
 }
 
 func (w *EventWriter) add(e *event.Event) {
@@ -127,6 +131,19 @@ func appendDead(out *codec.Writer, dead []identity.DeadLetter) {
 	}
 }
 
+func appendWarnings(out *codec.Writer, warnings []identity.Warning) {
+	out.Uint(uint64(len(warnings)))
+	for i := range warnings {
+		w := &warnings[i]
+		out.Int(int64(w.Partition))
+		out.Int(w.Offset)
+		out.Int(w.Append)
+		out.String(w.Property)
+		out.String(string(w.Why))
+		out.String(w.Example)
+	}
+}
+
 // ReadEvents decodes a batch that EventWriter made. The batch's strings alias b.
 func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	r := codec.Reader{B: b}
@@ -136,6 +153,11 @@ func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	for range r.Len() {
 		batch.Dead = append(batch.Dead, identity.DeadLetter{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Time: r.Int(),
 			Device: r.String(), Reason: event.Reason(r.String()), Detail: r.String(), Raw: r.Bytes(), Origin: identity.ReadOriginFrom(&r)})
+	}
+	batch.Warnings = batch.Warnings[:0]
+	for range r.Len() {
+		batch.Warnings = append(batch.Warnings, identity.Warning{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(),
+			Warning: event.Warning{Property: r.String(), Why: event.Why(r.String()), Example: r.String()}})
 	}
 	batch.Events = batch.Events[:0]
 	if err := r.Err(); err != nil {

@@ -27,6 +27,7 @@ func randomBatch(r *rand.Rand) (Header, *identity.Batch) {
 		b.Events = append(b.Events, e)
 	}
 	for range r.IntN(2) {
+		b.Warnings = append(b.Warnings, identity.Warning{Partition: 3, Offset: 7, Append: 1, Warning: event.Warning{Property: "price", Why: event.Empty, Example: "x"}})
 		b.Dead = append(b.Dead, identity.DeadLetter{Partition: 3, Offset: 8, Append: 1, Time: 2, Device: "x", Reason: event.Malformed, Detail: "no json", Raw: []byte("{")})
 	}
 	return h, b

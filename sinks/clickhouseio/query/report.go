@@ -19,6 +19,7 @@ type ReportData struct {
 	Site         string               `json:"site"`
 	Events       Events               `json:"events"`
 	DeadLetters  map[string]uint64    `json:"dead_letters"` // by reason
+	Warnings     []EventWarning       `json:"event_warnings"` // the most frequent first
 	Sessions     uint64               `json:"sessions"`
 	SessionsOpen uint64               `json:"sessions_open"` // of Sessions: not ended at the end of the data
 	Persons      uint64               `json:"persons"`
@@ -76,12 +77,12 @@ var Stages = []string{"ingest", "queue", "compute", "refresh", "record"}
 
 // Report reads everything about a site. A site without any rows gives zeros.
 func Report(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*ReportData, error) {
-	r := &ReportData{Site: site, DeadLetters: map[string]uint64{}, Segments: []Segment{}, LatencyMS: map[string]Quantiles{}}
+	r := &ReportData{Site: site, DeadLetters: map[string]uint64{}, Warnings: []EventWarning{}, Segments: []Segment{}, LatencyMS: map[string]Quantiles{}}
 	for _, part := range []struct {
 		what string
 		read func(context.Context, driver.Conn) error
 	}{
-		{"the events", r.readEvents}, {"the dead letters", r.readDeadLetters}, {"the sessions", r.readSessions},
+		{"the events", r.readEvents}, {"the dead letters", r.readDeadLetters}, {"the warnings", r.readWarnings}, {"the sessions", r.readSessions},
 		{"the segments", r.readSegments}, {"the memberships", r.readMemberships}, {"the latencies", r.readLatencies},
 	} {
 		if err := part.read(ctx, conn); err != nil {
@@ -111,6 +112,25 @@ func (r *ReportData) readDeadLetters(ctx context.Context, conn driver.Conn) erro
 			var n uint64
 			err := rows.Scan(&reason, &n)
 			r.DeadLetters[reason] = n
+			return err
+		})
+}
+
+// EventWarning is what could not be read of accepted records.
+type EventWarning struct {
+	Property string `json:"property"`
+	Reason   string `json:"reason"`
+	Records  uint64 `json:"records"`
+	Example  string `json:"example"` // of the last one
+}
+
+func (r *ReportData) readWarnings(ctx context.Context, conn driver.Conn) error {
+	return each(ctx, conn, `SELECT property, reason, sum(records) AS n, argMax(last_example, last) FROM event_warnings_daily
+		WHERE site = ? GROUP BY property, reason ORDER BY n DESC, property, reason`, r.Site,
+		func(rows driver.Rows) error {
+			var w EventWarning
+			err := rows.Scan(&w.Property, &w.Reason, &w.Records, &w.Example)
+			r.Warnings = append(r.Warnings, w)
 			return err
 		})
 }

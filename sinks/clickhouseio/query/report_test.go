@@ -42,6 +42,11 @@ func filled(t *testing.T) *record {
 		rows.SegmentEvent{Site: "s", Person: "a", Transition: 2, Node: "everyone/high", Action: rows.Entered, At: t0},
 		rows.SegmentEvent{Site: "s", Person: "a", Transition: 3, Node: "everyone/high", Action: rows.Left, At: t0})
 	put(rec, rows.NewDeadLetterBuilder(), rows.DeadLetter{Site: "s", Offset: 1, Reason: "late"}, rows.DeadLetter{Site: "s", Offset: 2, Reason: "late"}, rows.DeadLetter{Site: "s", Offset: 3, Reason: "malformed"})
+	put(rec, rows.NewEventWarningBuilder(),
+		rows.EventWarning{Site: "s", Offset: 1, Property: "price", Reason: "unreadable", Example: "N/A", Appended: t0},
+		rows.EventWarning{Site: "s", Offset: 1, Property: "price", Reason: "unreadable", Example: "N/A", Appended: t0, Version: 1}, // written again
+		rows.EventWarning{Site: "s", Offset: 2, Property: "price", Reason: "unreadable", Example: "free", Appended: t0 + 1},
+		rows.EventWarning{Site: "s", Offset: 2, Property: "total", Reason: "empty", Appended: t0 + 1})
 	put(rec, rows.NewAlertBuilder(),
 		rows.Alert{Site: "s", Kind: rows.AlertStaleSegment, Subject: "everyone/high", At: t0, State: rows.Raised, Value: 0.75, Threshold: 0.7, Message: "75 % of the weight is stale"},
 		rows.Alert{Site: "s", Kind: rows.AlertSinkLag, At: t0, State: rows.Raised}, rows.Alert{Site: "s", Kind: rows.AlertSinkLag, At: t0 + 1, State: rows.Cleared})
@@ -61,6 +66,7 @@ func TestReport(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"events":{"read":110,"good":100,"duplicate":7,"dead":3}`, `"dead_letters":{"late":2,"malformed":1}`,
+		`"event_warnings":[{"property":"price","reason":"unreadable","records":2,"example":"free"},{"property":"total","reason":"empty","records":1,"example":""}]`,
 		`"sessions":2,"sessions_open":1,"persons":2`, `"memberships":{"entered":2,"left":1}`,
 		`{"path":"everyone","members":20,"share":1,"active":true,"exempt":true,"why":"exempt: everyone is always served","stale":false,"stale_share":0.1,"signal_weight":0.9,"persons":2}`,
 		`{"path":"everyone/high","members":1,"share":0.05,"active":false,"exempt":false,"why":"5.0 % of 20","stale":true,"stale_share":0.75,"signal_weight":0.25,"persons":1}`,
@@ -78,7 +84,7 @@ func TestReport(t *testing.T) {
 	if err := WriteText(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"110 read = 100 good + 7 duplicate + 3 dead (late 2, malformed 1)", "└─ high", "   └─ cart", "75.0 % !", "pruned", "health       ok", "! stale_segment everyone/high"} {
+	for _, want := range []string{`price unreadable in 2 records, e.g. "free"; total empty in 1 records`, "110 read = 100 good + 7 duplicate + 3 dead (late 2, malformed 1)", "└─ high", "   └─ cart", "75.0 % !", "pruned", "health       ok", "! stale_segment everyone/high"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, b.String())
 		}

@@ -30,9 +30,26 @@ func writeCounts(b *strings.Builder, r *ReportData) {
 	}
 	fmt.Fprintf(b, "  events       %s read %s %s good + %s duplicate + %s dead%s\n", count(r.Events.Read), sign,
 		count(r.Events.Good), count(r.Events.Duplicate), count(r.Events.Dead), reasons(r.DeadLetters))
+	if len(r.Warnings) > 0 {
+		fmt.Fprintf(b, "  warnings     %s (event_warnings)\n", warned(r.Warnings))
+	}
 	fmt.Fprintf(b, "  sessions     %s (%s still open at the end of the data)\n", count(r.Sessions), count(r.SessionsOpen))
 	fmt.Fprintf(b, "  persons      %s\n", count(r.Persons))
 	fmt.Fprintf(b, "  memberships  %s entered, %s left\n\n", count(r.Memberships.Entered), count(r.Memberships.Left))
+}
+
+// warned says what could not be read most often.
+func warned(warnings []EventWarning) string {
+	const most = 5
+	var parts []string
+	for i, w := range warnings {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more kinds", len(warnings)-most))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %s in %s records, e.g. %q", w.Property, w.Reason, count(w.Records), w.Example))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func reasons(m map[string]uint64) string {
