@@ -42,16 +42,16 @@ func TestRefusedDeadLetters(t *testing.T) {
 // nothing is.
 func TestWarningsTravel(t *testing.T) {
 	records := []identity.Record{
-		{Partition: 1, Offset: 5, Append: 7, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
-		{Partition: 1, Offset: 6, Append: 7, Value: []byte(`{"type":"track","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","sentAt":"x"}`)},
-		{Partition: 1, Offset: 7, Append: 7, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"b","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
+		{Partition: 1, Offset: 5, Append: 1_772_627_700_000, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
+		{Partition: 1, Offset: 6, Append: 1_772_627_700_000, Value: []byte(`{"type":"track","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","sentAt":"x"}`)},
+		{Partition: 1, Offset: 7, Append: 1_772_627_700_000, Value: []byte(`{"type":"track","event":"Product Added","anonymousId":"b","timestamp":"2026-03-04T12:34:56Z","properties":{"price":"N/A"}}`)},
 	}
 	d, err := NewBatchDecoder(&Spec{Erased: []identity.Erasure{{Partition: 1, Offset: 9, Device: identity.HashDevice("b")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, b := d.Decode(&identity.RawBatch{Chunks: [][]identity.Record{records}, Ranges: []identity.Range{{Partition: 1, First: 5, Last: 7}}})
-	want := []identity.Warning{{Partition: 1, Offset: 5, Append: 7, Warning: event.Warning{Property: "price", Why: event.Unreadable, Example: "N/A"}}}
+	want := []identity.Warning{{Partition: 1, Offset: 5, Append: 1_772_627_700_000, Warning: event.Warning{Property: "price", Why: event.Unreadable, Example: "N/A"}}}
 	if !slices.Equal(b.Warnings, want) {
 		t.Fatalf("%+v", b.Warnings)
 	}
@@ -63,7 +63,7 @@ func TestWarningsTravel(t *testing.T) {
 	if _, err := wire.ReadEvents(encoded, &again); err != nil || !slices.Equal(again.Warnings, want) {
 		t.Fatalf("%+v, %v", again.Warnings, err)
 	}
-	read := logEvents{warnings: map[int32][]identity.Warning{1: want}}
+	read := logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}, warnings: map[int32][]identity.Warning{1: want}}
 	if cut := read.cut(&h); !slices.Equal(cut.Warnings, want) {
 		t.Fatalf("%+v", cut.Warnings)
 	}
