@@ -256,10 +256,13 @@ func (j *Job) rest(ctx context.Context) error {
 
 // Profiles is how many devices and users the states hold; 0 where a runner keeps them.
 func (j *Job) Profiles() int {
-	if j.local == nil {
+	j.mu.Lock()
+	local := j.local
+	j.mu.Unlock()
+	if local == nil {
 		return 0
 	}
-	return j.local.Profiles()
+	return local.Profiles()
 }
 
 // CaughtUp waits until the job has applied again what another had applied.
@@ -268,11 +271,14 @@ func (j *Job) CaughtUp(ctx context.Context) error { return j.local.CaughtUp(ctx)
 // Changelog is what the job's changelog has done, and why the last snapshot
 // could not be written, nil if it could.
 func (j *Job) Changelog() (changelogio.Stats, error) {
-	if j.changelog == nil {
+	j.mu.Lock()
+	log := j.changelog
+	j.mu.Unlock()
+	if log == nil {
 		return changelogio.Stats{}, nil
 	}
 	if err := j.snapshotErr.Load(); err != nil {
-		return j.changelog.Stats(), *err
+		return log.Stats(), *err
 	}
-	return j.changelog.Stats(), j.changelog.Err()
+	return log.Stats(), log.Err()
 }

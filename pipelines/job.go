@@ -40,7 +40,7 @@ type Job struct {
 	Look     time.Duration     // how often it looks for new partitions; 0: 30 s
 	Rekeyer  *kafkaio.Rekeyer  // copies the records of the topic of events by device into that of Source; nil: none is needed
 
-	mu          sync.Mutex // of stopping, and of a start that a panic has caused
+	mu          sync.Mutex // of stopping, and of local and changelog, which a start that a panic has caused makes anew
 	stopping    bool
 	name        atomic.Pointer[string]
 	reloaded    atomic.Pointer[config.Config] // what Reload took last
