@@ -19,6 +19,7 @@ type Params struct {
 	Retention  int64  // ms of event time without events after which a device is dropped
 	Slots      int    // length of the feature vectors
 	Generation uint32 // of the topic's layout
+	Tick       int64  // ms: event time passes at its multiples within a batch, too; 0: at the end alone
 	MaxUsers   int    // that a device may be linked to in a day of event time; 0: any number
 	Partitions int32  // of the topic, keyed by device; 0: a new device may be in any
 }
@@ -101,7 +102,8 @@ type Output struct {
 	// Vector is called for each vector as it is made, in the order of the
 	// events; the vector is valid during the call.
 	Vector func(*session.Vector, *event.Event)
-	// Passed is called once a batch, after the events, with the event time (ms)
+	// Passed is called once a batch, after the events, and before those behind each
+	// refresh tick that the batch goes beyond, with the event time (ms)
 	// that has passed in the whole shard, once that is known. Nobody may look at
 	// a profile as it was before that time afterwards: closed sessions are dropped.
 	Passed   func(w int64)
@@ -238,10 +240,14 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
 	}
 	again := s.copies(b, skip)
-	for i := range b.Events {
-		if e := &b.Events[i]; e.Offset > skip[e.Partition] && !again[Place{e.Partition, e.Offset}] {
-			s.at = e
-			s.event(e, out)
+	if s.p.Tick > 0 && b.Semantics.Has(2) {
+		s.rounds(b, skip, again, out)
+	} else {
+		for i := range b.Events {
+			if e := &b.Events[i]; e.Offset > skip[e.Partition] && !again[Place{e.Partition, e.Offset}] {
+				s.at = e
+				s.event(e, out)
+			}
 		}
 	}
 	s.at = nil

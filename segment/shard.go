@@ -110,6 +110,7 @@ type Shard struct {
 	erased    []string  // users of whom Records will first say that they are forgotten
 	published Record
 	values    []float64
+	newest    int64           // newest event of anybody, ms
 	Now       int64           // event time that has passed in the whole shard (the watermark)
 	Emitted   int64           // wall clock of the batch that is being applied, µs; its owner sets it
 	Semantics event.Semantics // of the same batch; its owner sets it
@@ -222,6 +223,7 @@ func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partitio
 	}
 	q.evaluated = t
 	last := q.last()
+	s.newest = max(s.newest, last)
 	active := node != nowhere && t < last+s.p.Window && !q.bot()
 	s.count(q, node, active, t)
 	if active {
@@ -313,42 +315,6 @@ func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
 	if cause == CauseRetention {
 		s.Dropped++
 	}
-}
-
-// weigh sums the members' decayed sums per subtree at w, by summing what is
-// there, never by subtracting, and refreshes the members of a segment that has
-// turned stale.
-func (s *Shard) weigh(w int64, out *Effects) {
-	n := s.p.Tree.Len()
-	live, long := make([]float64, n), make([]float64, n)
-	for _, q := range s.all {
-		if q.node == nowhere || q.bot() {
-			continue
-		}
-		l, g := q.sums(&s.p.Params, max(w, q.evaluated))
-		for _, a := range s.p.Tree.Ancestors(int(q.node)) {
-			live[a] += l
-			long[a] += g
-		}
-	}
-	turned := s.audience.weigh(w, live, long, s.p.HalfLives, s.p.StaleShare)
-	if len(turned) == 0 {
-		return
-	}
-	for _, q := range s.all {
-		if q.counted && q.evaluated < w && anyOf(s.p.Tree.Ancestors(int(q.node)), turned) {
-			s.evaluate(q, w, CauseStale, -1, -1, out)
-		}
-	}
-}
-
-func anyOf(path []int, set map[int]bool) bool {
-	for _, n := range path {
-		if set[n] {
-			return true
-		}
-	}
-	return false
 }
 
 // Flush makes the rows of the persons that have waited since due (µs).

@@ -15,6 +15,9 @@ type MinuteCounts struct {
 	// Weights at the minute, only where a refresh tick fell into it: the
 	// members' decayed sums per subtree, nil otherwise.
 	Live, Long []float64
+	// Members that were evaluated again at the minute because a segment was
+	// flagged, per subtree, and how many of them moved; nil where none was.
+	Evaluated, Moved []int32 `json:",omitempty"`
 }
 
 // audience counts active persons per subtree, minute by minute. Moves are kept
@@ -27,11 +30,23 @@ type audience struct {
 	live    []float64
 	long    []float64
 	weighed int64 // minute of live and long, 0 for none
-	stale   []bool
+	stale   []staleness
+	// of the minute weighed, until it is told
+	evaluated, moved []int32
 }
 
+// staleness is whether a segment is flagged, and whether its members are still to
+// be evaluated once more.
+type staleness uint8
+
+const (
+	fresh  staleness = iota
+	seen             // flagged, and its members were evaluated
+	raised           // flagged at the last tick: they will be once more
+)
+
 func (a *audience) init(nodes int) {
-	a.counts, a.stale = make([]int32, nodes), make([]bool, nodes)
+	a.counts, a.stale = make([]int32, nodes), make([]staleness, nodes)
 	a.deltas = map[int64][]int32{}
 }
 
@@ -55,22 +70,29 @@ func (a *audience) move(tree *Tree, from, to int, t int64) {
 	}
 }
 
-// weigh keeps the sums for the minute of w and returns the nodes that turned stale.
-func (a *audience) weigh(w int64, live, long []float64, h signal.HalfLives, limit float64) map[int]bool {
+// weigh keeps the sums for the minute of w and returns the nodes whose members are
+// to be evaluated: those that turned stale, and, twice being asked for, those that
+// did so at the last tick.
+func (a *audience) weigh(w int64, live, long []float64, h signal.HalfLives, limit float64, twice bool) map[int]bool {
 	a.live, a.long, a.weighed = live, long, w/minuteMS
-	var turned map[int]bool
+	var due map[int]bool
 	for n := range live {
 		weight, ok := signal.Weight(signal.Decayed{Sum: live[n], Ref: w}, signal.Decayed{Sum: long[n], Ref: w}, w, h)
-		stale := ok && 1-weight > limit
-		if stale && !a.stale[n] {
-			if turned == nil {
-				turned = map[int]bool{}
+		next := fresh
+		if ok && 1-weight > limit {
+			if next = seen; a.stale[n] != seen {
+				if due == nil {
+					due = map[int]bool{}
+				}
+				due[n] = true
+				if twice && a.stale[n] == fresh {
+					next = raised
+				}
 			}
-			turned[n] = true
 		}
-		a.stale[n] = stale
+		a.stale[n] = next
 	}
-	return turned
+	return due
 }
 
 // until appends the counts of the minutes up to w that changed or were weighed.
@@ -96,7 +118,8 @@ func (a *audience) until(w int64, out []MinuteCounts) []MinuteCounts {
 		delete(a.deltas, m)
 		c := MinuteCounts{Minute: m, Members: slices.Clone(a.counts)}
 		if m == a.weighed {
-			c.Live, c.Long = a.live, a.long
+			c.Live, c.Long, c.Evaluated, c.Moved = a.live, a.long, a.evaluated, a.moved
+			a.evaluated, a.moved = nil, nil
 		}
 		out = append(out, c)
 	}

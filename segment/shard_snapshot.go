@@ -281,6 +281,7 @@ func (s *Shard) readPerson(r *codec.Reader, version byte, slots []session.Slot, 
 		}
 	}
 	s.seat(q)
+	s.newest = max(s.newest, q.last())
 	if q.queued != 0 {
 		s.wakes = append(s.wakes, wake{q.queued, q})
 	}
@@ -310,7 +311,7 @@ func (a *audience) appendTo(w *codec.Writer) {
 	w.Uint(uint64(len(a.counts)))
 	for n := range a.counts {
 		w.Int(int64(a.counts[n]))
-		w.Bool(a.stale[n])
+		w.Byte(byte(a.stale[n]))
 	}
 	w.Uint(uint64(len(a.deltas)))
 	for m, d := range a.deltas {
@@ -331,7 +332,7 @@ func (a *audience) read(r *codec.Reader) {
 		return
 	}
 	for n := range a.counts {
-		a.counts[n], a.stale[n] = int32(r.Int()), r.Bool()
+		a.counts[n], a.stale[n] = int32(r.Int()), staleness(r.Byte())
 	}
 	for range r.Len() {
 		m, d := r.Int(), make([]int32, len(a.counts))

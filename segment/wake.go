@@ -80,11 +80,28 @@ func (s *Shard) Before(p *session.Profile, t int64, out *Effects) {
 }
 
 // Advance moves the shard's event time to w: wake-ups that are due fire in the
-// order of their times, and the audience of every minute that is over is counted.
+// order of their times, segments are weighed at each refresh tick on the way, and
+// the audience of every minute that is over is counted.
 func (s *Shard) Advance(w int64, out *Effects) {
 	if w <= s.Now {
 		return
 	}
+	if !s.Semantics.Has(2) {
+		refresh := w/s.p.RefreshMS > s.Now/s.p.RefreshMS
+		s.fire(w, out)
+		if s.Now = w; refresh {
+			s.weigh(w, out)
+		}
+	} else {
+		s.ticks(w, out)
+		s.fire(w, out)
+		s.Now = w
+	}
+	out.Counts = s.audience.until(w, out.Counts)
+}
+
+// fire fires the wake-ups up to and including w.
+func (s *Shard) fire(w int64, out *Effects) {
 	for len(s.wakes) > 0 && s.wakes[0].at <= w {
 		k := heap.Pop(&s.wakes).(wake)
 		q := k.person
@@ -103,10 +120,4 @@ func (s *Shard) Advance(w int64, out *Effects) {
 			s.evaluate(q, q.wake, CauseTime, -1, -1, out)
 		}
 	}
-	refresh := w/s.p.RefreshMS > s.Now/s.p.RefreshMS
-	s.Now = w
-	if refresh {
-		s.weigh(w, out)
-	}
-	out.Counts = s.audience.until(w, out.Counts)
 }

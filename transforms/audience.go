@@ -150,7 +150,7 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 	if !ok {
 		return nil
 	}
-	w := audienceRows{spec: &b.Spec, tree: b.Segment.Tree, audience: rows.NewAudienceBuilder(), alerts: rows.NewAlertBuilder()}
+	w := audienceRows{spec: &b.Spec, tree: b.Segment.Tree, again: rows.NewReevaluationBuilder(), audience: rows.NewAudienceBuilder(), alerts: rows.NewAlertBuilder()}
 	minutes := a.minutes(upTo)
 	for _, m := range minutes {
 		a.decide(m, b, &w)
@@ -160,6 +160,9 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 	}
 	a.Decided = max(a.Decided, upTo)
 	if err := emitRows(w.audience, 0, out); err != nil {
+		return err
+	}
+	if err := emitRows(w.again, 0, out); err != nil {
 		return err
 	}
 	return emitRows(w.alerts, 0, out)
@@ -236,8 +239,9 @@ func (a *AudienceState) minutes(upTo int64) []int64 {
 
 func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
 	n, weighed := b.Segment.Tree.Len(), false
+	again := reevaluated{make([]uint32, n), make([]uint32, n)}
 	for _, s := range a.Shards {
-		weighed = s.take(minute) || weighed
+		weighed = s.take(minute, &again) || weighed
 	}
 	counts := a.counts(n)
 	if old := a.Shards[beforeRegrouping]; old != nil && weighed {
@@ -255,6 +259,18 @@ func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
 		a.flag(minute, weights, b, w)
 	}
 	w.minute(minute, counts, a, flips, weights)
+	w.refreshes(minute, &again, weights)
+}
+
+// reevaluated counts, by node, members who were evaluated again in a minute because
+// a segment was flagged, and those of them who moved.
+type reevaluated struct{ evaluated, moved []uint32 }
+
+func (r *reevaluated) add(c *segment.MinuteCounts) {
+	for n := range c.Evaluated {
+		r.evaluated[n] += uint32(c.Evaluated[n])
+		r.moved[n] += uint32(c.Moved[n])
+	}
 }
 
 // counts are the active persons in each node's subtree, over all shards.
@@ -269,11 +285,12 @@ func (a *AudienceState) counts(nodes int) []int {
 }
 
 // take applies the pending counts up to the minute.
-func (s *AudienceShard) take(minute int64) (weighed bool) {
+func (s *AudienceShard) take(minute int64, again *reevaluated) (weighed bool) {
 	i := 0
 	for ; i < len(s.Pending) && s.Pending[i].Minute <= minute; i++ {
 		c := &s.Pending[i]
 		s.Members = c.Members
+		again.add(c)
 		if c.Live != nil {
 			s.Live, s.Long, s.Weighed, weighed = c.Live, c.Long, c.Minute, true
 		}
@@ -319,6 +336,7 @@ func (a *AudienceState) flag(minute int64, weights []float64, b *Built, w *audie
 type audienceRows struct {
 	spec     *Spec
 	tree     *segment.Tree
+	again    *rows.Builder[rows.Reevaluation]
 	audience *rows.Builder[rows.Audience]
 	alerts   *rows.Builder[rows.Alert]
 }
@@ -338,6 +356,16 @@ func (w *audienceRows) minute(minute int64, counts []int, a *AudienceState, flip
 			}
 		}
 		w.audience.Append(&r)
+	}
+}
+
+// refreshes records what came of a flag, also where nobody moved.
+func (w *audienceRows) refreshes(minute int64, again *reevaluated, weights []float64) {
+	for n, members := range again.evaluated {
+		if members > 0 {
+			w.again.Append(&rows.Reevaluation{Site: w.spec.Site, Minute: minute * 60_000, Path: w.tree.Path(n), Members: members, Moved: again.moved[n],
+				StaleShare: 1 - weights[n], Version: w.spec.version(minute)})
+		}
 	}
 }
 

@@ -163,6 +163,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 			return
 		}
 		g.compact = g.compact || v.Erased
+		g.pass(s, &h, v.At)
 		at := placeOfVector(v)
 		g.at = &at
 		s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
@@ -201,6 +202,14 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
 	}
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
+}
+
+// pass lets the refresh ticks pass that the own device shard had passed before a
+// vector as of t.
+func (g *PersonStage) pass(s *PersonState, h *wire.Header, t int64) {
+	if h.Own && h.Semantics.Has(2) && s.persons.Now > 0 {
+		s.persons.Advance(g.built.Segment.RefreshTick(min(t, h.Watermark)), &g.effects.Effects)
+	}
 }
 
 // admit checks that the batch follows those before it, and notes up to where

@@ -2,6 +2,7 @@ package transforms
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -42,6 +43,7 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 type testLog struct {
 	parts   map[int32][]identity.Record
 	arrival []identity.Record
+	step    int                       // records that are cut at once; 0: 1 to 9, at random
 	reads   int                       // ranges that were read again
 	mended  map[identity.Place][]byte // what records say that are broken in the log
 	poison  []identity.Place          // records whose vectors runPlain leaves out
@@ -111,7 +113,7 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 		out = append(out, element{shard, enc})
 	}
 	for i := 0; i < len(l.arrival); {
-		n := min(1+r.IntN(9), len(l.arrival)-i)
+		n := min(cmp.Or(l.step, 1+r.IntN(9)), len(l.arrival)-i)
 		for shard := range spec.Shards {
 			var records []identity.Record
 			for _, rec := range l.arrival[i : i+n] {

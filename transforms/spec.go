@@ -97,6 +97,7 @@ func (s *Spec) Build() (*Built, error) {
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Long: min(s.LongMS, s.Retention), Waited: append(session.Patient(), s.Patient...), Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
 	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
+	b.Identity.Tick = b.Segment.TickMS()
 	if err := b.publish(); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,7 @@ const (
 	TableSegmentState  = "segment_state"
 	TableSegmentEvents = "segment_events"
 	TableAudience      = "audience"
+	TableReevaluations = "reevaluations"
 	TableLatency       = "latency"
 	TableDeadLetters   = "dead_letters"
 	TableReplayed      = "dead_letter_replays"
@@ -91,6 +92,7 @@ var Tables = []Table{
 	state(describe(TableSegmentState, segmentStateColumns)),
 	describe(TableSegmentEvents, segmentEventColumns),
 	state(describe(TableAudience, audienceColumns)),
+	state(describe(TableReevaluations, reevaluationColumns)),
 	state(describe(TableLatency, latencyColumns)),
 	describe(TableDeadLetters, deadLetterColumns),
 	state(describe(TableReplayed, replayedColumns)),
@@ -120,6 +122,7 @@ var keys = map[string][]string{
 	TableSegmentState:  {"person"},
 	TableSegmentEvents: {"person", "at", "offset", "transition", "node", "action"},
 	TableAudience:      {"path", "minute"},
+	TableReevaluations: {"path", "minute"},
 	TableLatency:       {"stage", "minute", "job", "shard", "bucket"},
 	TableDeadLetters:   {"partition", "offset"},
 	TableReplayed:      {"partition", "offset"},

@@ -1,0 +1,126 @@
+package identity
+
+import (
+	"math"
+
+	"github.com/microseg/microseg/event"
+)
+
+// run is what is left of a batch's events of one partition.
+type run struct {
+	parts  [][]event.Event // in the order of the offsets
+	behind int64           // offset up to which they are applied already
+	again  map[Place]bool  // of Shard.copies: they are not for this shard
+}
+
+// next is the next event, nil at the end.
+func (r *run) next() *event.Event {
+	for len(r.parts) > 0 {
+		if p := r.parts[0]; len(p) > 0 && p[0].Offset > r.behind && !r.again[Place{p[0].Partition, p[0].Offset}] {
+			return &p[0]
+		} else if len(p) > 0 {
+			r.parts[0] = p[1:]
+		} else {
+			r.parts = r.parts[1:]
+		}
+	}
+	return nil
+}
+
+func (r *run) take() { r.parts[0] = r.parts[0][1:] }
+
+// rounds applies a batch's events refresh tick by refresh tick: those of all
+// partitions before a tick, then the passing of time up to it, then those behind
+// it. A batch of a backlog covers hours, and who was evaluated at a tick in it must
+// be as it was then. Within a partition the order stays that of the offsets.
+func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out *Output) {
+	runs, idle := runsOf(b, skip, again)
+	every := s.p.Tick
+	last := s.settled - s.settled%every
+	for {
+		low, left := s.lowest(runs, idle)
+		if !left {
+			return
+		}
+		if t := low - low%every; low > 0 && t > last {
+			out.Passed(t)
+			last = t
+		}
+		limit, applied := last+every, false
+		for i := range b.Ranges {
+			r := runs[b.Ranges[i].Partition]
+			for r != nil {
+				e := r.next()
+				if e == nil || e.Time >= limit && s.moves(e) >= limit {
+					break
+				}
+				s.event(e, out)
+				r.take()
+				applied = true
+			}
+		}
+		if !applied { // a partition that was not read to its end holds time back
+			for i := range b.Ranges {
+				for r := runs[b.Ranges[i].Partition]; r != nil && r.next() != nil; r.take() {
+					s.event(r.next(), out)
+				}
+			}
+			return
+		}
+	}
+}
+
+func runsOf(b *Batch, skip map[int32]int64, again map[Place]bool) (runs map[int32]*run, idle map[int32]bool) {
+	runs, idle = map[int32]*run{}, map[int32]bool{}
+	for i := range b.Ranges {
+		r := &b.Ranges[i]
+		runs[r.Partition], idle[r.Partition] = &run{behind: skip[r.Partition], again: again}, r.Idle > 0
+	}
+	for from := 0; from < len(b.Events); {
+		to := from + 1
+		for to < len(b.Events) && b.Events[to].Partition == b.Events[from].Partition {
+			to++
+		}
+		r := runs[b.Events[from].Partition]
+		r.parts = append(r.parts, b.Events[from:to])
+		from = to
+	}
+	return runs, idle
+}
+
+// lowest is the time up to which events of all partitions are applied, 0 where it
+// is unknown; left is false when none is left.
+func (s *Shard) lowest(runs map[int32]*run, idle map[int32]bool) (low int64, left bool) {
+	low = math.MaxInt64
+	for id, q := range s.parts {
+		var e *event.Event
+		if r := runs[id]; r != nil {
+			e = r.next()
+		}
+		switch {
+		case e != nil:
+			low, left = min(low, s.moves(e)), true
+		case !idle[id]:
+			low = min(low, q.Time)
+		}
+	}
+	return low, left
+}
+
+// moves is the time to which a partition's next event moves its data clock, if that
+// is behind it; 0 for one that moves none, whatever it states.
+func (s *Shard) moves(e *event.Event) int64 {
+	switch e.Kind {
+	case event.KindDelete, event.KindUnlink, event.KindReset, event.KindRebuild:
+		return 0
+	case event.KindErased:
+		return e.Time
+	}
+	if s.where(e.Device, e.Partition) != e.Partition {
+		return 0
+	}
+	if d := s.devices[e.Device]; d != nil && s.duplicate(d, e.ID) {
+		return 0
+	}
+	return max(0, e.Time)
+}
