@@ -51,7 +51,7 @@ func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out
 			r := runs[b.Ranges[i].Partition]
 			for r != nil {
 				e := r.next()
-				if e == nil || e.Time >= limit && s.moves(e) >= limit {
+				if e == nil || e.Time > limit && s.moves(e) > limit {
 					break
 				}
 				s.event(e, out)
@@ -99,7 +99,7 @@ func (s *Shard) lowest(runs map[int32]*run, idle map[int32]bool) (low int64, lef
 		}
 		switch {
 		case e != nil:
-			low, left = min(low, s.moves(e)), true
+			low, left = min(low, max(0, s.moves(e)-1)), true // what happens at a tick belongs before it
 		case !idle[id]:
 			low = min(low, q.Time)
 		}

@@ -69,14 +69,14 @@ func (s *Shard) reevaluate(t int64, due map[int]bool, out *Effects) {
 	n := s.p.Tree.Len()
 	evaluated, moved := make([]int32, n), make([]int32, n)
 	for _, q := range s.all {
-		if q.node == nowhere || q.evaluated > t || q.bot() || s.outlived(q, t) {
+		if q.node == nowhere || q.bot() || s.outlived(q, t) {
 			continue
 		}
 		path, before := s.p.Tree.Ancestors(int(q.node)), q.node
 		if !anyOf(path, due) {
 			continue
 		}
-		if q.evaluated < t { // else a wake-up has just done it
+		if q.evaluated < t { // else a wake-up or an event behind the tick has just done it
 			s.evaluate(q, t, CauseStale, -1, -1, out)
 		}
 		for _, a := range path {

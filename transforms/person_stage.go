@@ -208,7 +208,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 // vector as of t.
 func (g *PersonStage) pass(s *PersonState, h *wire.Header, t int64) {
 	if h.Own && h.Semantics.Has(2) && s.persons.Now > 0 {
-		s.persons.Advance(g.built.Segment.RefreshTick(min(t, h.Watermark)), &g.effects.Effects)
+		s.persons.Advance(g.built.Segment.RefreshTick(min(t-1, h.Watermark)), &g.effects.Effects)
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 // walks on, and in the end all come back.
 func idleCarts(spec *Spec) *testLog {
 	l := &testLog{}
-	start := time.Date(2026, 3, 1, 10, 0, 30, 0, time.UTC)
+	start := time.Date(2026, 3, 1, 10, 0, 30, 137e6, time.UTC) // nobody acts at the ms of a tick
 	home := func(name string) int32 { return event.Home(name, spec.Partitions) }
 	walkers := map[int32]string{}
 	for i := 0; len(walkers) < int(spec.Partitions); i++ {
@@ -42,7 +42,7 @@ func idleCarts(spec *Spec) *testLog {
 		if s < carts {
 			add(fmt.Sprint("c", s), cart, at)
 		}
-		if s%20 == 0 {
+		if s%90 == 0 { // too slow for high intent
 			for p := range spec.Partitions {
 				add(walkers[p], `"type":"page","properties":{"path":"/"}`, at)
 			}
@@ -90,13 +90,13 @@ func compareFlags(t *testing.T, b *Built, l *testLog, got tables) {
 	raised, cleared := int64(0), int64(0)
 	for at := int64(0); at < 3*60*60*1000; at += refresh.Milliseconds() {
 		tick := time.Date(2026, 3, 1, 10, 2, 0, 0, time.UTC).UnixMilli() + at
-		row := got[rows.TableAudience][fmt.Sprintf("test|%s|%d", path, tick)]
+		row := got[rows.TableAudience][fmt.Sprintf("test|%d|%s", tick, path)]
 		if row == nil {
 			continue // behind the last event
 		}
 		share, err := strconv.ParseFloat(row["stale_share"], 64)
 		if want := truth(path, tick); err != nil && !math.IsNaN(want) || err == nil && math.Abs(share-want) > 1e-9 {
-			t.Fatalf("at %v the stale share is %s, want %v", time.UnixMilli(tick).UTC(), row["stale_share"], want)
+			t.Errorf("at %v the stale share is %s, want %v", time.UnixMilli(tick).UTC(), row["stale_share"], want)
 		}
 		switch stale := share > b.Spec.StaleShare; {
 		case stale && raised == 0:
@@ -147,7 +147,7 @@ func naiveShares(t *testing.T, b *Built, l *testLog) func(path string, tick int6
 		var live, long float64
 		for _, all := range devices {
 			n := 0
-			for n < len(all) && all[n].Time < tick {
+			for n < len(all) && all[n].Time <= tick {
 				n++
 			}
 			if n == 0 {

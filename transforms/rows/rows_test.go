@@ -51,6 +51,7 @@ func TestRoundTrip(t *testing.T) {
 	t.Run("segment_state", roundTrip(NewSegmentStateBuilder(), TableSegmentState))
 	t.Run("segment_events", roundTrip(NewSegmentEventBuilder(), TableSegmentEvents))
 	t.Run("audience", roundTrip(NewAudienceBuilder(), TableAudience))
+	t.Run("reevaluations", roundTrip(NewReevaluationBuilder(), TableReevaluations))
 	t.Run("latency", roundTrip(NewLatencyBuilder(), TableLatency))
 	t.Run("dead_letters", roundTrip(NewDeadLetterBuilder(), TableDeadLetters))
 	t.Run("event_warnings", roundTrip(NewEventWarningBuilder(), TableEventWarnings))
