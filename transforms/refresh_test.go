@@ -153,8 +153,8 @@ func naiveShares(t *testing.T, b *Built, l *testLog) func(path string, tick int6
 			if n == 0 {
 				continue
 			}
-			var q *session.Profile = m.fold(all[:n])
-			v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.Last + b.Spec.GapMS, Devices: 1, Values: m.values(q)}
+			var q *session.Profile = m.fold(&epoch{events: all[:n]})
+			v := segment.View{Live: q.Live, Long: q.Long, Last: q.Last, SessionEnd: q.End(b.Spec.GapMS), Devices: 1, Values: m.values(q)}
 			node, _ := b.Segment.Tree.Decide(&v, tick)
 			for _, a := range b.Segment.Tree.Ancestors(node) {
 				if b.Segment.Tree.Path(a) == path {
