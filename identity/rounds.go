@@ -43,6 +43,7 @@ func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out
 			return
 		}
 		if t := low - low%every; low > 0 && t > last {
+			s.at = nil // it is time that passes
 			out.Passed(t)
 			last = t
 		}
@@ -54,6 +55,7 @@ func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out
 				if e == nil || e.Time > limit && s.moves(e) > limit {
 					break
 				}
+				s.at = e
 				s.event(e, out)
 				r.take()
 				applied = true
@@ -62,7 +64,8 @@ func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out
 		if !applied { // a partition that was not read to its end holds time back
 			for i := range b.Ranges {
 				for r := runs[b.Ranges[i].Partition]; r != nil && r.next() != nil; r.take() {
-					s.event(r.next(), out)
+					s.at = r.next()
+					s.event(s.at, out)
 				}
 			}
 			return
