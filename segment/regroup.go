@@ -44,8 +44,9 @@ func Regroup(from []*Shard, n int, of func(user string, profile *session.Profile
 			}
 		}
 		for _, t := range to {
+			t.newest = max(t.newest, s.newest)
 			for node, stale := range s.audience.stale {
-				t.audience.stale[node] = t.audience.stale[node] || stale
+				t.audience.stale[node] = max(t.audience.stale[node], stale)
 			}
 		}
 		to[0].Dropped += s.Dropped
