@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/microseg/microseg/event"
 )
 
 // properties are a Mixpanel object's, as they were sent.
@@ -48,20 +51,17 @@ func (p properties) ids(distinctKey string) (anonymous, user string) {
 	return anonymous, user
 }
 
-// mixpanelTime is "time", in seconds or milliseconds since the epoch.
+// time is a time as the decoder reads one: Mixpanel's is in seconds or milliseconds.
 func (p properties) time(key string) (string, error) {
 	v, ok := p[key]
 	if !ok || string(v) == "null" {
 		return "", nil
 	}
-	var f float64
-	if err := json.Unmarshal(v, &f); err != nil || !(f >= 0 && f < 1e14) {
-		return "", fmt.Errorf("%s is not a time in seconds or milliseconds", key)
+	ms, ok := event.Time(v)
+	if !ok {
+		return "", fmt.Errorf("%s: not a time from 1973 to 2299, in seconds or milliseconds since 1970", key)
 	}
-	if f < 1e11 { // in ms the year 1973, in seconds 5138
-		f *= 1000
-	}
-	return time.UnixMilli(int64(math.Round(f))).UTC().Format(timeForm), nil
+	return time.UnixMilli(ms).UTC().Format(timeForm), nil
 }
 
 // notKept are the properties that become something else, or that are nobody's
@@ -144,21 +144,28 @@ var contexts = map[string][2]string{
 	"current_page_title": {"page", "title"}, "current_url_path": {"page", "path"}, "current_url_search": {"page", "search"},
 	"$os": {"os", "name"}, "$os_version": {"os", "version"},
 	"$screen_width": {"screen", "width"}, "$screen_height": {"screen", "height"},
-	"$manufacturer": {"device", "manufacturer"}, "$model": {"device", "model"},
+	"$manufacturer": {"device", "manufacturer"}, "$model": {"device", "model"}, "$device": {"device", "type"}, "$device_type": {"device", "type"},
 	"$wifi": {"network", "wifi"}, "$carrier": {"network", "carrier"}, "$radio": {"network", "type"},
 	"mp_lib": {"library", "name"}, "$lib_version": {"library", "version"},
 	"$app_version_string": {"app", "version"}, "$app_build_number": {"app", "build"},
 }
 
-func (p properties) context() map[string]map[string]json.RawMessage {
-	out := map[string]map[string]json.RawMessage{}
-	for key, value := range p {
+func (p properties) context() map[string]any {
+	parts := map[string]map[string]json.RawMessage{}
+	for _, key := range slices.Sorted(maps.Keys(p)) { // $device_type counts before $device
 		if to, ok := contexts[key]; ok {
-			if out[to[0]] == nil {
-				out[to[0]] = map[string]json.RawMessage{}
+			if parts[to[0]] == nil {
+				parts[to[0]] = map[string]json.RawMessage{}
 			}
-			out[to[0]][to[1]] = value
+			parts[to[0]][to[1]] = p[key]
 		}
+	}
+	out := map[string]any{}
+	for name, part := range parts {
+		out[name] = part
+	}
+	if agent := p.text("$user_agent"); agent != "" {
+		out["userAgent"] = agent
 	}
 	return out
 }

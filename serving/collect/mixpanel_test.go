@@ -154,3 +154,22 @@ func TestMixpanelRefused(t *testing.T) {
 	}
 	s.nothing()
 }
+
+// TestMixpanelDevices: what Mixpanel's libraries say of the device arrives where the
+// decoder reads it; $device and $user_agent were properties that nobody read.
+func TestMixpanelDevices(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	for properties, want := range map[string]event.Event{
+		`"$os":"Mac OS X","$browser":"Safari","mp_lib":"web","$screen_width":820,"$screen_height":1180,"$device":"iPad"`: {DeviceType: event.DeviceTablet, OS: event.OSMac, Width: 820, Height: 1180},
+		`"$device":"iPhone","$os":"iOS"`:                                                           {DeviceType: event.DeviceMobile, OS: event.OSiOS},
+		`"$os":"Android","$model":"Pixel 8","$radio":"LTE","$device":"Android"`:                    {DeviceType: event.DeviceMobile, OS: event.OSAndroid, Network: event.Network4G},
+		`"$user_agent":"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"`: {DeviceType: event.DeviceBot, Flags: event.FlagBot},
+	} {
+		s.post("/track", `{"event":"A","properties":{"token":"demo","distinct_id":"$device:d1","time":"1772625600",`+properties+`}}`)
+		e, _, err := decoded(t, event.Config{}, s.records(1)[0])
+		if err != nil || e.Time != 1_772_625_600_000 || e.DeviceType != want.DeviceType || e.OS != want.OS || e.Network != want.Network || e.Flags != want.Flags || e.Width != want.Width || e.Height != want.Height {
+			t.Errorf("{%s}: %+v, %v", properties, e, err)
+		}
+	}
+}
