@@ -101,3 +101,29 @@ func (p *poison) check(t *testing.T, seed uint64, want, got tables) {
 		}
 	}
 }
+
+// TestDecoderPanics: a record of which the decoder panics is a dead letter, and those
+// around it are read; the header names it, so that a decoder in which the fault is
+// mended leaves it out of that batch as well. Not parallel: the hook is everybody's.
+func TestDecoderPanics(t *testing.T) {
+	spec := testSpec(t, "decoder-panics", 1, 1)
+	d, err := NewBatchDecoder(&spec)
+	check(t, err)
+	raw := identity.RawBatch{Ranges: []identity.Range{{Prev: -1, Last: 2}}, Chunks: [][]identity.Record{nil}}
+	for o := range int64(3) {
+		raw.Chunks[0] = append(raw.Chunks[0], identity.Record{Offset: o, Value: fmt.Appendf(nil, `{"type":"page","anonymousId":"d","messageId":"%d","timestamp":"2026-03-01T10:00:00Z"}`, o)})
+	}
+	testDecode = func(r *identity.Record) {
+		if r.Offset == 1 {
+			panic("injected")
+		}
+	}
+	defer func() { testDecode = nil }()
+	for range 2 {
+		h, b := d.Decode(&raw)
+		if len(b.Events) != 2 || len(b.Dead) != 1 || b.Dead[0].Reason != event.Poison || b.Dead[0].Offset != 1 || len(b.Dead[0].Raw) == 0 || !slices.Equal(h.Poison, []identity.Place{{Offset: 1}}) {
+			t.Fatalf("%d events, %+v, left out %v", len(b.Events), b.Dead, h.Poison)
+		}
+		raw.Poison, testDecode = h.Poison, nil // as in the journal, and mended
+	}
+}
