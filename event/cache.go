@@ -72,7 +72,7 @@ func parseAgent(ua string) agent {
 		}
 	case televisions.MatchString(ua):
 		a.device = DeviceTV
-	case u.Tablet || tablets.MatchString(ua) || strings.Contains(ua, "Android") && browsers.MatchString(ua) && !strings.Contains(ua, "Mobile"):
+	case u.Tablet || tablets.MatchString(ua) || onTablet(ua):
 		a.device = DeviceTablet
 	case u.Mobile:
 		a.device = DeviceMobile
@@ -82,15 +82,22 @@ func parseAgent(ua string) agent {
 	return a
 }
 
+// onTablet reports whether a browser's user agent is a tablet's: on Android it leaves out
+// "Mobile" there, which apps never say.
+func onTablet(ua string) bool {
+	return strings.Contains(ua, "Android") && !strings.Contains(ua, "Mobile") && browsers.MatchString(ua)
+}
+
 var (
 	handheld = regexp.MustCompile(`\b(iPhone|iPod|iPad)\b`)
 	// televisions, what is plugged into one, and consoles.
-	televisions = regexp.MustCompile(`(?i)smart-?_? ?tv|google ?tv|android ?tv|apple ?tv|tvos|aosp tv|philipstv|opera tv|mitv|mibox|` +
-		`hbbtv|web0s|netcast|viera|bravia|vidaa|\broku|\bcrkey|chromecast|nexus player|\baft[a-z0-9]+\b|shield android|` +
+	televisions = regexp.MustCompile(`(?i)smart-?_? ?tv|google ?tv|android ?tv|apple ?tv|tvos|aosp tv|philipstv|` +
+		`opera tv|mitv|mibox|hbbtv|web0s|netcast|viera|bravia|vidaa|\broku|\bcrkey|chromecast|nexus player|` +
+		`\baft[a-z0-9]+\b|shield android|` +
 		`\btizen\b.*\btv\b|\btv\b.*\btizen\b|playstation [3-9]|\bxbox\b|nintendo (switch|wii)`)
 	// tablets whose user agents may say "Mobile", or nothing.
-	tablets = regexp.MustCompile(`\b(SM-[TPX]\d|GT-P\d|KF[A-Z]{2,}|Nexus (7|9|10)\b|Pixel (C|Tablet)|Lenovo TB|MediaPad|MatePad|Tablet|Kindle|PlayBook)`)
-	// browsers on Android leave out "Mobile" on tablets; apps never say it.
+	tablets = regexp.MustCompile(`\b(SM-[TPX]\d|GT-P\d|KF[A-Z]{2,}|Nexus (7|9|10)\b|Pixel (C|Tablet)|` +
+		`Lenovo TB|MediaPad|MatePad|Tablet|Kindle|PlayBook)`)
 	browsers = regexp.MustCompile(`^Mozilla/.*(Chrome|Safari|Firefox|Gecko)/`)
 )
 

@@ -53,7 +53,8 @@ func newConsents(c Consent) (*consents, error) {
 		cs.names = [][]string{analytics}
 	}
 	if len(c.Categories) > maxCategories {
-		return nil, fmt.Errorf("reading consent categories: %d names, at most %d can be told apart", len(c.Categories), maxCategories)
+		return nil, fmt.Errorf("reading consent categories: %d names, at most %d can be told apart",
+			len(c.Categories), maxCategories)
 	}
 	for i, name := range c.Categories {
 		if name == "" {
