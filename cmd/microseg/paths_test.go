@@ -6,11 +6,11 @@ import "testing"
 // folder in which it was called, since run.sh changes into the clone.
 func TestGiven(t *testing.T) {
 	for _, c := range []struct{ from, path, want string }{
-		{"/home/ann", "events.jsonl", "/home/ann/events.jsonl"},
-		{"/home/ann", "../bob/e.jsonl", "/home/bob/e.jsonl"},
-		{"/home/ann", "/data/e.jsonl", "/data/e.jsonl"},
-		{"/home/ann", "-", "-"},
-		{"/home/ann", "", ""},
+		{"/srv/ann", "events.jsonl", "/srv/ann/events.jsonl"},
+		{"/srv/ann", "../bob/e.jsonl", "/srv/bob/e.jsonl"},
+		{"/srv/ann", "/data/e.jsonl", "/data/e.jsonl"},
+		{"/srv/ann", "-", "-"},
+		{"/srv/ann", "", ""},
 		{"", "events.jsonl", "events.jsonl"}, // the binary itself was called
 	} {
 		t.Setenv(envCalledIn, c.from)
