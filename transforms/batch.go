@@ -31,8 +31,10 @@ func init() {
 // returns a PCollection<rows.Batch> of sessions.
 func Sessions(s beam.Scope, spec Spec, col beam.PCollection) beam.PCollection {
 	s = s.Scope("transforms.Sessions")
-	judged := beam.GroupByKey(s, beam.ParDo(s, &lineFn{Spec: spec}, col))
-	events := beam.ParDo(s, &timelyFn{Spec: spec}, judged)
+	lines := beam.ParDo(s, &lineFn{Spec: spec}, col)
+	// As a side input: what leaves a grouping has the time of its end, and events
+	// before that would be dropped.
+	events := beam.ParDo(s, &timelyFn{Spec: spec}, beam.Impulse(s), beam.SideInput{Input: lines})
 	windowed := beam.WindowInto(s, window.NewSessions(time.Duration(spec.GapMS)*time.Millisecond), events)
 	folded := beam.CombinePerKey(s, &sessionFn{}, windowed)
 	return beam.ParDo(s, &sessionRowFn{Spec: spec}, folded)
@@ -54,7 +56,7 @@ func (fn *lineFn) Setup() (err error) {
 
 // ProcessElement emits the event as an accumulator of its own, behind its place,
 // time and device.
-func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(int, []byte)) {
+func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func([]byte)) {
 	var e event.Event
 	if fn.d.Decode(record, nil, 0, &e) != nil || e.Kind.Control() {
 		return
@@ -64,7 +66,7 @@ func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(int, []b
 	w.Int(offset)
 	w.Int(e.Time)
 	w.String(e.Device)
-	emit(0, session.Accumulate(w.B, &e))
+	emit(session.Accumulate(w.B, &e))
 }
 
 // timelyFn lets the events go that a session may have: which are late is decided
@@ -73,7 +75,7 @@ func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func(int, []b
 type timelyFn struct{ Spec Spec }
 
 // ProcessElement judges a log.
-func (fn *timelyFn) ProcessElement(_ int, next func(*[]byte) bool, emit func(beam.EventTime, string, []byte)) error {
+func (fn *timelyFn) ProcessElement(_ []byte, next func(*[]byte) bool, emit func(beam.EventTime, string, []byte)) error {
 	type line struct {
 		offset, time int64
 		device       string
