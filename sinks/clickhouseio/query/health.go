@@ -81,7 +81,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
 		watermarkLag(watermark, held, th),
 		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 5 minutes with data)"),
-		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters"),
+		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters (of the last 10 minutes)"),
 		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
 	}}
 	failed := map[string]bool{}

@@ -123,12 +123,15 @@ func TestHealth(t *testing.T) {
 		put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: t0 + int64(m)*600_000, Stage: "refresh", Bucket: latency.Bucket(ms), Count: 10, SumMS: 10 * ms, Version: 3})
 	}
 	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Stage: "record", Bucket: latency.Bucket(2000), Count: 1, SumMS: 2000, Version: 1})
+	// The other dead letters are of long ago: one of 40 records of the last minutes is dead.
+	put(rec, rows.NewDeadLetterBuilder(), rows.DeadLetter{Site: "s", Offset: 9, Reason: "late", Appended: time.Now().UnixMilli()})
+	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: time.Now().Truncate(time.Minute).UnixMilli(), Stage: "compute", Bucket: 1, Count: 39, Version: 1})
 	rec.flush()
 	h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{"refresh_latency": 580, "signal_weight": 0.9, "watermark_lag": 30, "sink_lag": 2, "dead_letters": 3.0 / 110, "job_silent": 0}
+	want := map[string]float64{"refresh_latency": 580, "signal_weight": 0.9, "watermark_lag": 30, "sink_lag": 2, "dead_letters": 1.0 / 40, "job_silent": 0}
 	for _, c := range h.Checks {
 		if c.Kind == "job_silent" && c.OK && *c.Value < 60 {
 			continue
