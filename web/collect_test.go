@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 )
 
@@ -272,6 +273,48 @@ func TestSinglePage(t *testing.T) {
 	if third.decoded.PageType != event.PageHome {
 		t.Errorf("back on %s", event.PageTypes[third.decoded.PageType])
 	}
+}
+
+// TestHashRoutes: a shop that routes by fragment had one page view, whatever its
+// visitors looked at. With data-hash-routes a route is a page, however it was
+// changed, and any other fragment is still a place in a page.
+func TestHashRoutes(t *testing.T) {
+	t.Parallel()
+	b, p := newBackend(t), visit(t)
+	cfg := config.Default().EventConfig()
+	cfg.HashRoutes = true
+	dec, err := event.NewDecoder(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.dec = dec
+	p.Before(`new MutationObserver(() => { const s = document.querySelector("script[src='/microseg.js']"); if (s) s.dataset.hashRoutes = "" }).observe(document, { childList: true, subtree: true })`)
+	p.Goto(b.url + "/#/category/laptops")
+	at := func(n int, want event.PageType, referrer string) {
+		t.Helper()
+		got := b.wait("page", n)[n-1]
+		if got.decoded.PageType != want || got.Properties["referrer"] != referrer {
+			t.Errorf("view %d is of a %s, from %v; want a %s, from %s", n, event.PageTypes[got.decoded.PageType],
+				got.Properties["referrer"], event.PageTypes[want], referrer)
+		}
+	}
+	at(1, event.PageList, "")
+	p.Eval(`location.hash = "#/product/hush?colour=red"`, nil)
+	at(2, event.PageProduct, b.url+"/#/category/laptops")
+	p.Eval(`document.body.append(Object.assign(document.createElement("a"), { href: "#!/cart", id: "go", textContent: "Cart" })); document.getElementById("go").click()`, nil)
+	at(3, event.PageCart, b.url+"/#/product/hush?colour=red")
+	p.Eval("history.back()", nil)
+	at(4, event.PageProduct, b.url+"/#!/cart")
+	p.Eval(`history.pushState({}, "", "#/checkout/1")`, nil)
+	at(5, event.PageCheckout, b.url+"/#/product/hush?colour=red")
+	p.Eval(`location.hash = "#/checkout/1"`, nil) // the same page
+	p.Eval(`history.replaceState({}, "", "#/")`, nil)
+	at(6, event.PageHome, b.url+"/#/checkout/1")
+	p.Eval(`location.hash = "#stars"`, nil) // leaves the route for the shop's own page "/"
+	at(7, event.PageHome, b.url+"/#/")
+	p.Eval(`location.hash = "#reviews"`, nil) // a place in it
+	p.Eval(`location.hash = "#/cart"`, nil)
+	at(8, event.PageCart, b.url+"/#stars")
 }
 
 // TestDeclared: events that elements state with data-ms-track.

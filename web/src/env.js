@@ -10,6 +10,11 @@ const tag = doc.currentScript || { dataset: {} };
 export const writeKey = tag.dataset.writeKey || "";
 export const endpoint = (tag.dataset.endpoint || new URL(tag.src || location.href).origin).replace(/\/+$/, "");
 export const optIn = tag.dataset.consent === "required";
+const hashRoutes = "hashRoutes" in tag.dataset;
+
+// route is an address as far as it names a page: with hash routes up to its end when
+// the fragment is a path (#/cart, #!/cart), else without the fragment.
+export const route = (url) => url.replace(hashRoutes ? /#(?!!?\/).*/ : /#.*/, "");
 
 // Everything that asks for the time asks here, so that a test moves it by Date.
 export const now = () => Date.now();

@@ -1,7 +1,7 @@
 // One page view at a time: the page call, the heartbeat while someone reads,
 // and how far and how fast the page was scrolled.
 
-import { doc, emit, now, on, whenParsed } from "./env.js";
+import { doc, emit, now, on, route, whenParsed } from "./env.js";
 import { allowed } from "./identity.js";
 import { build, pageNow } from "./event.js";
 import { redeem } from "./offers.js";
@@ -148,7 +148,7 @@ function onScroll() {
 // navigated begins a new view when an application of one page has changed its URL.
 function navigated() {
   setTimeout(() => { // the application sets its title afterwards
-    if (page && (location.pathname !== page.path || pageNow().search !== page.search)) {
+    if (page && route(pageNow().url) !== route(page.url)) {
       enter();
       emit("page");
     }
@@ -161,7 +161,7 @@ export function watchView() {
   on(doc, "visibilitychange", () => (doc.hidden ? hide() : page && awake()));
   on(window, "pagehide", hide);
   on(window, "pageshow", (e) => { if (e.persisted) enter(); });
-  on(window, "popstate", navigated);
+  on(window, "popstate hashchange", navigated);
   for (const name of ["pushState", "replaceState"]) {
     const original = history[name];
     history[name] = function (...args) {
