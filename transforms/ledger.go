@@ -13,6 +13,7 @@ import (
 type ledger struct {
 	mu     sync.Mutex
 	shards map[int]*shardLedger
+	began  int64            // wall clock at which the process began, ms
 	Total  minuteHistograms // since the start, for benchmarks
 }
 
@@ -50,16 +51,19 @@ type ledgerSet struct {
 
 var ledgers ledgerSet
 
-func (l *ledgerSet) of(job string) *ledger {
+func (l *ledgerSet) of(spec *Spec) *ledger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.m == nil {
 		l.m = map[string]*ledger{}
 	}
-	if l.m[job] == nil {
-		l.m[job] = &ledger{shards: map[int]*shardLedger{}}
+	if l.m[spec.Job] == nil {
+		l.m[spec.Job] = &ledger{shards: map[int]*shardLedger{}}
 	}
-	return l.m[job]
+	if spec.Life != 0 {
+		l.m[spec.Job].began = int64(spec.Life / 1e6)
+	}
+	return l.m[spec.Job]
 }
 
 // add counts the events that a reporter decided in a batch; emitted and decided are wall clock, µs.
@@ -89,8 +93,13 @@ func (l *ledger) add(shard int, emitted, decided int64, stamps []stamp) {
 			if st.ingest >= 0 {
 				h[stageIngest].Add(float64(st.ingest), n)
 			}
-			h[stageQueue].Add(queue, n)
 			h[stageCompute].Add(compute, n)
+			// What waited in the log while no job ran, or is read anew, has waited
+			// for that, and says nothing of how fast this one is.
+			if h == &now.h && st.appended < l.began {
+				continue
+			}
+			h[stageQueue].Add(queue, n)
 			h[stageRefresh].Add(queue+compute, n)
 		}
 		i = j
@@ -125,7 +134,7 @@ func (l *ledger) rows(spec *Spec, shard int, version uint64, last bool, out *row
 
 // Latencies are a job's latency histograms in this process, by stage name.
 func Latencies(job string) map[string]latency.Histogram {
-	l := ledgers.of(job)
+	l := ledgers.of(&Spec{Job: job})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := map[string]latency.Histogram{}
@@ -139,7 +148,7 @@ func Latencies(job string) map[string]latency.Histogram {
 
 // ForgetLatencies begins the histograms of Latencies anew: a benchmark has warmed up.
 func ForgetLatencies(job string) {
-	l := ledgers.of(job)
+	l := ledgers.of(&Spec{Job: job})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.Total {

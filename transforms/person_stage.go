@@ -131,7 +131,7 @@ type PersonStage struct {
 
 // NewPersonStage returns a stage.
 func NewPersonStage(b *Built) *PersonStage {
-	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(b.Spec.Job), before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
+	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(&b.Spec), before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
 // Apply applies a batch: its vectors in order, then the passing of time.

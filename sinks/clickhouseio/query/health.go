@@ -60,9 +60,9 @@ type Check struct {
 	Message   string   `json:"message"`
 }
 
-// Health checks a site. The lags and latencies are of the last five minutes of
-// wall clock that have any: a job that stands still does not look healthier or
-// worse for it. A segment flagged as stale is listed, but does not make the
+// Health checks a site. Latencies and the share of dead letters are of the last ten
+// minutes of wall clock: what is over does not count for ever, and a job that
+// stands still is told by its silence. A segment flagged as stale is listed, but does not make the
 // site unhealthy. The error is ErrNoData for a site that was never recorded.
 func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*HealthData, error) {
 	var silence float64
@@ -77,10 +77,10 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, err)
 	}
 	h := &HealthData{Site: site, Verdict: Verdict{OK: true, Alerts: []Alert{}}, Checks: []Check{
-		above("refresh_latency", refresh, float64(th.Refresh)/1e6, "ms", "the average refresh latency (log to decided, last 5 minutes with data)"),
+		above("refresh_latency", refresh, float64(th.Refresh)/1e6, "ms", "the average refresh latency (log to decided, last 10 minutes)"),
 		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
 		watermarkLag(watermark, held, th),
-		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 5 minutes with data)"),
+		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 10 minutes)"),
 		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters (of the last 10 minutes)"),
 		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
 	}}

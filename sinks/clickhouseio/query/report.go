@@ -18,7 +18,7 @@ import (
 type ReportData struct {
 	Site         string               `json:"site"`
 	Events       Events               `json:"events"`
-	DeadLetters  map[string]uint64    `json:"dead_letters"` // by reason
+	DeadLetters  map[string]uint64    `json:"dead_letters"`   // by reason
 	Warnings     []EventWarning       `json:"event_warnings"` // the most frequent first
 	Sessions     uint64               `json:"sessions"`
 	SessionsOpen uint64               `json:"sessions_open"` // of Sessions: not ended at the end of the data

@@ -118,14 +118,16 @@ func TestAReplayOfLessThanAMinute(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	rec := filled(t)
-	// Six minutes of refresh latency: the oldest, a catastrophe, is out of sight.
-	for m, ms := range []float64{90_000, 100, 100, 100, 100, 2_500} {
-		put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: t0 + int64(m)*600_000, Stage: "refresh", Bucket: latency.Bucket(ms), Count: 10, SumMS: 10 * ms, Version: 3})
+	// Six minutes of refresh latency: the oldest, a catastrophe of 20 minutes ago, is
+	// out of sight, although it is among the last that have any.
+	this := time.Now().Truncate(time.Minute)
+	for ago, ms := range map[time.Duration]float64{20: 90_000, 4: 100, 3: 100, 2: 100, 1: 100, 0: 2_500} {
+		put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: this.Add(-ago * time.Minute).UnixMilli(), Stage: "refresh", Bucket: latency.Bucket(ms), Count: 10, SumMS: 10 * ms, Version: 3})
 	}
-	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Stage: "record", Bucket: latency.Bucket(2000), Count: 1, SumMS: 2000, Version: 1})
+	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Minute: this.UnixMilli(), Stage: "record", Bucket: latency.Bucket(2000), Count: 1, SumMS: 2000, Version: 1})
 	// The other dead letters are of long ago: one of 40 records of the last minutes is dead.
 	put(rec, rows.NewDeadLetterBuilder(), rows.DeadLetter{Site: "s", Offset: 9, Reason: "late", Appended: time.Now().UnixMilli()})
-	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: time.Now().Truncate(time.Minute).UnixMilli(), Stage: "compute", Bucket: 1, Count: 39, Version: 1})
+	put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Job: 1, Minute: this.UnixMilli(), Stage: "compute", Bucket: 1, Count: 39, Version: 1})
 	rec.flush()
 	h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
 	if err != nil {
