@@ -234,4 +234,13 @@ type Health struct {
 	SinkLag        time.Duration `yaml:"sink_lag"`          // time from a decision to its row in ClickHouse, 99th percentile
 	DeadShare      float64       `yaml:"dead_letter_share"` // dead letters of all events read
 	Silence        time.Duration `yaml:"silence"`           // since the job last wrote to ClickHouse
+	Budgets        Budgets       `yaml:"budgets"`
+}
+
+// Budgets are how long each part of an event's way may take, 95th percentile of the last ten minutes; fewer than 20 events are not judged.
+type Budgets struct {
+	Ingest  time.Duration `yaml:"ingest"`  // from the client's send to the log
+	Compute time.Duration `yaml:"compute"` // from the log to the decision, waiting included
+	Deliver time.Duration `yaml:"deliver"` // from the decision to the memory of a serving node
+	Whole   time.Duration `yaml:"whole"`   // from the client's send to the memory of a serving node
 }

@@ -198,5 +198,6 @@ func clickhouseCommand() *cobra.Command {
 // thresholds are the configuration's.
 func thresholds(c *config.Config) query.Thresholds {
 	h := &c.Health
-	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare, Silence: h.Silence}
+	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare, Silence: h.Silence,
+		Budgets: query.Budgets(h.Budgets)}
 }

@@ -42,6 +42,10 @@ const (
 	AlertWatermarkLag   = "watermark_lag"
 	AlertSinkLag        = "sink_lag"
 	AlertDeadLetters    = "dead_letters"
+	AlertIngestBudget   = "ingest_budget"
+	AlertComputeBudget  = "compute_budget"
+	AlertDeliverBudget  = "deliver_budget"
+	AlertWholeBudget    = "whole_budget"
 	AlertPersonDevices  = "person_devices"    // a person with more devices than may be
 	AlertUnread         = "unread_partitions" // the topic has got partitions since the job was started
 	AlertDevicePersons  = "device_persons"    // a device with more persons in a day than may be

@@ -18,11 +18,12 @@ type Thresholds struct {
 	SinkLag      time.Duration // above: alert
 	DeadShare    float64       // dead letters / records read, above: alert
 	Silence      time.Duration // since the job last wrote, above: alert
+	Budgets      Budgets
 }
 
 // DefaultThresholds are the brief's where it has any.
 var DefaultThresholds = Thresholds{Refresh: 400 * time.Millisecond, SignalWeight: 0.3,
-	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05, Silence: 2 * time.Minute}
+	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05, Silence: 2 * time.Minute, Budgets: DefaultBudgets}
 
 // ErrNoData is returned for a site of which nothing is recorded.
 var ErrNoData = errors.New("nothing is recorded")
@@ -60,7 +61,7 @@ type Check struct {
 	Message   string   `json:"message"`
 }
 
-// Health checks a site. Latencies and the share of dead letters are of the last ten
+// Health checks a site. Latencies, budgets and the share of dead letters are of the last ten
 // minutes of wall clock: what is over does not count for ever, and a job that
 // stands still is told by its silence. A segment flagged as stale is listed, but does not make the
 // site unhealthy. The error is ErrNoData for a site that was never recorded.
@@ -84,6 +85,11 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters (of the last 10 minutes)"),
 		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
 	}}
+	budgets, err := th.Budgets.check(ctx, conn, site)
+	if err != nil {
+		return nil, err
+	}
+	h.Checks = append(h.Checks, budgets...)
 	failed := map[string]bool{}
 	for _, c := range h.Checks {
 		if !c.OK {

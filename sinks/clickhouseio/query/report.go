@@ -73,7 +73,7 @@ type Quantiles struct {
 }
 
 // Stages lists the latency stages in the order of an event's way.
-var Stages = []string{"ingest", "queue", "compute", "refresh", "record"}
+var Stages = []string{"ingest", "queue", "compute", "refresh", "record", "deliver", "whole", "respond"}
 
 // Report reads everything about a site. A site without any rows gives zeros.
 func Report(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*ReportData, error) {
