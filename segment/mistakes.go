@@ -33,9 +33,12 @@ var mistakes = []mistake{
 	{regexp.MustCompile(`[$€£¥]\s*[0-9][0-9.,]*`), func(s string) string {
 		return fmt.Sprintf("write %s, not %s: amounts are in the shop's currency", strings.TrimLeftFunc(s, notDigit), s)
 	}},
-	{regexp.MustCompile(`(?i)\b([0-9]+(?:\.[0-9]+)?\s?(?:milliseconds?|millis|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d))\b`), inSeconds},
+	{regexp.MustCompile(`(?i)\b(` + aTime + `(?:\s?` + aTime + `)*)\b`), inSeconds},
 	{regexp.MustCompile(`\b[0-9]{1,3}(?:,[0-9]{3})+\b`), func(s string) string {
 		return fmt.Sprintf("write %s, not %s", strings.ReplaceAll(s, ",", ""), s)
+	}},
+	{regexp.MustCompile(`[<>=]\s*([0-9]+,[0-9]+)\b`), func(s string) string {
+		return fmt.Sprintf("write %s, not %s", strings.Replace(s, ",", ".", 1), s)
 	}},
 	{regexp.MustCompile(`(?i)\bAND\b`), func(s string) string { return "write && for " + s }},
 	{regexp.MustCompile(`(?i)\bOR\b`), func(s string) string { return "write || for " + s }},
@@ -60,26 +63,32 @@ var mistakes = []mistake{
 
 func notDigit(r rune) bool { return !unicode.IsDigit(r) }
 
-var duration = regexp.MustCompile(`^([0-9.]+)\s?([a-zA-Z]+)$`)
+// aTime is a number with a unit of time.
+const aTime = `[0-9]+(?:\.[0-9]+)?\s?(?:milliseconds?|millis|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)`
 
-// inSeconds says what a time with a unit is in the unit of features.
+var timePart = regexp.MustCompile(`([0-9.]+)\s?([a-zA-Z]+)`)
+
+// inSeconds says what a time with units, such as 90s or 1h30m, is in the unit of features.
 func inSeconds(s string) string {
-	m := duration.FindStringSubmatch(s)
-	x, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		return "write a time as a number of seconds"
+	sum := 0.0
+	for _, m := range timePart.FindAllStringSubmatch(s, -1) {
+		x, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return "write a time as a number of seconds"
+		}
+		switch unit := strings.ToLower(m[2]); {
+		case unit == "ms" || strings.HasPrefix(unit, "mill"):
+			x /= 1000
+		case unit[0] == 'm':
+			x *= 60
+		case unit[0] == 'h':
+			x *= 3600
+		case unit[0] == 'd':
+			x *= 86400
+		}
+		sum += x
 	}
-	switch unit := strings.ToLower(m[2]); {
-	case unit == "ms" || strings.HasPrefix(unit, "mill"):
-		x /= 1000
-	case unit[0] == 'm':
-		x *= 60
-	case unit[0] == 'h':
-		x *= 3600
-	case unit[0] == 'd':
-		x *= 86400
-	}
-	return fmt.Sprintf("write %v, not %s: times are in seconds", x, s)
+	return fmt.Sprintf("write %v, not %s: times are in seconds", sum, s)
 }
 
 // mistaken says what is known to be wrong with a condition that cannot be read,

@@ -90,7 +90,7 @@ func isRunning(dir string) bool {
 type folder struct{ dir string }
 
 func (o *folder) flag(c *cobra.Command) {
-	c.PersistentFlags().StringVar(&o.dir, "dir", "", "folder of the stack (default: that of `up` if it runs, else the last demo's)")
+	c.PersistentFlags().StringVar(&o.dir, "dir", "", "`folder` of the stack (default: that of up if it runs, else the last demo's)")
 }
 
 // candidates are the folders to look in, the likeliest first.

@@ -108,4 +108,11 @@ func TestUp(t *testing.T) {
 	write("Find what suits you", "Find your way")
 	c.Process.Signal(syscall.SIGHUP)
 	await(t, "the rule behind SIGHUP", func() bool { return strings.Contains(hero(), "Find your way") })
+
+	// ClickHouse said the old title until the next start.
+	write("title: High intent", "title: Keen on something")
+	await(t, "the new title", func() bool {
+		titles, _ := says(t, "sql", "--dir", stack, "SELECT title FROM segment_nodes_now WHERE site = {site:String}")
+		return strings.Contains(titles, "Keen on something")
+	})
 }
