@@ -1,5 +1,7 @@
 package segment
 
+import "math"
+
 // RefreshTick is the last refresh tick up to t: a multiple of the refresh interval,
 // in whole minutes, so that sums are those of a minute's end.
 func (p *ShardParams) RefreshTick(t int64) int64 { return t - t%p.TickMS() }
@@ -9,7 +11,7 @@ func (p *ShardParams) TickMS() int64 {
 	return max(1, (p.RefreshMS+minuteMS-1)/minuteMS) * minuteMS
 }
 
-// faded is how many long half-lives after the newest event nothing is left to weigh.
+// faded is how many long half-lives after an event nothing is left to weigh of it.
 const faded = 8
 
 // ticks takes the shard through the refresh ticks up to w. A batch may cover
@@ -21,25 +23,39 @@ func (s *Shard) ticks(w int64, out *Effects) {
 	}
 	every := s.p.TickMS()
 	for t := s.p.RefreshTick(s.Now) + every; t <= w; t += every {
-		if float64(t-s.newest) > faded*s.p.HalfLives.Long {
+		if s.quiet(t, s.newest) {
 			t = max(t, s.p.RefreshTick(w)) // a gap of days is one tick
 		}
 		s.fire(t, out)
 		s.Now = t
-		s.weigh(t, out)
+		heard, ahead := s.weigh(t, out)
 		out.Counts = s.audience.until(t, out.Counts)
+		if s.quiet(t, heard) { // and so is most of one with an event behind it: a clock may be wrong by a century
+			t = max(t, s.p.RefreshTick(min(ahead-int64(faded*s.p.HalfLives.Long), w))-every)
+		}
 	}
 }
 
+// quiet reports whether nothing is left to weigh at t where the newest event was at last.
+func (s *Shard) quiet(t, last int64) bool { return float64(t-last) > faded*s.p.HalfLives.Long }
+
 // weigh sums the members' decayed sums per subtree at w, by summing what is
 // there, never by subtracting, and evaluates the members of flagged segments again.
-func (s *Shard) weigh(w int64, out *Effects) {
+// heard is when the last of them was heard of up to w, ahead when the next one is
+// heard of after it.
+func (s *Shard) weigh(w int64, out *Effects) (heard, ahead int64) {
 	n := s.p.Tree.Len()
+	ahead = math.MaxInt64
 	live, long := make([]float64, n), make([]float64, n)
 	ticks := s.Semantics.Has(2)
 	for _, q := range s.all {
 		if q.node == nowhere || q.bot() || ticks && s.outlived(q, w) {
 			continue
+		}
+		if last := q.last(); last <= w {
+			heard = max(heard, last)
+		} else {
+			ahead = min(ahead, last)
 		}
 		l, g := q.sums(&s.p.Params, max(w, q.evaluated))
 		for _, a := range s.p.Tree.Ancestors(int(q.node)) {
@@ -59,6 +75,7 @@ func (s *Shard) weigh(w int64, out *Effects) {
 			}
 		}
 	}
+	return heard, ahead
 }
 
 // reevaluate evaluates all members of the flagged segments at the tick t, whether

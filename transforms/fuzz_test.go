@@ -134,3 +134,33 @@ func FuzzAnyLog(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, program []byte) { anyLog(t, fmt.Sprintf("fuzz-%x", rand.Uint64()), program) })
 }
+
+// TestWrongByACentury: the clock of whoever wrote a record is 80 years ahead. Time
+// goes there from tick to tick, of which there are 21 million; the stage stood still
+// at them, its batch was too large to be encoded, and so it was after each restart.
+func TestWrongByACentury(t *testing.T) {
+	t.Parallel()
+	const parts = 3
+	spec := testSpec(t, "century", 1, parts)
+	defer forgetSpec(&spec)
+	l := &testLog{}
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range 6 {
+		for d := range 5 {
+			when := at.Add(time.Duration(i) * time.Minute)
+			if i == 5 && d == 0 || i == 4 && d == 1 {
+				when = when.AddDate(80, 0, d)
+			}
+			l.add(home(d, parts), visit(r, fmt.Sprint("d", d), "u0", 10*i+d, when))
+		}
+	}
+	got := runPlain(t, &spec, l, l.cut(t, &spec, r))
+	minutes := map[string]bool{}
+	for _, row := range got[rows.TableAudience] {
+		minutes[row["minute"]] = true
+	}
+	if n := len(minutes); n == 0 || n > 50_000 {
+		t.Errorf("%d minutes are decided", n)
+	}
+}
