@@ -14,6 +14,7 @@ type person struct {
 	user        *user            // of a user, else nil
 	since       int64
 	evaluated   int64
+	looked      int64 // at a tick, with nothing decided; 0: never, or before a restart
 	wake        int64 // when to evaluate next if nothing happens
 	queued      int64 // time of the person's live entry in the wake heap, 0 for none
 	node        int32 // -1 while nowhere: before the first evaluation, or without devices

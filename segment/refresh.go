@@ -22,8 +22,12 @@ func (s *Shard) ticks(w int64, out *Effects) {
 		return // time begins to pass
 	}
 	every := s.p.TickMS()
-	for t := s.p.RefreshTick(s.Now) + every; t <= w; t += every {
-		if s.quiet(t, s.newest) {
+	first, newest := s.p.RefreshTick(s.Now)+every, int64(0)
+	if first <= w {
+		newest = s.lastHeard()
+	}
+	for t := first; t <= w; t += every {
+		if s.quiet(t, newest) {
 			t = max(t, s.p.RefreshTick(w)) // a gap of days is one tick
 		}
 		s.fire(t, out)
@@ -34,6 +38,15 @@ func (s *Shard) ticks(w int64, out *Effects) {
 			t = max(t, s.p.RefreshTick(min(ahead-int64(faded*s.p.HalfLives.Long), w))-every)
 		}
 	}
+}
+
+// lastHeard is the newest event of those who are there. Whoever was newer and has
+// left does not count, since a snapshot does not know of them either.
+func (s *Shard) lastHeard() (t int64) {
+	for _, q := range s.all {
+		t = max(t, q.last())
+	}
+	return t
 }
 
 // quiet reports whether nothing is left to weigh at t where the newest event was at last.
@@ -94,7 +107,7 @@ func (s *Shard) reevaluate(t int64, due map[int]bool, out *Effects) {
 			continue
 		}
 		if q.evaluated < t { // else a wake-up or an event behind the tick has just done it
-			s.evaluate(q, t, CauseStale, -1, -1, out)
+			s.look(q, t, out)
 		}
 		for _, a := range path {
 			if due[a] {
@@ -106,6 +119,21 @@ func (s *Shard) reevaluate(t int64, due map[int]bool, out *Effects) {
 		}
 	}
 	s.audience.evaluated, s.audience.moved = evaluated, moved
+}
+
+// look evaluates a person at t. Where nobody moves it leaves no trace but the time
+// in the person's row: what a late event decides must not depend on it, since
+// which members are flagged at a tick may depend on how far partitions were read.
+func (s *Shard) look(q *person, t int64, out *Effects) {
+	if q.devices() > 0 {
+		if node, _ := s.p.Tree.Decide(s.view(q, t), t); node == int(q.node) {
+			s.keep(q)
+			q.looked = t
+			s.touch(q)
+			return
+		}
+	}
+	s.evaluate(q, t, CauseStale, -1, -1, out)
 }
 
 // outlived reports whether the retention is over for a person, who is dropped as of

@@ -335,7 +335,7 @@ func (s *Shard) Flush(due int64, out *Effects) {
 }
 
 func (s *Shard) row(q *person) StateRow {
-	t := q.evaluated
+	t := max(q.evaluated, q.looked)
 	v := s.view(q, t)
 	orders := session.SlotCustomer(s.elements)
 	weight, _ := signal.Weight(v.Live, v.Long, t, s.p.HalfLives)
