@@ -275,9 +275,10 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 		w = 0
 	}
 	idle := s.shard.Idle()
+	all := s.tellAll(clockOf{w, idle}, h)
 	for to, vw := range g.writers {
 		own := to == h.Shard
-		if vw.Len() == 0 && !(own && s.tell(w, idle, h)) {
+		if tell := own && s.tell(w, idle, h) || all; vw.Len() == 0 && !tell {
 			continue
 		}
 		if own {
@@ -304,9 +305,21 @@ const tellAfter = 100
 // vectors for it: of time that has passed, and at last of the offsets.
 func (s *DeviceState) tell(w int64, idle bool, h *wire.Header) bool {
 	s.unsent++
-	everything := h.Due >= h.Emitted
-	return everything || idle != s.told.idle || w-s.passed >= passEvery || s.unsent >= tellAfter
+	return everythingDue(h) || idle != s.told.idle || w-s.passed >= passEvery || s.unsent >= tellAfter
 }
+
+// tellAll reports whether all person shards must hear of a batch, for the time that
+// it lets pass. Batches that an older program cut are numbered as it did.
+func (s *DeviceState) tellAll(now clockOf, h *wire.Header) bool {
+	if !h.Semantics.Has(2) || !s.spread.due(now, h.Emitted, everythingDue(h)) {
+		return false
+	}
+	s.spread = spread{now, h.Emitted}
+	return true
+}
+
+// everythingDue reports whether nothing may wait any more: nothing else comes.
+func everythingDue(h *wire.Header) bool { return h.Due >= h.Emitted }
 
 // cover are the ranges that a batch to a person shard brings it: whatever has
 // been applied since the last one.

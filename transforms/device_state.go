@@ -31,6 +31,7 @@ type DeviceState struct {
 	last    int64   // id of the last batch applied, -1 before the first
 	passed  int64   // event time that the own person shard was told
 	told    told
+	spread  spread
 	unsent  int // batches since the own person shard was told
 
 	head        codec.Writer // of the persons, in the snapshot that is being written
@@ -56,9 +57,11 @@ func NewDeviceState(b *Built, log LogReader) *DeviceState {
 func (s *DeviceState) Devices() int { return s.shard.Devices() }
 
 // deviceVersion is the first byte of a device shard's snapshot; a newer one is
-// refused. Version 1 said how long the part of the devices was.
+// refused. Version 1 said how long the part of the devices was; since version 3 it
+// says what all person shards were told of the time.
 const (
-	deviceVersion       = 2
+	deviceVersion       = 3
+	spreadDeviceVersion = 3
 	oldestDeviceVersion = 1
 )
 
@@ -86,6 +89,7 @@ func (s *DeviceState) Save(w *codec.Writer) {
 	w.Int(s.passed)
 	w.Int(int64(s.unsent))
 	s.told.appendTo(w)
+	s.spread.appendTo(w)
 	s.shard.Save(w)
 	s.head = codec.Writer{}
 	s.persons.Save(&s.head)
@@ -149,6 +153,9 @@ func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error
 		}
 	}
 	s.passed, s.unsent, s.told = r.Int(), int(r.Int()), readTold(&r)
+	if v >= spreadDeviceVersion {
+		s.spread = readSpread(&r)
+	}
 	if v == oldestDeviceVersion {
 		r.Fixed()
 	}

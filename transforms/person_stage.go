@@ -25,17 +25,23 @@ type PersonState struct {
 	seqs    []int64            // number of the last batch from each device shard
 	batches int64              // applied: versions rise with it, whichever device shard a batch is from
 	told    told
+	clocks  clocks
 	marks   marks // not in the snapshot: the next ones say more
 	built   *Built
 }
 
 // NewPersonState returns an empty state.
 func NewPersonState(b *Built) *PersonState {
-	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, seqs: make([]int64, b.Spec.Shards), built: b}
+	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, seqs: make([]int64, b.Spec.Shards),
+		clocks: newClocks(b.Spec.Shards), built: b}
 }
 
-// personVersion is the first byte of a person shard's snapshot; a newer one is refused.
-const personVersion = 1
+// personVersion is the first byte of a person shard's snapshot; a newer one is
+// refused. Since version 2 it has what was heard of the time of all device shards.
+const (
+	personVersion       = 2
+	oldestPersonVersion = 1
+)
 
 // AppendTo implements logstate.State.
 func (s *PersonState) AppendTo(w *codec.Writer) {
@@ -59,6 +65,7 @@ func (s *PersonState) Save(w *codec.Writer) {
 		w.Int(v)
 	}
 	s.told.appendTo(w)
+	s.clocks.appendTo(w)
 	s.persons.Save(w)
 }
 
@@ -70,7 +77,8 @@ func (s *PersonState) SaveSome(w *codec.Writer, n int) bool { return s.persons.S
 func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 	r := codec.Reader{B: b}
 	s := NewPersonState(built)
-	if v := r.Byte(); v != personVersion {
+	v := r.Byte()
+	if v < oldestPersonVersion || v > personVersion {
 		return nil, &codec.VersionError{What: "person shard", Got: int(v), Want: personVersion}
 	}
 	s.batches = r.Int()
@@ -81,7 +89,9 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 		k := [2]int32{int32(r.Int()), int32(r.Int())}
 		s.applied[k] = r.Int()
 	}
-	s.told = readTold(&r)
+	if s.told = readTold(&r); v > oldestPersonVersion {
+		s.clocks.read(&r)
+	}
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
@@ -145,6 +155,9 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		return nil, err
 	}
 	s.batches++
+	if h.Semantics.Has(2) && h.Seq > s.seqs[h.Shard] {
+		s.clocks.hear(h.Shard, h.Own, h.Watermark, h.Idle)
+	}
 	s.seqs[h.Shard] = max(s.seqs[h.Shard], h.Seq)
 	g.compact = false
 	g.effects.Reset()
@@ -180,16 +193,8 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if err := out.sure(); err != nil {
 		return nil, err
 	}
-	if h.Own {
-		if h.Watermark > 0 {
-			s.persons.Advance(h.Watermark, &g.effects.Effects)
-		}
-		if h.Due > 0 {
-			s.persons.Flush(h.Due, &g.effects.Effects)
-		}
-		if err := g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, h.Idle, out.Counts); err != nil {
-			return nil, err
-		}
+	if err := g.advance(s, shard, &h, out); err != nil {
+		return nil, err
 	}
 	g.records.reset()
 	g.records.take(s.persons, g.built.Spec.version(s.batches), decided)
@@ -204,11 +209,37 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
 }
 
-// pass lets the refresh ticks pass that the own device shard had passed before a
-// vector as of t.
+// timeOf is what a batch says of the shard's time, which is that of its own device
+// shard or, where that one has none, of the others; ok is false where it says nothing.
+func (s *PersonState) timeOf(h *wire.Header) (now clockOf, ok bool) {
+	if h.Semantics.Has(2) {
+		if now, ok = s.clocks.borrowed(); ok {
+			return now, true
+		}
+	}
+	return clockOf{h.Watermark, h.Idle}, h.Own
+}
+
+// advance lets time pass after the vectors of a batch.
+func (g *PersonStage) advance(s *PersonState, shard int, h *wire.Header, out Outputs) error {
+	now, ok := s.timeOf(h)
+	if ok && now.time > 0 {
+		s.persons.Advance(now.time, &g.effects.Effects)
+	}
+	if h.Own && h.Due > 0 {
+		s.persons.Flush(h.Due, &g.effects.Effects)
+	}
+	if !ok {
+		return nil
+	}
+	return g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, now.idle, out.Counts)
+}
+
+// pass lets the refresh ticks pass that the shard's time had passed before a vector
+// as of t.
 func (g *PersonStage) pass(s *PersonState, h *wire.Header, t int64) {
-	if h.Own && h.Semantics.Has(2) && s.persons.Now > 0 {
-		s.persons.Advance(g.built.Segment.RefreshTick(min(t-1, h.Watermark)), &g.effects.Effects)
+	if now, ok := s.timeOf(h); ok && h.Semantics.Has(2) && s.persons.Now > 0 {
+		s.persons.Advance(g.built.Segment.RefreshTick(min(t-1, now.time)), &g.effects.Effects)
 	}
 }
 

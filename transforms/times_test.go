@@ -1,0 +1,232 @@
+package transforms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/transforms/wire"
+)
+
+// youngSite is a log of visitors who log in, compare, fill a cart and go, of devices
+// in the first busy shards alone. Users are of all shards, those without events, too.
+type youngSite struct {
+	spec  Spec
+	log   *testLog
+	start time.Time
+	times map[identity.Place]int64
+}
+
+func newYoungSite(t *testing.T, name string, shards, busy int) *youngSite {
+	y := &youngSite{spec: testSpec(t, name, shards, 8), log: &testLog{}, start: time.Date(2026, 3, 1, 10, 0, 30, 137e6, time.UTC), times: map[identity.Place]int64{}}
+	y.spec.MinSample, y.spec.Activate, y.spec.Hysteresis = 1, 0, 0
+	var devices []string
+	for i := 0; len(devices) < shards; i++ {
+		d := fmt.Sprint("d", i)
+		if int(event.Home(d, 8))%shards == len(devices)%busy {
+			devices = append(devices, d)
+		}
+	}
+	users := make([]string, shards)
+	for i, left := 0, shards; left > 0; i++ {
+		u := fmt.Sprint("u", i)
+		if k := y.spec.PersonShard(u); users[k] == "" {
+			users[k], left = u, left-1
+		}
+	}
+	n := 0
+	add := func(device, user, what string, at time.Duration) {
+		n++
+		p, stamp := event.Home(device, 8), y.start.Add(at)
+		y.times[identity.Place{Partition: p, Offset: int64(len(y.log.parts[p]))}] = stamp.UnixMilli()
+		y.log.add(p, fmt.Sprintf(`{"anonymousId":%q,"userId":%q,"messageId":"%d","timestamp":%q,%s}`, device, user, n, stamp.Format("2006-01-02T15:04:05.000Z"), what))
+	}
+	for s := 0; s < 130; s += 10 {
+		for i, d := range devices {
+			add(d, users[i], `"type":"page","properties":{"path":"/compare"}`, time.Duration(s)*time.Second+time.Duration(i)*time.Millisecond)
+		}
+	}
+	for i, d := range devices {
+		add(d, users[i], `"type":"track","event":"Product Added","properties":{"path":"/compare","product_id":"1","price":99,"quantity":1}`, 131*time.Second+time.Duration(i)*time.Millisecond)
+	}
+	return y
+}
+
+// cut makes the batches of a source that looks every step from first to last, of the
+// wall clock since the start; it says how long partitions have been quiet as sources do.
+func (y *youngSite) cut(t *testing.T, first, last, step time.Duration) (out []element) {
+	d, err := NewBatchDecoder(&y.spec)
+	check(t, err)
+	next, seen := map[int32]int64{}, map[int32]int64{}
+	for id, at := int64(0), first; at <= last; id, at = id+1, at+step {
+		now := y.start.Add(at).UnixMilli()
+		for shard := range y.spec.Shards {
+			raw := identity.RawBatch{Shard: shard, ID: id, Emitted: now * 1000}
+			var records []identity.Record
+			for p := int32(shard); p < y.spec.Partitions; p += int32(y.spec.Shards) {
+				rg := identity.Range{Partition: p, Prev: next[p] - 1, First: next[p], Last: next[p] - 1}
+				for _, rec := range y.log.parts[p][next[p]:] {
+					if seen[p] < y.times[identity.Place{Partition: p, Offset: rec.Offset}] && y.times[identity.Place{Partition: p, Offset: rec.Offset}] <= now {
+						records, rg.Last = append(records, rec), rec.Offset
+					}
+				}
+				if rg.Last >= rg.First {
+					seen[p] = y.times[identity.Place{Partition: p, Offset: rg.Last}]
+				}
+				if quiet := now - seen[p]; rg.Last < rg.First && (seen[p] == 0 || quiet >= 5000) {
+					rg.Idle = max(1, quiet)
+				}
+				next[p] = rg.Last + 1
+				raw.Ranges = append(raw.Ranges, rg)
+			}
+			if len(records) == 0 {
+				raw.Due = raw.Emitted
+			}
+			raw.Chunks = [][]identity.Record{records}
+			h, b := d.Decode(&raw)
+			enc, err := wire.NewEventWriter().Encode(&h, b)
+			check(t, err)
+			out = append(out, element{shard, enc})
+		}
+	}
+	return out
+}
+
+// run applies the batches; states are written and read again now and then. It
+// returns the rows, and for each move the wall clock (ms) at which it was decided.
+func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand) (out tables, when map[string]int64) {
+	b, err := y.spec.Build()
+	check(t, err)
+	g, err := NewDeviceStage(b, y.log)
+	check(t, err)
+	persons := NewPersonStage(b)
+	ds, ps := make([]*DeviceState, y.spec.Shards), make([]*PersonState, y.spec.Shards)
+	for i := range ds {
+		ds[i], ps[i] = NewDeviceState(b, y.log), NewPersonState(b)
+	}
+	out, when = tables{}, map[string]int64{}
+	audience := NewAudienceState(b)
+	now := int64(0)
+	to := Outputs{Records: func([]byte) {}, Rows: func(rb rows.Batch) {
+		out.add(t, rb)
+		eachRow(t, rb, func(row map[string]string) {
+			if row["action"] == rows.Entered && row["person"] != "" {
+				when[row["person"]+" "+row["node"]+" "+row["at"]] = now
+			}
+		})
+	}}
+	to.Counts = func(_ int, c []byte) {
+		var told shardCounts
+		check(t, json.Unmarshal(c, &told))
+		check(t, audience.Apply(&told, b, to.Rows, nil))
+	}
+	for _, e := range elements {
+		if r.IntN(20) == 0 {
+			for i := range ds {
+				ds[i], err = ReadDeviceState(snapshotOf(ds[i]), b, y.log)
+				check(t, err)
+				ps[i], err = ReadPersonState(snapshotOf(ps[i]), b)
+				check(t, err)
+			}
+		}
+		var vectors []element
+		to.Vectors = func(to int, v []byte) { vectors = append(vectors, element{to, v}) }
+		h, err := wire.ReadHeader(e.batch)
+		check(t, err)
+		now = h.Emitted / 1000
+		_, _, err = g.Apply(context.Background(), ds[e.key], e.batch, to)
+		check(t, err)
+		for _, v := range vectors {
+			_, err := persons.Apply(ps[v.key], v.key, v.batch, to)
+			check(t, err)
+		}
+	}
+	return out, when
+}
+
+// TestUsersOfShardsWithoutEvents: a user lives in the person shard of its id's hash,
+// which had no time while no event had come to the device shard of the same number.
+// On a young site with several shards a customer's idle cart was never abandoned, and
+// an anonymous visitor's was. Now it is, at its exact time, live as in a replay at
+// full speed, and an audience is decided with all.
+func TestUsersOfShardsWithoutEvents(t *testing.T) {
+	t.Parallel()
+	for shards := 1; shards <= 4; shards++ {
+		for busy := 1; busy <= shards; busy++ {
+			y := newYoungSite(t, fmt.Sprintf("young-%d-%d", shards, busy), shards, busy)
+			r := rand.New(rand.NewPCG(uint64(shards), uint64(busy)))
+			const end = 5 * time.Minute
+			live, when := y.run(t, y.cut(t, 0, end, 250*time.Millisecond), r)
+			replay, _ := y.run(t, y.cut(t, end, end+2*time.Second, time.Second), r)
+			moves := live.list(rows.TableSegmentEvents, nil, "version", "decided_at", "offset", "partition")
+			same(t, uint64(10*shards+busy), "moves", moves, replay.list(rows.TableSegmentEvents, nil, "version", "decided_at", "offset", "partition"))
+			left := map[string]bool{}
+			for key, at := range when {
+				f := strings.Fields(key)
+				if !strings.HasSuffix(f[1], "/cart_abandoner") {
+					continue
+				}
+				left[f[0]] = true
+				var due int64
+				fmt.Sscan(f[2], &due)
+				if at-due > 2000 {
+					t.Errorf("%d shards, %d with events: %s left its cart at %d, which was decided %d ms later", shards, busy, f[0], due, at-due)
+				}
+			}
+			if len(left) != shards {
+				t.Errorf("%d shards, %d with events: of %d customers only these left their carts: %v", shards, busy, shards, left)
+			}
+			members := map[string]bool{}
+			for _, row := range live[rows.TableAudience] {
+				if strings.HasSuffix(row["path"], "/cart_abandoner") && row["active"] == "1" {
+					members[row["members"]] = true
+				}
+			}
+			if !members[fmt.Sprint(shards)] {
+				t.Errorf("%d shards, %d with events: the audience had %v of %d", shards, busy, members, shards)
+			}
+		}
+	}
+}
+
+// TestBorrowedTime: whose time a shard without one goes by.
+func TestBorrowedTime(t *testing.T) {
+	t.Parallel()
+	busy, idle, blank, unread := clockOf{7, false}, clockOf{9, true}, clockOf{0, true}, clockOf{}
+	for _, c := range []struct {
+		others []clockOf
+		want   clockOf
+		ok     bool
+	}{
+		{[]clockOf{busy}, busy, true},
+		{[]clockOf{busy, idle}, busy, true},
+		{[]clockOf{idle, {5, true}}, idle, true}, // as partitions of one shard
+		{[]clockOf{{8, false}, busy, {3, true}, blank}, busy, true},
+		{[]clockOf{blank, blank}, clockOf{0, true}, false},
+		{[]clockOf{idle, unread}, clockOf{}, false}, // its records would come behind
+	} {
+		for i := 0; i <= len(c.others); i++ {
+			k := newClocks(len(c.others) + 1)
+			for j, o := range slices.Insert(slices.Clone(c.others), i, blank) {
+				k.hear(j, j == i, o.time, o.idle)
+			}
+			if got, ok := k.borrowed(); got != c.want || ok != c.ok {
+				t.Errorf("%v, its own is number %d: %v, %v", c.others, i, got, ok)
+			}
+			for _, own := range []clockOf{busy, unread} { // it has time, or may have
+				k.hear(i, true, own.time, own.idle)
+				if got, ok := k.borrowed(); ok {
+					t.Errorf("%v with %v of its own: %v", c.others, own, got)
+				}
+			}
+		}
+	}
+}
