@@ -59,6 +59,7 @@ func remembered(cache *map[string]agent, b []byte, parse func(string) agent) age
 }
 
 func parseAgent(ua string) agent {
+	ua = strings.ReplaceAll(ua, "Tablet PC", "") // a service of Windows on desktops
 	u := useragent.Parse(ua)
 	a := agent{os: osOf([]byte(u.OS))}
 	switch is := AgentOf(ua); {

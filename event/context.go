@@ -1,7 +1,7 @@
 package event
 
 // context fills what the event says of the device: what it states comes first,
-// then the model, client hints, the user agent, and at last what the name of a
+// then the model, a system of one form of device, client hints, the user agent, and at last what the name of a
 // system alone lets one guess. A word that no table knows says nothing.
 func (d *Decoder) context(r *record, e *Event) {
 	e.Width, e.Height = r.pixels(cWidth), r.pixels(cHeight)
@@ -23,7 +23,7 @@ func (d *Decoder) context(r *record, e *Event) {
 	case bot:
 		e.DeviceType = DeviceBot
 	default:
-		e.DeviceType = firstDevice(deviceOfModel(r.text(cModel)), agent.certain(), hints.device, agent.device, word.device)
+		e.DeviceType = firstDevice(deviceOfModel(r.text(cModel)), agent.certain(), formOf(r.text(cOSName)), hints.device, agent.device, word.device)
 		if e.DeviceType == DeviceDesktop && r.upright(e, stated) {
 			e.DeviceType, e.OS = DeviceTablet, OSiOS
 		}

@@ -83,6 +83,18 @@ func osOf(name []byte) OS {
 	return OSOther
 }
 
+// formOf is the form of the device on which a system of that name runs, where it runs on
+// one form alone: tvOS, iPadOS. Apps state "ios" as the type of all of Apple's.
+func formOf(name []byte) DeviceType {
+	if f := forms[squeezed(name)]; f.os != OSUnknown && !f.platform {
+		return f.device
+	}
+	if i := bytes.LastIndexByte(name, ' '); i > 0 && i+1 < len(name) && name[i+1]-'0' <= 9 {
+		return formOf(name[:i])
+	}
+	return DeviceUnknown
+}
+
 // ipads are the screens of iPads in CSS pixels, upright as Safari reports them
 // whichever way the device is held. Macs are wider than high.
 var ipads = map[[2]uint16]bool{

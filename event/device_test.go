@@ -88,6 +88,10 @@ func TestDevices(t *testing.T) {
 		{`"userAgentData":{"brands":[{"brand":"HeadlessChrome","version":"138"}],"mobile":false,"platform":"Linux"}`, DeviceBot, OSLinux},
 		{`"userAgentData":[],` + ua(uaPhone), DeviceMobile, OSAndroid}, {`"userAgentData":"Chrome",` + ua(uaPhone), DeviceMobile, OSAndroid},
 		{`"device":[],"os":"iOS","screen":null,` + ua(uaIPhone), DeviceMobile, OSiOS},
+		// Apps for all of Apple's state "ios"; that it is a television or a tablet was lost without a model.
+		{typ("ios") + `,"os":{"name":"tvOS"}`, DeviceTV, OSOther}, {typ("ios") + `,"os":{"name":"iPadOS 17.4"}`, DeviceTablet, OSiOS},
+		{`"os":{"name":"Android TV"}`, DeviceTV, OSAndroid}, {`"os":{"name":"bot"}`, DeviceUnknown, OSOther},
+		{ua("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; Touch; Tablet PC 2.0; rv:11.0) like Gecko"), DeviceDesktop, OSWindows},
 		{`"os":{"name":"iOS 17.4"}`, DeviceUnknown, OSiOS}, {`"os":{"name":"Windows 11"}`, DeviceUnknown, OSWindows}, {`"os":{"name":"iPhone OS"}`, DeviceUnknown, OSiOS},
 	} {
 		raw := fmt.Sprintf(`{"type":"page","anonymousId":"a","timestamp":"2026-03-04T12:34:56Z","context":{%s}}`, c.context)
@@ -107,7 +111,7 @@ func TestNetworks(t *testing.T) {
 		`"effectiveType":"slow-2g"`: NetworkSlow2G, `"effectiveType":"slow\u20112g"`: NetworkSlow2G, `"effectiveType":"Slow 2G"`: NetworkSlow2G, `"effectiveType":"slow–2g"`: NetworkSlow2G,
 		`"type":"EDGE"`: Network2G, `"type":"GPRS"`: Network2G, `"type":"HSPA+"`: Network3G, `"type":"HSDPA"`: Network3G, `"type":"UMTS"`: Network3G,
 		`"type":"LTE"`: Network4G, `"type":"CTRadioAccessTechnologyLTE"`: Network4G, `"type":"CTRadioAccessTechnologyEdge"`: Network2G, `"type":"CTRadioAccessTechnologyNRNSA"`: Network5G,
-		`"type":"NR"`: Network5G, `"type":"Wi-Fi"`: NetworkWifi, `"type":"cellular"`: NetworkCellular, `"cellular":true,"wifi":false`: NetworkCellular,
+		`"type":"NR"`: Network5G, `"type":"Wi-Fi"`: NetworkWifi, `"type":"cellular"`: NetworkCellular, `"cellular":true,"wifi":false`: NetworkCellular, `"cellular":"true","wifi":"false"`: NetworkCellular, `"cellular":0,"wifi":1`: NetworkWifi, `"type":"4G LTE"`: Network4G,
 		`"cellular":true,"effectiveType":"4g"`: Network4G, `"cellular":true,"wifi":true`: NetworkWifi, `"type":"cellular","effectiveType":"3g"`: Network3G,
 		`"cellular":false,"wifi":true,"carrier":"x"`: NetworkWifi, `"type":"unknown"`: NetworkUnknown, `"type":"none","cellular":true`: NetworkOffline, `"type":17`: NetworkUnknown,
 	} {

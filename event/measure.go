@@ -65,8 +65,16 @@ func (r *record) scroll(e *Event) {
 	e.Z, _ = r.amount(pHalf)
 }
 
-// change reads what is put into a cart or taken out.
+// change reads what is put into a cart or taken out. Several products at once may be
+// listed, where the event states none of its own.
 func (r *record) change(e *Event) {
+	if !r.stated(pPrice) && !r.stated(pQuantity) && e.Item == 0 && r.listed() && r.products.items > 0 {
+		if e.Y = r.products.items; !r.products.unpriced {
+			e.X = r.products.value / e.Y
+			e.Flags |= FlagPriced
+		}
+		return
+	}
 	var ok bool
 	if e.X, ok = r.amount(pPrice); ok {
 		e.Flags |= FlagPriced

@@ -60,7 +60,7 @@ func modelMeasure(cfg Config, name any, props object, e *Event) {
 	switch e.Kind {
 	case KindPing:
 		e.X, _ = get("seconds")
-		if props["visible"] == true {
+		if modelYes(props["visible"]) {
 			e.Flags |= FlagVisible
 		}
 	case KindScroll:
@@ -84,6 +84,15 @@ func modelMeasure(cfg Config, name any, props object, e *Event) {
 		e.X, _ = get("price")
 	case KindCartAdd, KindCartRemove:
 		priced := false
+		if props["price"] == nil && props["quantity"] == nil && e.Item == 0 {
+			if value, items, all, listed := modelProducts(props); listed && items > 0 {
+				if e.Y = items; all {
+					e.X = value / items
+					e.Flags |= FlagPriced
+				}
+				return
+			}
+		}
 		if e.X, priced = get("price"); priced {
 			e.Flags |= FlagPriced
 		}

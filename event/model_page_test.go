@@ -162,7 +162,7 @@ func modelContext(context object, e *Event) {
 	case agent.device == DeviceTV:
 		e.DeviceType = modelFirst(modelModel(model), agent.device)
 	default:
-		e.DeviceType = modelFirst(modelModel(model), hints.device, agent.device, form)
+		e.DeviceType = modelFirst(modelModel(model), modelSystem(os), hints.device, agent.device, form)
 		touch, touched := modelNumber(sub("device")["maxTouchPoints"])
 		apple := e.OS == OSMac || e.OS == OSiOS
 		if e.DeviceType == DeviceDesktop && apple && (touched && touch > 1 || stated == OSiOS || ipads[[2]uint16{e.Width, e.Height}]) {
@@ -174,7 +174,7 @@ func modelContext(context object, e *Event) {
 	}
 	n := sub("network")
 	radio, _ := n["type"].(string)
-	e.Network = modelNetwork(modelWord(strings.TrimPrefix(radio, "CTRadioAccessTechnology")), modelWord(n["effectiveType"]), n["wifi"] == true, n["cellular"] == true)
+	e.Network = modelNetwork(modelWord(strings.TrimPrefix(radio, "CTRadioAccessTechnology")), modelWord(n["effectiveType"]), modelYes(n["wifi"]), modelYes(n["cellular"]))
 }
 
 func modelFirst[T comparable](of ...T) T {
@@ -269,7 +269,7 @@ var modelSpeeds = func() map[string]Network {
 	for n, words := range map[Network]string{NetworkOffline: "none offline disconnected notreachable", NetworkSlow2G: "slow2g",
 		Network2G: "2g gprs edge gsm cdma 1xrtt cdma1x iden",
 		Network3G: "3g umts wcdma hspa hspa+ hspap hsdpa hsupa evdo evdo0 evdoa evdob cdmaevdorev0 cdmaevdoreva cdmaevdorevb ehrpd tdscdma",
-		Network4G: "4g lte lte+ ltea lteca lteadvanced", Network5G: "5g nr nrnsa nrsa 5gnr", NetworkWifi: "wifi wlan",
+		Network4G: "4g lte 4glte lte+ ltea lteca lteadvanced", Network5G: "5g nr nrnsa nrsa 5gnr", NetworkWifi: "wifi wlan",
 		NetworkEthernet: "ethernet wired lan", NetworkCellular: "cellular mobile wwan"} {
 		for _, w := range strings.Fields(words) {
 			m[w] = n
@@ -302,6 +302,17 @@ func modelNetwork(typ, effective string, wifi, cellular bool) Network {
 		return NetworkCellular
 	}
 	return NetworkUnknown
+}
+
+// modelSystem is the form of device on which a system runs, if it is one form alone.
+func modelSystem(name string) DeviceType {
+	if form, os, platform := modelForm(modelWord(name)); os != OSUnknown && !platform {
+		return form
+	}
+	if m := modelVersion.FindStringSubmatch(name); m != nil {
+		return modelSystem(m[1])
+	}
+	return DeviceUnknown
 }
 
 var modelVersion = regexp.MustCompile(`^(.+) [0-9][^ ]*$`)

@@ -13,11 +13,11 @@ var networks = table(map[string]Network{
 	"slow2g":                                  NetworkSlow2G,
 	"2g gprs edge gsm cdma 1xrtt cdma1x iden": Network2G,
 	"3g umts wcdma hspa hspa+ hspap hsdpa hsupa evdo evdo0 evdoa evdob cdmaevdorev0 cdmaevdoreva cdmaevdorevb ehrpd tdscdma": Network3G,
-	"4g lte lte+ ltea lteca lteadvanced": Network4G,
-	"5g nr nrnsa nrsa 5gnr":              Network5G,
-	"wifi wlan":                          NetworkWifi,
-	"ethernet wired lan":                 NetworkEthernet,
-	"cellular mobile wwan":               NetworkCellular,
+	"4g lte 4glte lte+ ltea lteca lteadvanced": Network4G,
+	"5g nr nrnsa nrsa 5gnr":                    Network5G,
+	"wifi wlan":                                NetworkWifi,
+	"ethernet wired lan":                       NetworkEthernet,
+	"cellular mobile wwan":                     NetworkCellular,
 }, strings.Fields)
 
 // radio is what iOS puts before the names of its constants.

@@ -137,9 +137,10 @@ func (r *record) number(f field) (float64, bool) {
 	return parseNumber(r.vals[f].b)
 }
 
-// truth reports whether the field says true.
+// truth reports whether the field says true; libraries of languages without a type for
+// it write "true" or 1.
 func (r *record) truth(f field) bool {
-	return r.set>>f&1 != 0 && r.vals[f].typ == jx.Bool && r.vals[f].b[0] == 't'
+	return r.stated(f) && r.vals[f].yes()
 }
 
 // parser fills records. The JSON is read once, left to right, and strictly

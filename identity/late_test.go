@@ -80,3 +80,15 @@ func TestLateOrderAlone(t *testing.T) {
 		t.Errorf("the device is %+v", d)
 	}
 }
+
+// TestSpelled: of an order of 25 hours one read "1 day older than the newest event, of 1
+// day allowed".
+func TestSpelled(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 3_600_000
+	for age, want := range map[int64]string{day + 3_600_000: "1.042 days", day + 60_000: "1.001 days", day + 1: "86400001 ms", 2 * day: "2 days"} {
+		if got, most := spelled(age, day); got != want || most == got {
+			t.Errorf("%d ms are %s of %s, want %s", age, got, most, want)
+		}
+	}
+}
