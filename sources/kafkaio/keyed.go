@@ -147,7 +147,28 @@ func createKeyed(ctx context.Context, brokers []string, events, topic string) er
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
 	}
-	return nil
+	return known(ctx, brokers, topic)
+}
+
+// knownWithin bounds how long brokers may take to tell each other of a new topic.
+const knownWithin = 10 * time.Second
+
+// known waits until the brokers know the topic that one of them has just made: the
+// next question may go to another one, which would say that there is none.
+func known(ctx context.Context, brokers []string, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, knownWithin)
+	defer cancel()
+	for {
+		_, err := Partitions(ctx, brokers, topic)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // copier names the consumer group in which the position of the copies is kept.
