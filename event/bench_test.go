@@ -40,7 +40,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	var e Event
 	for b.Loop() {
-		if err := d.Decode(raw, nil, 1_780_000_000_000, &e); err != nil {
+		if err := d.Decode(raw, Unstated, 1_780_000_000_000, &e); err != nil {
 			b.Fatal(err)
 		}
 	}

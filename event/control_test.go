@@ -26,7 +26,7 @@ func TestDeleted(t *testing.T) {
 	} {
 		raw := c.in.Append(nil, "2026-03-04T12:34:56.789Z")
 		var e Event
-		if err := d.Decode(raw, nil, genNow, &e); err != nil {
+		if err := d.Decode(raw, Unstated, genNow, &e); err != nil {
 			t.Errorf("%s: %v", raw, err)
 		}
 		want := Event{Device: c.in.Device, User: c.in.User, Kind: KindDelete, ID: hash([]byte("r1")), Append: genNow, Ingest: -1}
@@ -72,7 +72,7 @@ func TestControl(t *testing.T) {
 		{open, []byte(`{"type":"alias","anonymousId":"a2","previousId":"a1","userId":"ann","messageId":"m","timestamp":"` + at + `"}`), Event{Device: "a1", User: "ann", Kind: KindAlias, ID: hash([]byte("m")), Time: 1}},
 	} {
 		var e Event
-		if err := c.d.Decode(c.raw, nil, genNow, &e); err != nil {
+		if err := c.d.Decode(c.raw, Unstated, genNow, &e); err != nil {
 			t.Errorf("%s: %v", c.raw, err)
 		}
 		if e.Device != c.want.Device || e.User != c.want.User || e.Kind != c.want.Kind || e.ID != c.want.ID || (e.Time != 0) != (c.want.Time != 0) || e.Kind.Control() == (e.Time != 0) {
@@ -82,7 +82,7 @@ func TestControl(t *testing.T) {
 	}
 	whole := (&Rebuild{Device: "a1", Receipt: "r", Payload: bytes.Repeat([]byte{7}, 200_000)}).Append(nil)
 	var e Event
-	if err := strict.Decode(whole, nil, genNow, &e); err != nil || e.Kind != KindRebuild || e.Device != "a1" || len(e.Raw) != 200_000 || !e.Kind.Control() || !e.Kind.Reserved() {
+	if err := strict.Decode(whole, Unstated, genNow, &e); err != nil || e.Kind != KindRebuild || e.Device != "a1" || len(e.Raw) != 200_000 || !e.Kind.Control() || !e.Kind.Reserved() {
 		t.Errorf("a rebuild of %d bytes: %v, %s of %s with %d", len(whole), err, e.Kind, e.Device, len(e.Raw))
 	}
 	if !KindUnlink.Reserved() || KindReset.Reserved() || KindAlias.Control() {

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -119,9 +120,9 @@ func (d *Decoder) setDefaults() {
 // judged elsewhere. Otherwise it returns an *Error with the reason Oversized,
 // NoConsent, Malformed or Future, and e holds what was learnt before (Device, User, Time
 // and Append, where known), for the dead letter. The record's key is not read:
-// a topic may be keyed by anything. raw is not kept.
-func (d *Decoder) Decode(raw []byte, _ []byte, appendMS int64, e *Event) error {
-	*e = Event{Append: appendMS, Ingest: -1}
+// a topic may be keyed by anything. trust is that of who sent it. raw is not kept.
+func (d *Decoder) Decode(raw []byte, trust Trust, appendMS int64, e *Event) error {
+	*e = Event{Append: appendMS, Ingest: -1, Trust: trust}
 	if len(raw) > d.cfg.MaxBytes && !strings.HasPrefix(string(raw[:min(len(raw), len(rebuildStart))]), rebuildStart) {
 		return &Error{Reason: Oversized, Detail: fmt.Sprintf("%d bytes, at most %d are allowed", len(raw), d.cfg.MaxBytes)}
 	}
@@ -192,19 +193,25 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 	if nobody(anon) {
 		anon = nil
 	}
+	if bytes.HasPrefix(anon, []byte(userDevice)) && e.Trust.fromPage() {
+		return malformed("anonymousId: begins with user:, which is kept for what servers send of a userId alone")
+	}
 	if len(anon) == 0 && len(user) == 0 {
 		return malformed("anonymousId, userId: neither is stated as a text or number of at most 512 bytes that stands for somebody (null or zeros do not)")
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {
+		if !e.Trust.Verified() {
+			return &Error{Reason: Identity, Detail: "a userId alone, without proof: anybody could have sent it; send it with a secret server key, or with proof of the userId, or with an anonymousId (docs/identity.md)"}
+		}
 		d.scratch = append(append(d.scratch[:0], userDevice...), user...)
 		anon = d.scratch
 	}
 	e.Device = d.ids.string(anon)
 	if len(message) > 0 {
-		e.ID = hash(message)
+		e.ID = e.Trust.of(hash(message))
 	} else {
-		e.ID = hash(raw) // so a record that was sent twice is still one event
+		e.ID = e.Trust.of(hash(raw)) // so a record that was sent twice is still one event
 	}
 	return nil
 }

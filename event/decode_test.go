@@ -12,7 +12,7 @@ import (
 func outcome(t testing.TB, d *Decoder, raw []byte, appendMS int64) (Event, Reason) {
 	t.Helper()
 	var e Event
-	err := d.Decode(raw, nil, appendMS, &e)
+	err := d.Decode(raw, Unstated, appendMS, &e)
 	if err == nil {
 		return e, ""
 	}

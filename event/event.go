@@ -43,6 +43,7 @@ type Event struct {
 	OS         OS
 	Network    Network
 	Flags      Flags
+	Trust      Trust // of who sent it
 	// Of a copy (source.rekey): the record's partition in the topic that it is of, and
 	// its offset there; HasOrigin says that it is one.
 	HasOrigin       bool
@@ -225,5 +226,5 @@ const (
 	Stray     Reason = "stray"  // in another partition than its device
 	Poison    Reason = "poison" // a stage cannot take it: a fault of this program
 	Late      Reason = "late"
-	Identity  Reason = "identity" // an alias that would merge two users
+	Identity  Reason = "identity" // an alias that would merge two users, or a userId alone without proof
 )

@@ -43,7 +43,7 @@ func TestHighTicketLists(t *testing.T) {
 		{`"type":"track","event":"Product Viewed","properties":{"category":"electronics"}`, false},
 	} {
 		var e Event
-		if err := d.Decode([]byte(`{"anonymousId":"a","messageId":"m","timestamp":"2026-01-01T00:00:00Z",`+c.event+`}`), nil, 0, &e); err != nil {
+		if err := d.Decode([]byte(`{"anonymousId":"a","messageId":"m","timestamp":"2026-01-01T00:00:00Z",`+c.event+`}`), Unstated, 0, &e); err != nil {
 			t.Errorf("%s: %v", c.event, err)
 		} else if got := e.Flags&FlagHighTicket != 0; got != c.want {
 			t.Errorf("%s: %v", c.event, got)

@@ -34,13 +34,13 @@ func TestKeyOfOneDevice(t *testing.T) {
 		`"anonymousId":"a1","userId":"b","channel":"x"`: "a1",
 	} {
 		var e Event
-		if err := d.Decode([]byte(`{"type":"page","timestamp":"2026-01-01T00:00:00Z",`+ids+`}`), nil, 0, &e); err != nil || Key(e.Device) != want {
+		if err := d.Decode([]byte(`{"type":"page","timestamp":"2026-01-01T00:00:00Z",`+ids+`}`), Unstated, 0, &e); err != nil || Key(e.Device) != want {
 			t.Errorf("%s: device %q, key %q, want %q (%v)", ids, e.Device, Key(e.Device), want, err)
 		}
 	}
 	var e Event
 	alias := `{"type":"alias","previousId":"a1","userId":"ann","timestamp":"2026-01-01T00:00:00Z"}`
-	if err := d.Decode([]byte(alias), nil, 0, &e); err != nil || Key(e.Device) != "a1" {
+	if err := d.Decode([]byte(alias), Unstated, 0, &e); err != nil || Key(e.Device) != "a1" {
 		t.Errorf("an alias: key %q (%v)", Key(e.Device), err)
 	}
 	// The keys under which a tombstone looks for a device's records agree.

@@ -201,7 +201,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 	var e Event
 	raw := []byte(benchRecord)
 	if n := testing.AllocsPerRun(100, func() {
-		if err := d.Decode(raw, nil, genNow, &e); err != nil {
+		if err := d.Decode(raw, Unstated, genNow, &e); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 0 {

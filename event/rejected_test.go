@@ -12,7 +12,7 @@ func refusal(t *testing.T, d *Decoder, raw []byte) (Event, *Error) {
 	t.Helper()
 	var e Event
 	var typed *Error
-	if err := d.Decode(raw, nil, genNow, &e); !errors.As(err, &typed) {
+	if err := d.Decode(raw, Unstated, genNow, &e); !errors.As(err, &typed) {
 		t.Fatalf("%s: %v, not an *Error", raw, err)
 	}
 	return e, typed

@@ -12,10 +12,11 @@ type Semantics uint8
 // FirstSemantics is that of entries and batches that have no number. From 2 on
 // a person has facts of its own (carts, orders) beside those of its devices, and
 // each kind of event has its lateness, the newest device says whether it is a
-// crawler's, and a record in another partition than its device is a stray.
+// crawler's, and a record in another partition than its device is a stray. From 3 on a
+// record has the trust of who sent it.
 const (
 	FirstSemantics  Semantics = 1
-	NewestSemantics Semantics = 2
+	NewestSemantics Semantics = 3
 )
 
 // Has reports whether what came with number n holds.

@@ -72,7 +72,7 @@ func TestNoTime(t *testing.T) {
 			t.Errorf("%s: %q", stamp, reason)
 		}
 		var e Event
-		if err := d.Decode(raw, nil, genNow, &e); err == nil || !strings.Contains(err.Error(), "timestamp: ") {
+		if err := d.Decode(raw, Unstated, genNow, &e); err == nil || !strings.Contains(err.Error(), "timestamp: ") {
 			t.Errorf("%s: %v does not name the property", stamp, err)
 		}
 	}

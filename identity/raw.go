@@ -13,6 +13,7 @@ type Record struct {
 	Key       []byte
 	Value     []byte
 	Origin    Origin // of a copy
+	Trust     event.Trust
 }
 
 // RawBatch is what a source gathered for one shard: records, in offset order
@@ -69,6 +70,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 			w.Bytes(r.Key)
 			w.Bytes(r.Value)
 			r.Origin.AppendTo(w)
+			w.Byte(byte(r.Trust))
 		}
 	}
 }
@@ -87,7 +89,7 @@ func ReadRawBatch(data []byte) (RawBatch, error) {
 	}
 	records := make([]Record, r.Len())
 	for i := range records {
-		records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes(), Origin: ReadOriginFrom(&r)}
+		records[i] = Record{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Key: r.Bytes(), Value: r.Bytes(), Origin: ReadOriginFrom(&r), Trust: event.Trust(r.Byte())}
 	}
 	b.Chunks = [][]Record{records}
 	return b, r.Err()

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
 )
@@ -139,7 +138,7 @@ func (u *user) linked() (n int) {
 // merge fills the view from the devices by the catalogue's merge rules; a
 // device whose session is over gives only what outlives it.
 func (u *user) merge(v *View, s *Shard, t int64) {
-	if !s.Semantics.Has(event.NewestSemantics) {
+	if !s.Semantics.Has(2) {
 		u.olderMerge(v, s, t)
 		return
 	}

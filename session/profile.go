@@ -67,7 +67,7 @@ type Change struct {
 // older than the horizon of the last FoldAway.
 func (q *Profile) Add(e *event.Event, p *Params) Change {
 	it := newItem(e)
-	if !p.Semantics.Has(event.NewestSemantics) {
+	if !p.Semantics.Has(2) {
 		it.Flags |= flagOlder
 	}
 	q.weigh(e, p)

@@ -35,7 +35,7 @@ func Patient() []event.Kind {
 
 // Patient reports whether events of a kind may come later than the others.
 func (p *Params) Patient(k event.Kind) bool {
-	return p.Long > p.Lateness && p.Semantics.Has(event.NewestSemantics) && slices.Contains(p.Waited, k)
+	return p.Long > p.Lateness && p.Semantics.Has(2) && slices.Contains(p.Waited, k)
 }
 
 const (

@@ -28,7 +28,7 @@ func runLines(t *testing.T, job string, lines []string, segments []segment.Spec)
 	l := &testLog{}
 	for _, line := range lines {
 		var e event.Event
-		check(t, d.Decode([]byte(line), nil, 0, &e))
+		check(t, d.Decode([]byte(line), event.Unstated, 0, &e))
 		l.add(event.Home(e.Device, spec.Partitions), line)
 	}
 	return runPlain(t, &spec, l, l.cut(t, &spec, rand.New(rand.NewPCG(1, 1))))

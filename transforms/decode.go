@@ -57,6 +57,7 @@ type BatchDecoder struct {
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
 	batch    identity.Batch
 	cfg      event.Config
+	trust    event.Trust // of records of which nobody has judged
 	poison   []identity.Place // of the batch: records that are left out
 }
 
@@ -66,7 +67,7 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
@@ -149,7 +150,19 @@ func (d *BatchDecoder) decode(r *identity.Record, e *event.Event) (err error) {
 	if testDecode != nil {
 		testDecode(r)
 	}
-	return d.events.Decode(r.Value, r.Key, r.Append, e)
+	return d.events.Decode(r.Value, d.trustOf(r), r.Append, e)
+}
+
+// trustOf is the trust of a record: what the collector has judged, else that of the
+// source. What a program without trusts had applied is applied again as it was.
+func (d *BatchDecoder) trustOf(r *identity.Record) event.Trust {
+	switch {
+	case !d.batch.Semantics.Has(3):
+		return event.Unstated
+	case r.Trust == event.Unstated:
+		return d.trust
+	}
+	return r.Trust
 }
 
 // testDecode is a test's: it may panic.

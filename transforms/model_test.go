@@ -75,7 +75,7 @@ func newModel(b *Built) *model {
 // take is one record of the log, in the order of the appends.
 func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	var e event.Event
-	if err := d.Decode(r.Value, nil, 0, &e); err != nil {
+	if err := d.Decode(r.Value, event.Unstated, 0, &e); err != nil {
 		m.dead[event.Malformed]++
 		return
 	}

@@ -43,7 +43,7 @@ func choosePoison(t *testing.T, r *rand.Rand, spec *Spec, l *testLog) (clean *te
 			}
 			at := all[r.IntN(len(all))]
 			var e event.Event
-			if d.Decode(l.parts[at.Partition][at.Offset].Value, nil, 0, &e) != nil || e.Kind.Control() || slices.Contains(p.of["device"], at) || slices.Contains(p.of["person"], at) {
+			if d.Decode(l.parts[at.Partition][at.Offset].Value, event.Unstated, 0, &e) != nil || e.Kind.Control() || slices.Contains(p.of["device"], at) || slices.Contains(p.of["person"], at) {
 				continue
 			}
 			p.of[stage] = append(p.of[stage], at)

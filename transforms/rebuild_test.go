@@ -24,7 +24,7 @@ func (l *testLog) breakSome(t *testing.T, r *rand.Rand, spec *Spec) (letters map
 	for i := range l.arrival {
 		rec := &l.arrival[i]
 		var e event.Event
-		if d.Decode(rec.Value, nil, 0, &e) != nil {
+		if d.Decode(rec.Value, event.Unstated, 0, &e) != nil {
 			continue
 		}
 		if (e.Kind == event.KindReset || !e.Kind.Control() && e.Time <= clocks[rec.Partition]) && r.IntN(3) > 0 {

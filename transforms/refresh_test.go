@@ -140,7 +140,7 @@ func naiveShares(t *testing.T, b *Built, l *testLog) func(path string, tick int6
 	devices, m := map[string][]event.Event{}, newModel(b)
 	for _, rec := range l.arrival {
 		var e event.Event
-		check(t, d.Decode(rec.Value, nil, 0, &e))
+		check(t, d.Decode(rec.Value, event.Unstated, 0, &e))
 		devices[e.Device] = append(devices[e.Device], e)
 	}
 	return func(path string, tick int64) float64 {

@@ -312,7 +312,7 @@ func (l *testLog) tombstones(t testing.TB, spec *Spec) (last map[string]identity
 	last = map[string]identity.Erasure{}
 	for _, r := range l.arrival {
 		var e event.Event
-		if d.Decode(r.Value, nil, 0, &e) == nil && e.Kind == event.KindDelete {
+		if d.Decode(r.Value, event.Unstated, 0, &e) == nil && e.Kind == event.KindDelete {
 			last[e.Device] = identity.Erasure{Partition: r.Partition, Offset: r.Offset, Device: identity.HashDevice(e.Device)}
 		}
 	}

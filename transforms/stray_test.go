@@ -20,7 +20,7 @@ func (l *testLog) scatter(t *testing.T, r *rand.Rand, spec *Spec) (scattered, un
 	scattered, unreadable = &testLog{}, &testLog{}
 	for _, rec := range l.arrival {
 		var e event.Event
-		if r.IntN(4) == 0 && d.Decode(rec.Value, nil, 0, &e) == nil && e.Kind != event.KindDelete {
+		if r.IntN(4) == 0 && d.Decode(rec.Value, event.Unstated, 0, &e) == nil && e.Kind != event.KindDelete {
 			p := (rec.Partition + 1 + r.Int32N(spec.Partitions-1)) % spec.Partitions
 			scattered.add(p, string(rec.Value))
 			unreadable.add(p, "a stray")

@@ -181,7 +181,7 @@ func (b *backend) collect(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(raw, &a); err != nil {
 			b.t.Errorf("reading an event: %v\n%s", err, raw)
 		}
-		if err := b.dec.Decode(raw, nil, time.Now().Add(b.ahead).UnixMilli(), &a.decoded); err != nil {
+		if err := b.dec.Decode(raw, event.Unstated, time.Now().Add(b.ahead).UnixMilli(), &a.decoded); err != nil {
 			b.t.Errorf("decoding %s: %v\n%s", a.name(), err, raw)
 		}
 		if !b.repeated(a) {

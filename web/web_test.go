@@ -106,7 +106,7 @@ func TestPageTypes(t *testing.T) {
 	} {
 		var e event.Event
 		raw := fmt.Sprintf(`{"type":"page","anonymousId":"a","messageId":"m","timestamp":"2026-01-01T00:00:00Z","context":{"page":{"path":%q}}}`, path)
-		if err := dec.Decode([]byte(raw), nil, 0, &e); err != nil || e.PageType != want {
+		if err := dec.Decode([]byte(raw), event.Unstated, 0, &e); err != nil || e.PageType != want {
 			t.Errorf("%s: page type %s (%v), want %s", path, event.PageTypes[e.PageType], err, event.PageTypes[want])
 		}
 	}

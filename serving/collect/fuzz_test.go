@@ -64,7 +64,7 @@ func FuzzBody(f *testing.F) {
 			}
 			var e event.Event
 			var why *event.Error
-			switch err := job.Decode(rec.Value, nil, q.now.UnixMilli(), &e); {
+			switch err := job.Decode(rec.Value, event.Unstated, q.now.UnixMilli(), &e); {
 			case errors.As(err, &why) && why.Reason == event.NoConsent:
 				t.Fatalf("%s has no consent", rec.Value)
 			case err == nil && !json.Valid(rec.Value):

@@ -152,7 +152,7 @@ func decoded(t testing.TB, cfg event.Config, r *kgo.Record) (event.Event, []byte
 		t.Fatal(err)
 	}
 	var e event.Event
-	err = d.Decode(r.Value, r.Key, r.Timestamp.UnixMilli(), &e)
+	err = d.Decode(r.Value, event.Unstated, r.Timestamp.UnixMilli(), &e)
 	if typed, ok := err.(*event.Error); ok {
 		return e, d.Kept(r.Value, typed), err
 	}

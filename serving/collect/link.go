@@ -90,7 +90,7 @@ func (q *request) identify(in *linking, user string) error {
 	}
 	var e event.Event
 	var judged *event.Error
-	if err := q.decoder.Decode(value, nil, q.now.UnixMilli(), &e); errors.As(err, &judged) {
+	if err := q.decoder.Decode(value, event.Unstated, q.now.UnixMilli(), &e); errors.As(err, &judged) {
 		if judged.Reason == event.NoConsent {
 			return errConsent
 		}

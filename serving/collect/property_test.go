@@ -103,7 +103,7 @@ func decodesAlike(t *testing.T, want map[string]any, record []byte) {
 	}
 	var a, b event.Event
 	now := time.Now().UnixMilli()
-	errA, errB := d.Decode(raw, nil, now, &a), d.Decode(record, nil, now, &b)
+	errA, errB := d.Decode(raw, event.Unstated, now, &a), d.Decode(record, event.Unstated, now, &b)
 	if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
 		t.Errorf("%s\n is %+v, %v\n not %+v, %v", record, b, errB, a, errA)
 	}

@@ -150,7 +150,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	}
 	var e event.Event
 	outcome := "accepted"
-	err := q.decoder.Decode(value, nil, q.now.UnixMilli(), &e)
+	err := q.decoder.Decode(value, event.Unstated, q.now.UnixMilli(), &e)
 	var judged *event.Error
 	if errors.As(err, &judged) {
 		outcome = string(judged.Reason)

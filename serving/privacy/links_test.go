@@ -112,7 +112,7 @@ func TestUnlink(t *testing.T) {
 	d, err := event.NewDecoder(event.Config{})
 	check(t, err)
 	var e event.Event
-	check(t, d.Decode(r.Value, r.Key, 0, &e))
+	check(t, d.Decode(r.Value, event.Unstated, 0, &e))
 	if string(r.Key) != `a"1` || r.Partition != out.Partition || r.Offset != out.Offset || e.Kind != event.KindUnlink || e.Device != `a"1` || e.User != "ann" {
 		t.Errorf("on the log is %s under %s at %d/%d: %+v, told was %s", r.Value, r.Key, r.Partition, r.Offset, e, body)
 	}

@@ -104,7 +104,7 @@ func (s *site) job() {
 			for it := cl.PollFetches(ctx).RecordIter(); !it.Done(); {
 				r := it.Next()
 				var e event.Event
-				if d.Decode(r.Value, r.Key, 0, &e) != nil || e.Kind != event.KindDelete {
+				if d.Decode(r.Value, event.Unstated, 0, &e) != nil || e.Kind != event.KindDelete {
 					continue
 				}
 				s.publish(session.PersonID(e.Device, ""), nil)

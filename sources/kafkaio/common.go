@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -138,8 +139,11 @@ const originHeader = "microseg-origin"
 func record(r *kgo.Record) identity.Record {
 	out := identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	for i := range r.Headers {
-		if r.Headers[i].Key == originHeader {
+		switch r.Headers[i].Key {
+		case originHeader:
 			out.Origin = identity.ReadOrigin(r.Headers[i].Value)
+		case event.TrustHeader:
+			out.Trust = event.ReadTrust(r.Headers[i].Value)
 		}
 	}
 	return out

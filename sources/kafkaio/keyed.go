@@ -98,7 +98,7 @@ func needsKeys(ctx context.Context, brokers []string, events string, known int32
 		look, cancel := context.WithTimeout(ctx, sampleTimeout)
 		err := (Log{Brokers: brokers, Topic: events}).ReadRange(look, p, start, end-1, func(r identity.Record) error {
 			var e event.Event
-			if d.Decode(r.Value, r.Key, r.Append, &e) == nil && e.Kind != event.KindDelete && event.Home(e.Device, n) != p {
+			if d.Decode(r.Value, event.Unstated, r.Append, &e) == nil && e.Kind != event.KindDelete && event.Home(e.Device, n) != p {
 				why = fmt.Sprintf("topic %q is not keyed by device: the record at offset %d of partition %d belongs into partition %d", events, r.Offset, p, event.Home(e.Device, n))
 				return errSeen
 			}

@@ -255,7 +255,7 @@ func (c *copying) fetch(ctx context.Context) {
 			continue
 		}
 		var e event.Event
-		err := c.decoder.Decode(r.Value, r.Key, r.Timestamp.UnixMilli(), &e)
+		err := c.decoder.Decode(r.Value, event.Unstated, r.Timestamp.UnixMilli(), &e)
 		if err != nil || e.Kind.Control() {
 			e.Time = 0
 		}
@@ -335,6 +335,11 @@ func (c *copying) send(ctx context.Context, q *queue) {
 	q.done = r.Offset + 1
 	out := &kgo.Record{Topic: c.to, Partition: r.Partition % c.n, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
 		Headers: []kgo.RecordHeader{{Key: originHeader, Value: []byte(identity.Origin{Partition: r.Partition, Offset: r.Offset}.String())}}}
+	for _, h := range r.Headers {
+		if h.Key == event.TrustHeader {
+			out.Headers = append(out.Headers, h)
+		}
+	}
 	if key != "" {
 		out.Key, out.Partition = []byte(key), event.Partition(key, c.n)
 	}

@@ -56,7 +56,7 @@ func (j *judge) look(it item) ident {
 		j.refuse(it, event.Malformed, it.broken)
 		return ident{}
 	}
-	err := j.decoder.Decode(it.raw, nil, j.now().UnixMilli(), &e)
+	err := j.decoder.Decode(it.raw, event.Unstated, j.now().UnixMilli(), &e)
 	switch {
 	case err == nil || errors.As(err, &no) && no.Withheld():
 		j.good++ // without consent it is read, and kept by nobody

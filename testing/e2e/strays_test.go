@@ -47,7 +47,7 @@ func TestRekeyed(t *testing.T) {
 		var all []*kgo.Record
 		for _, line := range lines {
 			var e event.Event
-			check(t, d.Decode(line, nil, 0, &e))
+			check(t, d.Decode(line, event.Unstated, 0, &e))
 			key := e.Device
 			if e.User != "" {
 				key = e.User

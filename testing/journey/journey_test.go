@@ -105,7 +105,7 @@ func decode(t *testing.T, spec transforms.Spec) (out []event.Event) {
 	check(t, err)
 	for i, line := range append(visit(), later) {
 		var e event.Event
-		check(t, d.Decode([]byte(line), nil, 0, &e))
+		check(t, d.Decode([]byte(line), event.Unstated, 0, &e))
 		e.Offset = int64(i)
 		out = append(out, e)
 	}

@@ -109,7 +109,7 @@ func Run(cfg *config.Config, in io.Reader, appended int64) (*Result, error) {
 // nothing of a reason.
 func (o *Oracle) Take(r *Record) error {
 	var e event.Event
-	if err := o.decoder.Decode(r.Value, nil, r.Appended, &e); err != nil {
+	if err := o.decoder.Decode(r.Value, event.Unstated, r.Appended, &e); err != nil {
 		var refused *event.Error
 		if !errors.As(err, &refused) {
 			return err

@@ -20,7 +20,7 @@ var eventSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "x", Type: arrow.PrimitiveTypes.Float64},
 	{Name: "append", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "ingest", Type: arrow.PrimitiveTypes.Int32},
-	{Name: "codes", Type: arrow.PrimitiveTypes.Uint64}, // kind, page type, element, device, os, network, flags: a byte each
+	{Name: "codes", Type: arrow.PrimitiveTypes.Uint64}, // kind, page type, element, device, os, network, flags, trust: a byte each
 	{Name: "screen", Type: arrow.PrimitiveTypes.Uint32},
 	{Name: "more", Type: arrow.BinaryTypes.Binary}, // y, z, item and raw of the few events that have them
 }, nil)
@@ -96,7 +96,7 @@ func (w *EventWriter) add(e *event.Event) {
 	w.append = append(w.append, e.Append)
 	w.ingest = append(w.ingest, int32(e.Ingest))
 	w.codes = append(w.codes, uint64(e.Kind)|uint64(e.PageType)<<8|uint64(e.Element)<<16|uint64(e.DeviceType)<<24|
-		uint64(e.OS)<<32|uint64(e.Network)<<40|uint64(e.Flags)<<48)
+		uint64(e.OS)<<32|uint64(e.Network)<<40|uint64(e.Flags)<<48|uint64(e.Trust)<<56)
 	w.screen = append(w.screen, uint32(e.Width)<<16|uint32(e.Height))
 	if e.Y != 0 || e.Z != 0 || e.Item != 0 || e.Raw != nil || e.HasOrigin {
 		m := codec.Writer{B: w.more.data}
@@ -182,8 +182,8 @@ func appendEvents(out []event.Event, rec arrow.Record) ([]event.Event, error) {
 		e := event.Event{Device: device.Value(i), User: user.Value(i), Time: times[i], Offset: offsets[i], Partition: parts[i],
 			ID: ids[i], Page: pages[i], X: xs[i], Append: appends[i], Ingest: int64(ingests[i]),
 			Width: uint16(screens[i] >> 16), Height: uint16(screens[i]), Kind: event.Kind(c), PageType: event.PageType(c >> 8),
-			Element: uint8(c >> 16), DeviceType: event.DeviceType(c >> 24), OS: event.OS(c >> 32), Network: event.Network(c >> 40), Flags: event.Flags(c >> 48)}
-		if e.PageType >= event.NumPageTypes {
+			Element: uint8(c >> 16), DeviceType: event.DeviceType(c >> 24), OS: event.OS(c >> 32), Network: event.Network(c >> 40), Flags: event.Flags(c >> 48), Trust: event.Trust(c >> 56)}
+		if e.PageType >= event.NumPageTypes || !e.Trust.Known() {
 			return out, codec.ErrCorrupt // it is an index
 		}
 		if b := more.Value(i); len(b) > 0 {

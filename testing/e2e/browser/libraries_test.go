@@ -76,7 +76,7 @@ func arrived(t *testing.T, name string, n int) map[string]int {
 			if !ok {
 				return
 			}
-			check(t, d.Decode(r.Value, r.Key, r.Timestamp.UnixMilli(), &e))
+			check(t, d.Decode(r.Value, event.Unstated, r.Timestamp.UnixMilli(), &e))
 			got[key]++
 		})
 	}

@@ -121,7 +121,7 @@ func (f *faulty) arrived(t *testing.T, n int, within time.Duration) (times []int
 			if err := json.Unmarshal(r.Value, &in); err != nil || in.Properties.Seq == nil {
 				return // a library's own
 			}
-			if err := d.Decode(r.Value, nil, r.Timestamp.UnixMilli(), &e); err != nil || e.Kind != event.KindProductView || e.Flags&event.FlagBot != 0 {
+			if err := d.Decode(r.Value, event.Unstated, r.Timestamp.UnixMilli(), &e); err != nil || e.Kind != event.KindProductView || e.Flags&event.FlagBot != 0 {
 				t.Errorf("%v, %+v: %s", err, e, r.Value)
 			}
 			times[*in.Properties.Seq]++

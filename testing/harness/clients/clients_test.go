@@ -143,7 +143,7 @@ func read(t *testing.T, log *kafkalog.Log, n int) (marks, ids map[string]int) {
 		for _, r := range f.Records() {
 			seen++
 			var e event.Event
-			if err := d.Decode(r.Value, r.Key, r.Timestamp.UnixMilli(), &e); err != nil || e.Flags&event.FlagBot != 0 {
+			if err := d.Decode(r.Value, event.Unstated, r.Timestamp.UnixMilli(), &e); err != nil || e.Flags&event.FlagBot != 0 {
 				t.Errorf("%v, %+v: %s", err, e, r.Value)
 			}
 			mark, id := marked(t, r.Value)

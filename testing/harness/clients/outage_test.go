@@ -164,7 +164,7 @@ func decoded(t *testing.T, log *kafkalog.Log) map[string]map[string]bool {
 		}
 		for _, rec := range f.Records() {
 			var e event.Event
-			if err := d.Decode(rec.Value, rec.Key, rec.Timestamp.UnixMilli(), &e); err != nil {
+			if err := d.Decode(rec.Value, event.Unstated, rec.Timestamp.UnixMilli(), &e); err != nil {
 				t.Errorf("%v: %s", err, rec.Value)
 			}
 			mark, id := marked(t, rec.Value)
