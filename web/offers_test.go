@@ -157,6 +157,48 @@ func TestDismiss(t *testing.T) {
 	}
 }
 
+// TestClosedStaysClosed: a tab hears of another's writing late, and wrote what it had
+// read before beside its own answer: the offer that was just closed opened again, in
+// both. What a tab writes of old does not matter, in whatever order it is heard of.
+func TestClosedStaysClosed(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"dismissed", "redeemed"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			b, p := newBackend(t), visit(t)
+			offer, action := offered("better", "overlay", closable, time.Now().Add(10*time.Minute))
+			offer["edge"] = true
+			b.offers, b.actions = []map[string]any{offer}, []map[string]any{action}
+			p.Goto(b.url + "/")
+			p.Wait(`document.querySelector(".ms-overlay")`)
+			tab := p.Tab()
+			tab.Goto(b.url + "/cart")
+			tab.Wait(`document.querySelector(".ms-overlay")`)
+			tab.Eval(`window.old = localStorage.ms_offers`, nil)
+			if end == "redeemed" {
+				p.Eval(`microseg.redeem()`, nil)
+			} else {
+				p.Click(".ms-close")
+			}
+			tab.Wait(`!document.querySelector(".ms-overlay") && localStorage.ms_offers !== old`)
+			p.Eval(`addEventListener("storage", () => { window.heard = true; })`, nil)
+			tab.Eval(`localStorage.ms_offers = old; document.cookie = "ms_offer_overlay=v1.better.t;path=/"`, nil)
+			p.Wait(`window.heard`)
+			for name, p := range map[string]*chromium.Page{"the tab": p, "another": tab} {
+				p.Eval(`personalizeContent("everyone")`, nil)
+				if got := p.Text(`document.querySelector(".ms-overlay") + document.cookie.replace(/.*(?=ms_offer)/, "")`); !strings.HasPrefix(got, "null") || strings.Contains(got, "ms_offer") {
+					t.Errorf("%s: it is open again: %s", name, got)
+				}
+			}
+			b.do(func() {
+				if got := fmt.Sprint(b.asked[len(b.asked)-1]["offers"]); got != "[map[state:"+end+" token:v1.better.t]]" {
+					t.Errorf("the server is told %s", got)
+				}
+			})
+		})
+	}
+}
+
 // TestDismissContent: what is no offer is closed for the tab.
 func TestDismissContent(t *testing.T) {
 	t.Parallel()

@@ -62,8 +62,8 @@ type Server struct {
 	times     streamTimes
 }
 
-// requestSlots are the features that a request overrides.
-type requestSlots struct{ segment, page, device session.Slot }
+// requestSlots are the features that a request overrides, and the orders of the person.
+type requestSlots struct{ segment, page, device, orders session.Slot }
 
 // enum is a stored feature that has names. A job of a newer version may know
 // codes that this node does not.
@@ -102,7 +102,7 @@ func newServer(c Config, m *metrics) *Server {
 		c.MaxStreams = defaultMaxStreams
 	}
 	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
-		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice}}
+		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice, segment.Orders(c.Schema)[0]}}
 	for n := range c.Tree.Len() {
 		s.paths[c.Tree.Path(n)] = n
 	}

@@ -85,7 +85,42 @@ func stateOf(word string) token.State {
 // ordered reports whether the visitor has just ordered: the page confirms an
 // order, and the cart is empty. An order that a server tells of is seen so.
 func (s *Server) ordered(v *visitor, page event.PageType) bool {
-	return v.proof == known && page == event.PageConfirmation && v.view.Values[session.SlotCartItems] == 0
+	return page == event.PageConfirmation && v.emptied()
+}
+
+// emptied reports whether the person's cart is known to be empty, as each order
+// leaves it.
+func (v *visitor) emptied() bool {
+	return v.proof == known && v.view.Values[session.SlotCartItems] == 0
+}
+
+// ordersOf is how an offer notes the person's orders: 1 + how many are known, and of
+// whom; 0 when nobody has looked.
+func (s *Server) ordersOf(v *visitor) (orders int64, whose string) {
+	if v.proof != known {
+		return 0, ""
+	}
+	if v.person != v.id {
+		whose = token.Subject(v.person)
+	}
+	return 1 + int64(v.view.Values[s.slots.orders]), whose
+}
+
+// meet redeems an open offer when its person has ordered since it was granted, on
+// whichever device: more orders are known than then, and the cart is empty. What is
+// known may also grow because a device with orders of its own became the person's,
+// which empties no cart. Orders of two persons are not compared: of whom logs
+// in, those count that come from then on. The number is never lowered, since a node that
+// is behind would make old orders new.
+func (s *Server) meet(v *visitor, o *token.Offer) {
+	orders, whose := s.ordersOf(v)
+	switch {
+	case orders == 0 || o.State != token.Open:
+	case o.Orders == 0 || o.Person != whose:
+		o.Orders, o.Person = orders, whose
+	case orders > o.Orders && v.emptied():
+		o.State = token.Redeemed
+	}
 }
 
 // readOffers takes the offers that were granted to this very visitor. One of
@@ -102,6 +137,7 @@ func (s *Server) readOffers(v *visitor, ordered bool, words []offerWord) {
 		}
 		o := offer{Offer: *c.Offer, until: c.Expires}
 		o.State = max(o.State, stateOf(w.State))
+		s.meet(v, &o.Offer)
 		if ordered && o.State == token.Open {
 			o.State = token.Redeemed
 		}
@@ -173,6 +209,7 @@ func (s *Server) grant(v *visitor, a *rule.Action, from, deadline int64, html st
 	}
 	until := max(deadline, from+a.Rule.Cap.Milliseconds())
 	o := offer{until: (until + 999) / 1000, Offer: token.Offer{Name: a.Offer, Rule: a.Rule.Name, Slot: a.Slot, Granted: from, Deadline: deadline, TTL: int64(a.TTL.Seconds())}}
+	o.Orders, o.Person = s.ordersOf(v)
 	if deadline != 0 {
 		o.Content = s.forms[a].pack(strings.ReplaceAll(html, strconv.FormatInt(deadline, 10), when))
 	}

@@ -20,6 +20,7 @@ import (
 type kept struct {
 	rule, slot, state        string
 	granted, deadline, until int64
+	orders                   float64 // of the person, when it was granted
 }
 
 // modelVisitor is a visitor whose offers a server with a memory would know.
@@ -31,7 +32,7 @@ type modelVisitor struct {
 
 // shown is what each slot shows by the model: an offer that stands, else the
 // first rule of the highest priority that holds and may.
-func (m *modelVisitor) shown(s *site, holding []rule.Spec, since int64) map[string]string {
+func (m *modelVisitor) shown(s *site, holding []rule.Spec, since int64, orders float64) map[string]string {
 	now := s.clock.Load()
 	for name, k := range m.offers {
 		if k.until <= now {
@@ -72,7 +73,7 @@ func (m *modelVisitor) shown(s *site, holding []rule.Spec, since int64) map[stri
 			}
 			out[slot.Name], made[name] = c.spec.Name, true
 			if m.offers[name] == nil {
-				m.grant(name, c.spec, c.a, since, now)
+				m.grant(name, c.spec, c.a, since, now, orders)
 			}
 			break
 		}
@@ -80,8 +81,8 @@ func (m *modelVisitor) shown(s *site, holding []rule.Spec, since int64) map[stri
 	return out
 }
 
-func (m *modelVisitor) grant(name string, spec rule.Spec, a rule.ActionSpec, since, now int64) {
-	k := &kept{rule: spec.Name, slot: a.Slot, state: "open", granted: now}
+func (m *modelVisitor) grant(name string, spec rule.Spec, a rule.ActionSpec, since, now int64, orders float64) {
+	k := &kept{rule: spec.Name, slot: a.Slot, state: "open", granted: now, orders: orders}
 	if len(spec.Source.Segments) > 0 && a.Deadline > 0 {
 		k.granted = since
 	}
@@ -95,7 +96,7 @@ func (m *modelVisitor) grant(name string, spec rule.Spec, a rule.ActionSpec, sin
 }
 
 // TestOffersModel plays visitors through segments, pages and time, who dismiss
-// and redeem offers, and compares with a server that remembers them.
+// and redeem offers and order elsewhere, and compares with a server that remembers them.
 func TestOffersModel(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *config.Config, _ *Config) {
@@ -144,9 +145,15 @@ func (m *modelVisitor) step(s *site, r *rand.Rand, seen map[string]int) {
 		}
 		words = append(words, map[string]string{"token": text, "state": state})
 	}
+	orders := rec.Values[s.slots.orders]
+	for _, k := range m.offers {
+		if k.state == "open" && orders > k.orders && rec.Values[session.SlotCartItems] == 0 {
+			k.state = "redeemed" // by an order
+		}
+	}
 	got := s.personalized(map[string]any{"anonymousId": m.device, "offers": words,
 		"event": map[string]any{"page": map[string]string{"type": event.PageTypes[page]}, "context": map[string]any{"device": map[string]string{"type": "desktop"}}}})
-	want := m.shown(s, s.holding(known, &rec, rec.Path, page, event.DeviceDesktop), rec.Since)
+	want := m.shown(s, s.holding(known, &rec, rec.Path, page, event.DeviceDesktop), rec.Since, orders)
 	if !reflect.DeepEqual(got.won(), want) {
 		s.t.Fatalf("%s on %s at %d: %v, want %v\n%+v", m.device, event.PageTypes[page], now, got.won(), want, got.Offers)
 	}
@@ -162,7 +169,7 @@ func (m *modelVisitor) step(s *site, r *rand.Rand, seen map[string]int) {
 		if state == "ended" {
 			state = "open"
 		}
-		if k == nil || *k != (kept{o.Rule, o.Slot, state, o.Granted, o.Deadline, o.Until}) {
+		if k == nil || *k != (kept{o.Rule, o.Slot, state, o.Granted, o.Deadline, o.Until, k.orders}) {
 			s.t.Fatalf("%s: the offer %+v, want %+v", m.device, o, k)
 		}
 		seen[o.State]++

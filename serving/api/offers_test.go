@@ -2,12 +2,14 @@ package api
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
 )
@@ -120,6 +122,85 @@ func TestOrderElsewhere(t *testing.T) {
 		if got.Offers[0].State != c.state || (got.won()["banner"] == "") != (c.state == "redeemed") {
 			t.Errorf("on %s with %v in the cart: %+v %v", c.page, c.items, got.Offers, got.won())
 		}
+	}
+}
+
+// TestOrderOnAnotherDevice: ann ordered on her phone and her laptop went on to
+// promise 10 % for the cart that she had just bought. The node knows her orders and her cart,
+// whoever told of them: more orders and an empty cart end the offer, on any page, and
+// the stream tells the page to ask. Orders that come with a device, or that another
+// person had, are no such thing.
+func TestOrderOnAnotherDevice(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	pointer := func(device, user string) {
+		s.put("d:"+device, segment.Record{User: user, Evaluated: s.clock.Load()})
+	}
+	knows := func(person string, orders, items float64) {
+		s.clock.Add(1000)
+		rec := s.record(abandoner)
+		rec.Values[s.slots.orders], rec.Values[session.SlotCartItems] = orders, items
+		s.put(person, rec)
+	}
+	var tokens []string
+	asks := func(device, want string) {
+		t.Helper()
+		got := s.personalized(map[string]any{"anonymousId": device, "event": "/", "offers": tokens})
+		if len(got.Offers) != 1 || got.Offers[0].State != want || (got.won()["banner"] != "") != (want == "open") {
+			t.Fatalf("%+v %v, want it %s", got.Offers, got.won(), want)
+		}
+		tokens = tokensOf(&got)
+	}
+	pointer("laptop", "ann")
+	pointer("phone", "ann")
+	knows("u:ann", 2, 1)
+	asks("laptop", "open")
+	stream := s.listen(t, s.serve(t, nil), "anonymousId=laptop")
+	stream.until("its segment", func(a *segmentAnswer) bool { return a.Known })
+	knows("u:ann", 2, 0) // emptied by hand: the offer stands
+	asks("laptop", "open")
+	knows("u:ann", 1, 0) // a node that is behind says no less
+	asks("laptop", "open")
+	knows("u:ann", 4, 1) // a device with old orders became hers
+	asks("laptop", "open")
+	stream.until("these orders", func(a *segmentAnswer) bool { return a.Version >= strconv.FormatUint(s.version, 10) })
+	knows("u:ann", 5, 0)
+	stream.until("the order", func(a *segmentAnswer) bool { return a.Version >= strconv.FormatUint(s.version, 10) })
+	asks("laptop", "redeemed")
+	knows("u:ann", 5, 1) // and nothing opens it again
+	asks("laptop", "redeemed")
+
+	tokens = nil
+	knows("d:pad", 0, 1)
+	asks("pad", "open")
+	pointer("pad", "ann") // who logs in has ordered before
+	knows("u:ann", 7, 0)
+	asks("pad", "open")
+	knows("u:ann", 8, 0)
+	asks("pad", "redeemed")
+}
+
+// TestOffersOfAPerson: a cap is of a device, since no node remembers what another
+// device was granted. What the devices of a person do have in common is when the
+// person came into the segment: an offer to it ends on all of them at once.
+func TestOffersOfAPerson(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for _, device := range []string{"laptop", "phone"} {
+		s.put("d:"+device, segment.Record{User: "ann", Evaluated: s.clock.Load()})
+	}
+	rec := s.record(abandoner)
+	rec.SessionEnd += 1e9
+	s.put("u:ann", rec)
+	laptop := s.personalized(map[string]any{"anonymousId": "laptop", "event": "/"})
+	s.clock.Add(10 * 60_000)
+	phone := s.personalized(map[string]any{"anonymousId": "phone", "event": "/"})
+	if len(laptop.Offers) != 1 || len(phone.Offers) != 1 || laptop.Offers[0].Deadline != phone.Offers[0].Deadline || laptop.Offers[0].Until != phone.Offers[0].Until {
+		t.Errorf("%+v, then %+v", laptop.Offers, phone.Offers)
+	}
+	s.clock.Store(laptop.Offers[0].Deadline)
+	if got := s.personalized(map[string]any{"anonymousId": "phone", "event": "/"}); got.won()["banner"] == "cart_banner" {
+		t.Errorf("a third device would begin anew: %+v", got.Offers)
 	}
 }
 

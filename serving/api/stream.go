@@ -113,14 +113,14 @@ func (p *push) look() (keys []string, next int64, err error) {
 	return keys, min(next, p.s.offerEnds(v, winners)), nil
 }
 
-// fingerprint is what a page would want to know of: the segment, who wins, and
-// a token that is about to expire.
+// fingerprint is what a page would want to know of: the segment, who wins, an
+// order of the person (on any device: it ends offers), and a token that is about to expire.
 func (s *Server) fingerprint(v *visitor, winners []rule.Winner) []byte {
 	b := []byte(s.Tree.Path(v.served))
 	// An edge believes the page's token for a while only, so it gets a new one.
 	b = strconv.AppendInt(b, v.now/(s.TokenTTL.Milliseconds()/2), 10)
 	if v.proof == known {
-		b = append(b, '+')
+		b = strconv.AppendInt(append(b, '+'), int64(v.view.Values[s.slots.orders]), 10)
 	}
 	for _, w := range winners {
 		b = append(b, byte(w.Action.SlotID), byte(w.Action.Rule.Index), byte(w.Action.Rule.Index>>8))

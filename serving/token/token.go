@@ -51,6 +51,8 @@ type Offer struct {
 	Deadline int64  `json:"t,omitempty"` // likewise; 0: as long as its rule holds
 	TTL      int64  `json:"v,omitempty"` // s
 	State    State  `json:"x,omitempty"`
+	Orders   int64  `json:"b,omitempty"` // 1 + the orders that were known of the person; 0: nobody has looked
+	Person   string `json:"w,omitempty"` // Subject of that person, where it is a user and not the device itself
 	Content  []byte `json:"c,omitempty"` // what fills the slot, packed
 }
 

@@ -84,6 +84,6 @@ if (!window.microseg) {
   on(window, "storage", (e) => {
     if (!allowed()) withdraw();
     else if (e.key === "ms_anonymous_id") listen();
-    else if (e.key === "ms_offers") offersChanged();
+    else if (e.key === "ms_offers" || e.key === "ms_ended") offersChanged();
   });
 }

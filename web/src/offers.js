@@ -12,13 +12,34 @@ let changed = () => {};
 
 // onOffers has fn called when an offer was closed, here or in another tab.
 export const onOffers = (fn) => { changed = fn; };
-export const offersChanged = () => changed();
 
-const read = () => parse(local.get("offers"), {});
+// offersChanged: another tab, or a page in between, has changed them.
+export function offersChanged() {
+  tellEdges(read());
+  changed();
+}
 
-// write keeps the offers; what an edge fills is in a cookie, so that it sees it.
+// Ends are kept apart, by offer, and only who ends one writes them. Browsers tell tabs
+// of each other's writing late: another tab's answer, put beside what that tab had
+// read before, would open again what was closed here.
+const ends = () => parse(local.get("ended"), {});
+
+function read() {
+  const offers = parse(local.get("offers"), {}), ended = ends();
+  for (const o of Object.values(offers)) {
+    const end = ended[o.offer];
+    if (end && o.granted < end.until && !over(o)) o.state = end.state;
+  }
+  return offers;
+}
+
 function write(offers) {
   local.set("offers", JSON.stringify(offers));
+  tellEdges(offers);
+}
+
+// tellEdges puts what an edge fills into a cookie, so that it sees it.
+function tellEdges(offers) {
   for (const o of Object.values(offers)) if (o.edge) cookie(o, standing(o) ? (o.deadline - serverNow()) / 1000 : 0);
 }
 
@@ -60,8 +81,14 @@ export function keep({ actions = [], offers }, asked = []) {
 
 // close says what became of the offers that stand; without a name of all.
 export function close(state, name) {
-  const offers = read();
-  for (const o of Object.values(offers)) if (o.state === "open" && (!name || o.offer === name)) o.state = state;
+  const offers = read(), ended = ends();
+  for (const n in ended) if (ended[n].until <= serverNow()) delete ended[n];
+  for (const o of Object.values(offers)) {
+    if (o.state !== "open" || name && o.offer !== name) continue;
+    o.state = state;
+    ended[o.offer] = { state, until: o.until };
+  }
+  local.set("ended", JSON.stringify(ended));
   write(offers);
   changed();
 }
@@ -71,4 +98,5 @@ export const redeem = () => close("redeemed");
 export function forgetOffers() {
   for (const o of Object.values(read())) if (o.edge) cookie(o, 0);
   local.remove("offers");
+  local.remove("ended");
 }

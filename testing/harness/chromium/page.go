@@ -163,11 +163,44 @@ func (p *Page) Wait(js string) {
 	}
 }
 
+// target is where an element can be clicked: in the view, where it was a moment
+// before, with nothing of others over it; else null. What moves between looking and
+// clicking would get the click that was meant for another place.
+const target = `((selector) => {
+	const e = document.querySelector(selector);
+	if (!e) return null;
+	e.scrollIntoView({block: "nearest", inline: "nearest", behavior: "instant"});
+	const r = e.getClientRects()[0], at = r && [r.x + r.width / 2, r.y + r.height / 2];
+	const was = window.harnessAt;
+	window.harnessAt = at && {e, at: String(at)};
+	return at && was && was.e === e && was.at === String(at) && e.contains(document.elementFromPoint(...at)) ? at : null;
+})(%s)`
+
 // Click clicks the middle of the first element that the CSS selector finds,
-// as a mouse does.
+// as a mouse does, once it stands still and nothing lies over it.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
-	p.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	quoted, err := json.Marshal(selector)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var at []float64
+	for end := time.Now().Add(patience); at == nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("clicking %s: for %v it was not there, moved, or lay under something\n%s", selector, patience, strings.Join(p.Problems(), "\n"))
+		}
+		p.try(fmt.Sprintf(target, quoted), &at)
+	}
+	p.do("clicking "+selector, chromedp.MouseClickXY(at[0], at[1]))
+}
+
+// try evaluates JavaScript in a page that may be replaced by another meanwhile.
+func (p *Page) try(js string, out any) {
+	ctx, done := context.WithTimeout(p.ctx, patience)
+	defer done()
+	if b, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte](js)); err == nil {
+		_ = json.Unmarshal(b, out) // nothing: asked again
+	}
 }
 
 // Type focuses the element and types text into it.
@@ -176,9 +209,11 @@ func (p *Page) Type(selector, text string) {
 	p.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
 }
 
-// Press sends keys to whatever has the focus (kb.Tab, "x" …).
+// Press sends keys to whatever has the focus (kb.Tab, "x" …), in a tab that is in
+// front and has it: what is sent to another gets lost.
 func (p *Page) Press(keys string) {
 	p.t.Helper()
+	p.Front()
 	p.do("pressing keys", chromedp.KeyEvent(keys))
 }
 
@@ -202,10 +237,12 @@ func (p *Page) MoveTo(x, y float64) {
 	p.do("moving the pointer", chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x, y))
 }
 
-// Front brings the tab to the front of its window.
+// Front brings the tab to the front of its window, and waits until it is there and
+// has the focus: a page learns of it after the command has been answered.
 func (p *Page) Front() {
 	p.t.Helper()
 	command(p, page.BringToFront, cdp.Empty{})
+	p.Wait(`document.hasFocus() && document.visibilityState === "visible"`)
 }
 
 // Before runs a script in every document that the tab loads from now on,
