@@ -252,7 +252,8 @@ func TestEdgeCookie(t *testing.T) {
 }
 
 // TestPhoneOverlay: on a phone nothing covers the page's main action, wherever
-// it is scrolled to.
+// it is scrolled to, and what makes room for it stays in the first screen: it went to the
+// end of the page, where nobody saw it.
 func TestPhoneOverlay(t *testing.T) {
 	t.Parallel()
 	b, p := newBackend(t), visit(t)
@@ -264,6 +265,9 @@ func TestPhoneOverlay(t *testing.T) {
 		const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
 		return r.width && y > 0 && y < innerHeight && document.elementFromPoint(x, y)?.closest(".overlay");
 	}).length`
+	// reachable: all of it is seen, and its button is on top.
+	const reachable = `(() => { const r = document.querySelector(".ms-overlay").getBoundingClientRect(), c = document.querySelector(".overlay .ms-close"), q = c.getBoundingClientRect();
+		return r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth && c === document.elementFromPoint(q.left + q.width / 2, q.top + q.height / 2); })()`
 	p.Goto(b.url + "/product/aero-14")
 	p.Wait(`document.querySelector(".ms-overlay") && document.querySelector("#buy button")`)
 	p.Click("#buy .primary") // so that the cart has something
@@ -273,7 +277,7 @@ func TestPhoneOverlay(t *testing.T) {
 	}
 	var places []at
 	for _, path := range []string{"/product/aero-14", "/category/laptops", "/compare?ids=aero-14,forge-15", "/cart", "/checkout/", "/"} {
-		places = append(places, at{390, 844, path})
+		places = append(places, at{390, 844, path}, at{360, 640, path})
 	}
 	for _, path := range []string{"/product/aero-14", "/cart", "/checkout/"} { // a small one, and one that lies
 		places = append(places, at{320, 568, path}, at{844, 390, path})
@@ -283,7 +287,10 @@ func TestPhoneOverlay(t *testing.T) {
 		p.Size(at.width, at.height)
 		p.Goto(b.url + path)
 		p.Wait(`document.querySelector(".ms-overlay") && document.readyState === "complete"`)
-		p.Eval(`new Promise((r) => setTimeout(r, 300))`, nil)
+		p.Eval(`Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < Infinity).map((a) => a.finished.catch(() => 0)))`, nil)
+		if p.Text(reachable) != "true" {
+			t.Errorf("%+v: the overlay is not in the first screen", at)
+		}
 		shot(t, p, fmt.Sprintf("phone-%d%s", at.width, strings.NewReplacer("/", "-", "?", "-", ",", "-", "=", "-").Replace(path)))
 		var height float64
 		p.Eval(`document.documentElement.scrollHeight`, &height)
@@ -294,8 +301,8 @@ func TestPhoneOverlay(t *testing.T) {
 				break
 			}
 		}
-		if p.Text(`document.querySelector(".ms-overlay").getBoundingClientRect().width > 0`) != "true" {
-			t.Errorf("%s: the overlay is nowhere", path)
+		if got := p.Text(`(({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight)(document.querySelector(".banner"))`); got != "true" {
+			t.Errorf("%+v: the banner has to be scrolled", at)
 		}
 		if got := p.Text(`document.documentElement.scrollWidth <= innerWidth`); got != "true" {
 			t.Errorf("%s: the page is wider than the phone of %d", path, at.width)

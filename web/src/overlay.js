@@ -17,12 +17,19 @@ export function away(slot) {
   to.focus({ preventScroll: true });
 }
 
-// keepClear marks slots with data-ms-aside whose content lies over a main
-// action: on a phone the page's CSS puts them into the flow.
+// keepClear marks slots whose content lies over a main action with data-ms-aside: where
+// the page's CSS is to put them instead, the first place in which they do not. What went
+// into the page may be far from what is seen, so it comes back where there is room.
 export function keepClear() {
   for (const slot of all(SLOT)) {
-    if (!slot.querySelector(DIALOG)) delete slot.dataset.msAside;
-    else if (slot.dataset.msAside === undefined && all(MAIN).some((e) => covers(slot, e))) slot.dataset.msAside = "";
+    const { dataset } = slot, inTheWay = () => all(MAIN).some((e) => covers(slot, e));
+    if (!slot.querySelector(DIALOG)) delete dataset.msAside;
+    else if (dataset.msAside === "page" || inTheWay()) {
+      ["bottom", "top", "page"].some((place) => {
+        dataset.msAside = place;
+        return !inTheWay();
+      });
+    }
   }
 }
 
