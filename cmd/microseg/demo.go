@@ -132,6 +132,9 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// demoSites is the form of their names: the time of the run.
+const demoSites = "demo-20060102-150405"
+
 // demoSite names the run: each has its own topic and site, so that an old
 // replay never meets other traffic. --resume goes on with the last one's.
 func demoSite(o demoOptions) (site, topic string, err error) {
@@ -143,7 +146,7 @@ func demoSite(o demoOptions) (site, topic string, err error) {
 		}
 		return string(b), "events-" + string(b), nil
 	}
-	site = "demo-" + time.Now().UTC().Format("20060102-150405")
+	site = time.Now().UTC().Format(demoSites)
 	if err := os.WriteFile(last, []byte(site), 0o644); err != nil {
 		return "", "", fmt.Errorf("noting the demo's site: %w", err)
 	}

@@ -21,7 +21,7 @@ type job struct {
 }
 
 // thresholds are those of the configuration that runs.
-func (j *job) thresholds() query.Thresholds { return thresholds(j.running.Load()) }
+func (j *job) thresholds() query.Thresholds { return thresholds(j.running.Load(), j.Site) }
 
 // watch makes the job take over what changes in the configuration file while the
 // context lasts, and also what else of this process must; to is where it counts.

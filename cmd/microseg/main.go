@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/event/clock"
@@ -31,9 +32,18 @@ func main() {
 	case errors.As(err, &code):
 		os.Exit(int(code))
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "microseg:", err)
+		fmt.Fprintln(os.Stderr, "microseg:", withHelp(err))
 		os.Exit(1)
 	}
+}
+
+// withHelp says where what was mistyped is listed.
+func withHelp(err error) string {
+	text := err.Error()
+	if strings.HasPrefix(text, "unknown command") || strings.HasPrefix(text, "unknown flag") || strings.HasPrefix(text, "unknown shorthand flag") {
+		text = strings.TrimRight(text, "\n") + "; --help lists what there is"
+	}
+	return text
 }
 
 // beWorker makes this process a Beam worker and does not return, when a runner's

@@ -11,7 +11,7 @@ import (
 )
 
 // Budgets are how long the parts of an event's way may take: the 95th percentile,
-// above: alert.
+// above: alert; 0: not judged.
 type Budgets struct {
 	Ingest  time.Duration // client to log
 	Compute time.Duration // log to decided
@@ -50,7 +50,7 @@ func (b Budgets) check(ctx context.Context, conn driver.Conn, site string) ([]Ch
 		if m.events > 0 {
 			v, few = &m.p95, m.events < fewEvents
 		}
-		c := above(p.kind, v, float64(p.limit)/1e6, "ms", p.what+" (p95, last 10 minutes)")
+		c := within(p.kind, v, p.limit, p.what+" (p95, last 10 minutes)")
 		if few {
 			c.OK = true
 			c.Message += fmt.Sprintf("; %d events are too few to judge, %d are enough", m.events, fewEvents)

@@ -93,3 +93,18 @@ func TestFewEventsAreNotJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestNoLimit: a latency without a limit is shown and not judged.
+func TestNoLimit(t *testing.T) {
+	t.Parallel()
+	slow := 835.6
+	if c := within("compute_budget", &slow, 0, "it"); !c.OK || *c.Value != slow || !strings.Contains(c.Message, "835.6 ms, which is not judged") {
+		t.Errorf("%+v", c)
+	}
+	if c := within("compute_budget", &slow, 400*time.Millisecond, "it"); c.OK {
+		t.Errorf("%+v", c)
+	}
+	if c := within("compute_budget", nil, 0, "it"); !c.OK {
+		t.Errorf("%+v", c)
+	}
+}
