@@ -13,10 +13,11 @@ type Semantics uint8
 // a person has facts of its own (carts, orders) beside those of its devices, and
 // each kind of event has its lateness, the newest device says whether it is a
 // crawler's, and a record in another partition than its device is a stray. From 3 on a
-// record has the trust of who sent it.
+// record has the trust of who sent it. From 4 on what time changes of a user waits for
+// the events of all of its devices.
 const (
 	FirstSemantics  Semantics = 1
-	NewestSemantics Semantics = 3
+	NewestSemantics Semantics = 4
 )
 
 // Has reports whether what came with number n holds.

@@ -15,7 +15,7 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 		s.erased = append(s.erased, session.PersonID("", v.User))
 	}
 	s.keep(q)
-	if q == nil || !s.wakeUntil(q, max(q.evaluated, v.At), out) {
+	if q == nil || !s.wakeUntil(q, s.reached(q, v.At), out) {
 		return
 	}
 	at := max(q.evaluated, v.At)

@@ -112,6 +112,7 @@ type Shard struct {
 	values    []float64
 	newest    int64           // newest event of anybody, ms
 	Now       int64           // event time that has passed in the whole shard (the watermark)
+	Sure      int64           // event time up to which users have what all of their devices did; its owner sets it
 	Emitted   int64           // wall clock of the batch that is being applied, µs; its owner sets it
 	Semantics event.Semantics // of the same batch; its owner sets it
 	Dropped   uint64
@@ -145,7 +146,7 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 	}
 	q := s.users[v.User]
 	s.keep(q)
-	if q != nil && !s.wakeUntil(q, max(q.evaluated, v.At), out) {
+	if q != nil && !s.wakeUntil(q, s.reached(q, v.At), out) {
 		q = nil
 	}
 	if q == nil {

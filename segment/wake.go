@@ -61,6 +61,16 @@ func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
 	return true
 }
 
+// reached is up to when a user's wake-ups may fire before a vector as of t: not beyond
+// what is known of all of its devices. An order on another one may be on its way, and
+// its cart would be abandoned by somebody who has bought.
+func (s *Shard) reached(q *person, t int64) int64 {
+	if s.Semantics.Has(4) {
+		t = min(t, s.Sure)
+	}
+	return max(q.evaluated, t)
+}
+
 // Gone drops the person that is a device, which was forgotten at t by the
 // retention or by a deletion; there is none where the device belongs to a user.
 func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {

@@ -311,7 +311,11 @@ func (s *DeviceState) tell(w int64, idle bool, h *wire.Header) bool {
 // tellAll reports whether all person shards must hear of a batch, for the time that
 // it lets pass. Batches that an older program cut are numbered as it did.
 func (s *DeviceState) tellAll(now clockOf, h *wire.Header) bool {
-	if !h.Semantics.Has(2) || !s.spread.due(now, h.Emitted, everythingDue(h)) {
+	every := int64(spreadEvery)
+	if !h.Semantics.Has(4) {
+		every = spreadSlowly
+	}
+	if !h.Semantics.Has(2) || !s.spread.due(now, h.Emitted, everythingDue(h), every) {
 		return false
 	}
 	s.spread = spread{now, h.Emitted}

@@ -308,7 +308,7 @@ func (p *process) batch(s *testSource) []byte {
 		if p.r.IntN(3) == 0 {
 			raw.Due = p.seen.clock - p.r.Int64N(500)
 		}
-	case s.idle < 3 && p.read(): // what is under way between the shards must have its rows, too
+	case s.idle < 3 && p.read() && s.idle == p.rounds(): // what is under way between the shards must have its rows, too
 		s.idle++
 		raw = s.cut(p, nil, 1)
 		raw.Due = raw.Emitted
@@ -444,6 +444,15 @@ func (p *process) read() bool {
 		}
 	}
 	return true
+}
+
+// rounds is how often all sources have said that nothing comes: vectors wait for all.
+func (p *process) rounds() int {
+	n := p.sources[0].idle
+	for _, s := range p.sources {
+		n = min(n, s.idle)
+	}
+	return n
 }
 
 // done drains a life that has read everything.

@@ -26,6 +26,8 @@ type PersonState struct {
 	batches int64              // applied: versions rise with it, whichever device shard a batch is from
 	told    told
 	clocks  clocks
+	sure    sure
+	waiting waiting
 	marks   marks // not in the snapshot: the next ones say more
 	built   *Built
 }
@@ -33,13 +35,15 @@ type PersonState struct {
 // NewPersonState returns an empty state.
 func NewPersonState(b *Built) *PersonState {
 	return &PersonState{persons: segment.NewShard(&b.Segment), applied: map[[2]int32]int64{}, seqs: make([]int64, b.Spec.Shards),
-		clocks: newClocks(b.Spec.Shards), built: b}
+		clocks: newClocks(b.Spec.Shards), waiting: newWaiting(), built: b}
 }
 
 // personVersion is the first byte of a person shard's snapshot; a newer one is
-// refused. Since version 2 it has what was heard of the time of all device shards.
+// refused. Since version 2 it has what was heard of the time of all device shards,
+// since version 3 the vectors that wait for it.
 const (
-	personVersion       = 2
+	personVersion       = 3
+	waitPersonVersion   = 3
 	oldestPersonVersion = 1
 )
 
@@ -66,6 +70,8 @@ func (s *PersonState) Save(w *codec.Writer) {
 	}
 	s.told.appendTo(w)
 	s.clocks.appendTo(w)
+	s.sure.appendTo(w)
+	s.waiting.appendTo(w)
 	s.persons.Save(w)
 }
 
@@ -90,14 +96,23 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 		s.applied[k] = r.Int()
 	}
 	if s.told = readTold(&r); v > oldestPersonVersion {
-		s.clocks.read(&r)
+		s.clocks.read(&r, v)
+	}
+	if v >= waitPersonVersion {
+		s.sure.read(&r)
+		if err := s.waiting.read(&r); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	var err error
-	s.persons, err = segment.ReadShard(&r, &built.Segment, nil)
-	return s, err
+	if s.persons, err = segment.ReadShard(&r, &built.Segment, nil); err != nil {
+		return nil, err
+	}
+	s.sure.time = max(s.sure.time, s.persons.Now) // of an older program
+	return s, nil
 }
 
 // Replay implements logstate.State; the deltas are the batches themselves.
@@ -144,7 +159,7 @@ func NewPersonStage(b *Built) *PersonStage {
 	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(&b.Spec), before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
-// Apply applies a batch: its vectors in order, then the passing of time.
+// Apply applies a batch: the vectors that have their turn, then the passing of time.
 func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs) (*wire.Header, error) {
 	h, err := wire.ReadHeader(batch)
 	if err != nil {
@@ -156,7 +171,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	}
 	s.batches++
 	if h.Semantics.Has(2) && h.Seq > s.seqs[h.Shard] {
-		s.clocks.hear(h.Shard, h.Own, h.Watermark, h.Idle)
+		s.clocks.hear(h.Shard, h.Own, h.Watermark, h.Idle, h.Emitted)
 	}
 	s.seqs[h.Shard] = max(s.seqs[h.Shard], h.Seq)
 	g.compact = false
@@ -166,27 +181,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	if h.Own {
 		s.persons.Emitted = h.Emitted
 	}
-	if _, err := wire.ReadVectors(batch, func(v *wire.Vector) {
-		// What comes again would bring back what was deleted since: nothing is left
-		// that could tell that it is old.
-		if last, seen := g.before[v.Partition]; seen && v.Version.Offset <= last {
-			return
-		}
-		if g.leaveOut(v) {
-			return
-		}
-		g.compact = g.compact || v.Erased
-		g.pass(s, &h, v.At)
-		at := placeOfVector(v)
-		g.at = &at
-		s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
-		if g.built.testPanic != nil {
-			g.built.testPanic("person", at)
-		}
-		if g.at = nil; !v.Retract {
-			g.stamps = append(g.stamps, stamp{v.Append, v.Ingest})
-		}
-	}); err != nil {
+	if err := g.take(s, &h, batch); err != nil {
 		return nil, err
 	}
 	decided := time.Now().UnixMicro()
@@ -209,9 +204,63 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	return &h, g.rows(s, shard, &h, decided/1000, out.Rows)
 }
 
-// timeOf is what a batch says of the shard's time, which is that of its own device
-// shard or, where that one has none, of the others; ok is false where it says nothing.
+// take applies the vectors of a batch in their order, or in that of the times of all
+// device shards with those that have waited.
+func (g *PersonStage) take(s *PersonState, h *wire.Header, batch []byte) error {
+	ordered := h.Semantics.Has(4)
+	if ordered {
+		s.sure.pass(&s.clocks, h.Emitted)
+		s.persons.Sure = s.sure.time
+	}
+	turn := s.waiting.passed(s.sure.time, ordered)
+	_, err := wire.ReadVectors(batch, func(v *wire.Vector) {
+		// What comes again would bring back what was deleted since: nothing is left
+		// that could tell that it is old.
+		last, seen := g.before[v.Partition]
+		if seen && v.Version.Offset <= last {
+			return
+		}
+		if !ordered {
+			g.vector(s, h, v, v.At, true)
+			return
+		}
+		turn = s.waiting.add(v, last, &s.sure, turn)
+	})
+	if err != nil {
+		return err
+	}
+	turn = s.waiting.bound(turn)
+	for _, v := range inOrder(turn) {
+		g.vector(s, h, &v.Vector, v.due, v.fresh)
+	}
+	return nil
+}
+
+// vector applies a vector, as of whose time ticks have passed; fresh says that it did not wait.
+func (g *PersonStage) vector(s *PersonState, h *wire.Header, v *wire.Vector, due int64, fresh bool) {
+	if g.leaveOut(v) {
+		return
+	}
+	g.compact = g.compact || v.Erased
+	g.pass(s, h, due)
+	at := placeOfVector(v)
+	g.at = &at
+	s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
+	if g.built.testPanic != nil {
+		g.built.testPanic("person", at)
+	}
+	if g.at = nil; !v.Retract && fresh {
+		g.stamps = append(g.stamps, stamp{v.Append, v.Ingest})
+	}
+}
+
+// timeOf is what a batch says of the shard's time, which is that of all device shards;
+// of semantics before 4 that of its own one or, where that has none, of the others. ok
+// is false where it says nothing.
 func (s *PersonState) timeOf(h *wire.Header) (now clockOf, ok bool) {
+	if h.Semantics.Has(4) {
+		return clockOf{s.sure.time, s.clocks.idle()}, s.sure.time > 0
+	}
 	if h.Semantics.Has(2) {
 		if now, ok = s.clocks.borrowed(); ok {
 			return now, true
@@ -284,10 +333,12 @@ func (g *PersonStage) rows(s *PersonState, shard int, h *wire.Header, decided in
 	return emitRows(g.prog, 0, out)
 }
 
-// progress is how far the vectors of the own device shard are applied.
+// progress is how far the vectors of the own device shard are applied, which those
+// that wait are not.
 func (s *PersonState) progress(site string, from, shard int, version uint64) (out []rows.Progress) {
 	for k, offset := range s.applied {
 		if int(k[0]) == from {
+			offset = s.waiting.reached(k[1], offset)
 			out = append(out, rows.Progress{Site: site, Stage: rows.StagePerson, Partition: k[1], Shard: uint16(shard), Offset: offset,
 				Clock: s.persons.Now, Watermark: s.persons.Now, Version: version})
 		}

@@ -55,7 +55,7 @@ func TestErasedStaysErased(t *testing.T) {
 	var vectors [][]byte
 	for i, r := range l.arrival {
 		o := r.Offset
-		h, batch := d.Decode(&identity.RawBatch{ID: int64(i), Ranges: []identity.Range{{Prev: o - 1, First: o, Last: o}}, Chunks: [][]identity.Record{{r}}})
+		h, batch := d.Decode(&identity.RawBatch{ID: int64(i), Emitted: at.UnixMicro(), Ranges: []identity.Range{{Prev: o - 1, First: o, Last: o}}, Chunks: [][]identity.Record{{r}}})
 		_, err := g.Fold(t.Context(), s, &h, batch, Outputs{Vectors: func(_ int, v []byte) { vectors = append(vectors, v) }})
 		check(t, err)
 	}

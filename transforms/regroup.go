@@ -110,10 +110,11 @@ func (r *regrouping) deal() ([]Recovered, error) {
 	shard := func(partition int32) int { return int(partition) % spec.Shards }
 	var devices []*identity.Shard
 	var locals, users []*segment.Shard
+	var waits []waiter
 	last, batches := int64(-1), int64(0)
 	for i := range r.devices {
 		devices, locals = append(devices, r.devices[i].shard), append(locals, r.devices[i].persons)
-		users = append(users, r.persons[i].persons)
+		users, waits = append(users, r.persons[i].persons), append(waits, r.persons[i].waiting.all()...)
 		last, batches = max(last, r.devices[i].last), max(batches, r.persons[i].batches)
 	}
 	parts, where := identity.Regroup(devices, spec.Shards, shard, &r.b.Identity)
@@ -127,6 +128,11 @@ func (r *regrouping) deal() ([]Recovered, error) {
 		d.shard, d.persons, d.last, d.told.minute = parts[i], locals[i], last, unknownMinute
 		p := NewPersonState(r.b)
 		p.persons, p.batches, p.told.minute = users[i], batches, unknownMinute
+		for _, w := range inOrder(waits) {
+			if spec.PersonShard(w.User) == i {
+				p.waiting.put(w)
+			}
+		}
 		for from, part := range parts {
 			part.Partitions(func(id int32, q *identity.Partition) {
 				p.applied[[2]int32{int32(from), id}] = q.Offset

@@ -216,13 +216,13 @@ func TestBorrowedTime(t *testing.T) {
 		for i := 0; i <= len(c.others); i++ {
 			k := newClocks(len(c.others) + 1)
 			for j, o := range slices.Insert(slices.Clone(c.others), i, blank) {
-				k.hear(j, j == i, o.time, o.idle)
+				k.hear(j, j == i, o.time, o.idle, 0)
 			}
 			if got, ok := k.borrowed(); got != c.want || ok != c.ok {
 				t.Errorf("%v, its own is number %d: %v, %v", c.others, i, got, ok)
 			}
 			for _, own := range []clockOf{busy, unread} { // it has time, or may have
-				k.hear(i, true, own.time, own.idle)
+				k.hear(i, true, own.time, own.idle, 0)
 				if got, ok := k.borrowed(); ok {
 					t.Errorf("%v with %v of its own: %v", c.others, own, got)
 				}
