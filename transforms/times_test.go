@@ -12,6 +12,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
@@ -100,9 +101,9 @@ func (y *youngSite) cut(t *testing.T, first, last, step time.Duration) (out []el
 	return out
 }
 
-// run applies the batches; states are written and read again now and then. It
+// run applies the batches; states are written and read again before one of so many. It
 // returns the rows, and for each move the wall clock (ms) at which it was decided.
-func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand) (out tables, when map[string]int64) {
+func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand, every int) (out tables, when map[string]int64) {
 	b, err := y.spec.Build()
 	check(t, err)
 	g, err := NewDeviceStage(b, y.log)
@@ -129,7 +130,7 @@ func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand) (out tab
 		check(t, audience.Apply(&told, b, to.Rows, nil))
 	}
 	for _, e := range elements {
-		if r.IntN(20) == 0 {
+		if r.IntN(every) == 0 {
 			for i := range ds {
 				ds[i], err = ReadDeviceState(snapshotOf(ds[i]), b, y.log)
 				check(t, err)
@@ -164,8 +165,8 @@ func TestUsersOfShardsWithoutEvents(t *testing.T) {
 			y := newYoungSite(t, fmt.Sprintf("young-%d-%d", shards, busy), shards, busy)
 			r := rand.New(rand.NewPCG(uint64(shards), uint64(busy)))
 			const end = 5 * time.Minute
-			live, when := y.run(t, y.cut(t, 0, end, 250*time.Millisecond), r)
-			replay, _ := y.run(t, y.cut(t, end, end+2*time.Second, time.Second), r)
+			live, when := y.run(t, y.cut(t, 0, end, 500*time.Millisecond), r, 100)
+			replay, _ := y.run(t, y.cut(t, end, end+2*time.Second, time.Second), r, 20)
 			moves := live.list(rows.TableSegmentEvents, nil, "version", "decided_at", "offset", "partition")
 			same(t, uint64(10*shards+busy), "moves", moves, replay.list(rows.TableSegmentEvents, nil, "version", "decided_at", "offset", "partition"))
 			left := map[string]bool{}
@@ -228,5 +229,65 @@ func TestBorrowedTime(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestWhoWaits: the decision of an event of now waits for nobody, and nobody waits for
+// a shard that stands still.
+func TestWhoWaits(t *testing.T) {
+	t.Parallel()
+	const now = 1_700_000_000_000
+	c, s := newClocks(2), sure{}
+	hear := func(shard int, watermark int64, idle bool, wall int64) {
+		c.hear(shard, shard == 0, watermark, idle, wall*1000)
+		s.pass(&c, wall*1000)
+	}
+	waits := func(at int64) bool { return s.waits(&session.Vector{At: at}) }
+	hear(0, now, false, now)
+	if s.time != 0 || !waits(now) {
+		t.Error("time began before the other shard said a word")
+	}
+	hear(1, now-4000, false, now)
+	if s.time != now-4000 || waits(now) {
+		t.Errorf("of now: the time is %d, and an event waits: %v", s.time-now, waits(now))
+	}
+	old := int64(now - 3_600_000)
+	if !waits(old) {
+		t.Error("what is an hour old does not wait")
+	}
+	for i := int64(1); i <= 40; i++ {
+		hear(0, now+i*1000, false, now+i*1000)
+		if still := i >= 30; s.time > now-4000 != still {
+			t.Fatalf("a shard that stands still for %d s, and the time is %d", i, s.time-now)
+		}
+		if waits(now + i*1000) {
+			t.Fatalf("an event of now waits for a shard that stands still for %d s", i)
+		}
+	}
+	c, s = newClocks(1), sure{}
+	hear(0, old, false, now)
+	if s.time != 0 {
+		t.Error("a replay's time passes at once")
+	}
+	hear(0, old+1000, false, now+2500) // of a gap 1 s counts
+	hear(0, old+2000, false, now+3500)
+	if s.time != old {
+		t.Errorf("after 2 s it is %d", s.time-old)
+	}
+	if hear(0, old+3000, true, now+3600); s.time != old+3000 {
+		t.Errorf("with nothing more to come it is %d", s.time-old)
+	}
+}
+
+// TestTooManyWait: what waits is bounded, and the oldest goes first.
+func TestTooManyWait(t *testing.T) {
+	t.Parallel()
+	q := newWaiting()
+	for i := range maxWaiting + 1 {
+		q.put(waiter{Vector: wire.Vector{Partition: int32(i % 3), Vector: session.Vector{User: fmt.Sprint(i % 7)}}, due: int64(i)})
+	}
+	turn := inOrder(q.bound(nil))
+	if n := len(turn); n < maxWaiting/2 || q.n+n != maxWaiting+1 || turn[0].due != 0 || turn[n-1].due != int64(n-1) {
+		t.Errorf("%d go, up to %d, and %d stay", n, turn[n-1].due, q.n)
 	}
 }
