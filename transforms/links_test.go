@@ -287,6 +287,7 @@ func TestMembershipsThroughLinks(t *testing.T) {
 	event(1, "reset", "phone", "")
 	event(1, "reset", "phone", "")
 	event(1, "identify", "phone", "")
+	event(0, "identify", "desk", ann) // an unlink has no time but that of its partition
 	event(0, "$unlink", "desk", ann)
 	event(1, "$unlink", "phone", ann) // of an earlier epoch: ann has no device left
 	// The order within a person is its own; the stages have one for each partition.
