@@ -8,6 +8,7 @@ import (
 
 // run is what is left of a batch's events of one partition.
 type run struct {
+	of     *Range
 	parts  [][]event.Event // in the order of the offsets
 	behind int64           // offset up to which they are applied already
 	again  map[Place]bool  // of Shard.copies: they are not for this shard
@@ -34,11 +35,11 @@ func (r *run) take() { r.parts[0] = r.parts[0][1:] }
 // it. A batch of a backlog covers hours, and who was evaluated at a tick in it must
 // be as it was then. Within a partition the order stays that of the offsets.
 func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out *Output) {
-	runs, idle := runsOf(b, skip, again)
+	runs := runsOf(b, skip, again)
 	every := s.p.Tick
 	last := s.settled - s.settled%every
 	for {
-		low, left := s.lowest(runs, idle)
+		low, left := s.lowest(runs)
 		if !left {
 			return
 		}
@@ -73,11 +74,11 @@ func (s *Shard) rounds(b *Batch, skip map[int32]int64, again map[Place]bool, out
 	}
 }
 
-func runsOf(b *Batch, skip map[int32]int64, again map[Place]bool) (runs map[int32]*run, idle map[int32]bool) {
-	runs, idle = map[int32]*run{}, map[int32]bool{}
+func runsOf(b *Batch, skip map[int32]int64, again map[Place]bool) map[int32]*run {
+	runs := map[int32]*run{}
 	for i := range b.Ranges {
 		r := &b.Ranges[i]
-		runs[r.Partition], idle[r.Partition] = &run{behind: skip[r.Partition], again: again}, r.Idle > 0
+		runs[r.Partition] = &run{of: r, behind: skip[r.Partition], again: again}
 	}
 	for from := 0; from < len(b.Events); {
 		to := from + 1
@@ -88,22 +89,23 @@ func runsOf(b *Batch, skip map[int32]int64, again map[Place]bool) (runs map[int3
 		r.parts = append(r.parts, b.Events[from:to])
 		from = to
 	}
-	return runs, idle
+	return runs
 }
 
 // lowest is the time up to which events of all partitions are applied, 0 where it
 // is unknown; left is false when none is left.
-func (s *Shard) lowest(runs map[int32]*run, idle map[int32]bool) (low int64, left bool) {
+func (s *Shard) lowest(runs map[int32]*run) (low int64, left bool) {
 	low = math.MaxInt64
 	for id, q := range s.parts {
 		var e *event.Event
+		idle := false
 		if r := runs[id]; r != nil {
-			e = r.next()
+			e, idle = r.next(), r.of.idle(q)
 		}
 		switch {
 		case e != nil:
 			low, left = min(low, max(0, s.moves(e)-1)), true // what happens at a tick belongs before it
-		case !idle[id]:
+		case !idle:
 			low = min(low, q.Time)
 		}
 	}

@@ -217,7 +217,7 @@ func (l *Local) Quiet(shard int) map[int32]int64 {
 	for _, b := range m.script {
 		for _, r := range b.Ranges {
 			if r.Last >= r.First || r.Idle > 0 {
-				quiet[r.Partition] = r.Idle
+				quiet[r.Partition] = max(0, r.Idle)
 			}
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/event/codec"
-	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -97,54 +96,4 @@ func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends m
 		return nil, nil, fmt.Errorf("asking %v: %w", brokers, err)
 	}
 	return starts, ends, nil
-}
-
-// Log reads ranges of the topic again; it is what a stage uses when a batch is missing.
-type Log struct {
-	Brokers []string
-	Topic   string
-}
-
-// ReadRange calls f for the records of a partition from offset first to last.
-func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.Brokers...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: {partition: kgo.NewOffset().At(first)}}))
-	if err != nil {
-		return fmt.Errorf("re-reading %s/%d: %w", l.Topic, partition, err)
-	}
-	defer cl.Close()
-	for {
-		fs := cl.PollFetches(ctx)
-		if err := fs.Err(); err != nil {
-			return fmt.Errorf("re-reading %s/%d from offset %d: %w", l.Topic, partition, first, err)
-		}
-		for it := fs.RecordIter(); !it.Done(); {
-			r := it.Next()
-			if r.Offset > last {
-				return nil
-			}
-			if err := f(record(r)); err != nil {
-				return err
-			}
-			if r.Offset == last {
-				return nil
-			}
-		}
-	}
-}
-
-// originHeader is the header of a copy: which record it is of.
-const originHeader = "microseg-origin"
-
-func record(r *kgo.Record) identity.Record {
-	out := identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
-	for i := range r.Headers {
-		switch r.Headers[i].Key {
-		case originHeader:
-			out.Origin = identity.ReadOrigin(r.Headers[i].Value)
-		case event.TrustHeader:
-			out.Trust = event.ReadTrust(r.Headers[i].Value)
-		}
-	}
-	return out
 }

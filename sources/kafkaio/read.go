@@ -264,6 +264,9 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 		r := identity.Range{Partition: p.Partition, Prev: p.Next - 1, First: p.Next, Last: p.Next - 1}
 		if end, ok := last[p.Partition]; ok {
 			r.Last = end
+			if drained, _ := rd.f.quiet(p.Partition); drained {
+				r.Idle = identity.ReadToEnd
+			}
 		} else {
 			r.Idle = rd.idle(p.Partition, today, fn.Options.IdleAfter)
 		}
@@ -273,13 +276,16 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 }
 
 // idle is for how long (ms) a partition that was read to its end has been quiet, 0
-// while it is busy. One of which the log holds nothing is idle from the start: on
+// while it is busy and ReadToEnd in between. One of which the log holds nothing is idle from the start: on
 // a young site most are, and time would not begin to pass before each had had an event.
 func (rd *reader) idle(partition int32, now time.Time, after time.Duration) int64 {
 	drained, blank := rd.f.quiet(partition)
 	idle := now.Sub(rd.last[partition])
-	if !drained || idle < after && !blank {
+	switch {
+	case !drained:
 		return 0
+	case idle < after && !blank:
+		return identity.ReadToEnd
 	}
 	return max(1, idle.Milliseconds())
 }
