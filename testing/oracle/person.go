@@ -62,13 +62,18 @@ func (p *Person) Path(t int64) string {
 	return p.res.tree.Path(node)
 }
 
-// Sums are the decayed sums of signal weights at t (ms).
+// Sums are the decayed sums of signal weights at t (ms), or at the newest event that has
+// a weight: an identify of before, which comes behind it, makes a person with a future.
 func (p *Person) Sums(t int64) (live, long float64) {
 	h := p.res.cfg.SegmentParams().HalfLives
 	for _, part := range p.parts {
-		q := part.Fold
-		live += q.Live.At(max(t, q.Live.Ref), h.Live)
-		long += q.Long.At(max(t, q.Long.Ref), h.Long)
+		if q := part.Fold; q.Live.Sum != 0 {
+			t = max(t, q.Live.Ref)
+		}
+	}
+	for _, part := range p.parts {
+		live += part.Fold.Live.At(t, h.Live)
+		long += part.Fold.Long.At(t, h.Long)
 	}
 	return live, long
 }
