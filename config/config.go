@@ -66,8 +66,27 @@ type Lateness struct {
 
 // Identity bounds how devices and persons are linked; see docs/identity.md.
 type Identity struct {
-	MaxDevices int `yaml:"max_devices"`         // devices that are merged into one person, the first ones
-	MaxPersons int `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
+	MaxDevices  int    `yaml:"max_devices"`         // devices that are merged into one person, the first ones
+	MaxPersons  int    `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
+	LegacyUntil string `yaml:"legacy_until"`        // event time up to which links are believed of which nobody has seen a proof: those from before proofs were asked for; empty: always
+}
+
+// LegacyUntilMS is legacy_until in ms; 0 for no end, also where it cannot be read.
+func (i *Identity) LegacyUntilMS() int64 {
+	t, _ := i.legacyUntil()
+	return t
+}
+
+func (i *Identity) legacyUntil() (ms int64, ok bool) {
+	if i.LegacyUntil == "" {
+		return 0, true
+	}
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(form, i.LegacyUntil); err == nil && t.UnixMilli() > 0 {
+			return t.UnixMilli(), true
+		}
+	}
+	return 0, false
 }
 
 // Audience says which segments are served: those with enough active visitors.

@@ -46,6 +46,7 @@ func count(path string, v, lo, hi int) bound {
 // bounds is the table of limits of single values.
 func (c *Config) bounds() []bound {
 	a, src, h, col := c.Audience, c.Source, c.Health, c.Collector
+	_, legacyOK := c.Identity.legacyUntil()
 	return []bound{
 		{"site", c.Site != "" && len(c.Site) <= 64, "name the site in 1 to 64 bytes"},
 		span("half_lives.live", c.HalfLives.Live, time.Second, year),
@@ -67,6 +68,7 @@ func (c *Config) bounds() []bound {
 		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
 		count("identity.max_devices", c.Identity.MaxDevices, 1, 1000),
 		count("identity.max_persons_per_day", c.Identity.MaxPersons, 1, 1000),
+		{"identity.legacy_until", legacyOK, "write a day or a time like 2026-12-31 or 2026-12-31T12:00:00Z, or leave it empty: without an end"},
 		share("audience.activate", a.Activate),
 		share("audience.hysteresis", a.Hysteresis),
 		{"audience.hysteresis", a.Hysteresis <= a.Activate, "no share is below 0; make hysteresis at most audience.activate"},

@@ -22,6 +22,12 @@ const (
 	//
 	//	{"type":"$unlink","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
 	TypeUnlink = "$unlink"
+	// TypeDisclaim takes the name of a user who was deleted from a device that only
+	// claimed to be the user's: what it did stays its own. The endpoint that deletes
+	// persons writes it, keyed like the device's events; the collector refuses it.
+	//
+	//	{"type":"$disclaim","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
+	TypeDisclaim = "$disclaim"
 	// TypeReset is a log-out on a device. Anybody who may write events may write it.
 	//
 	//	{"type":"reset","anonymousId":"…"}
@@ -89,6 +95,18 @@ func (u *Unlinked) Append(dst []byte, receivedAt string) []byte {
 	return appendRecord(dst, [][2]string{{"type", TypeUnlink}, {"anonymousId", u.Device}, {"userId", u.User}, {"messageId", u.Receipt}, {"receivedAt", receivedAt}})
 }
 
+// Disclaimed takes a user's name from a device that only claimed to be the user's.
+type Disclaimed struct {
+	Device  string // anonymousId
+	User    string
+	Receipt string // of the deletion
+}
+
+// Append appends the record.
+func (c *Disclaimed) Append(dst []byte, receivedAt string) []byte {
+	return appendRecord(dst, [][2]string{{"type", TypeDisclaim}, {"anonymousId", c.Device}, {"userId", c.User}, {"messageId", c.Receipt}, {"receivedAt", receivedAt}})
+}
+
 // Rebuild tells to make a device anew.
 type Rebuild struct {
 	Device  string // as Event.Device
@@ -132,8 +150,11 @@ func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 	case TypeDelete:
 		e.Kind = KindDelete
 		return true, d.identify(r, raw, e)
-	case TypeUnlink:
+	case TypeUnlink, TypeDisclaim:
 		e.Kind = KindUnlink
+		if string(r.text(fType)) == TypeDisclaim {
+			e.Kind = KindDisclaim
+		}
 		if err := d.identify(r, raw, e); err != nil {
 			return true, err
 		}
@@ -176,5 +197,8 @@ func (d *Decoder) alias(r *record, e *Event) error {
 		return malformed("userId: an alias without one, or with one that stands for nobody, links nothing")
 	}
 	e.Device = d.ids.string(previous)
+	if !e.anonymous() && e.Trust.fromPage() {
+		return malformed("previousId: begins with user:, which is kept for what servers send of a userId alone")
+	}
 	return nil
 }

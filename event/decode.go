@@ -201,7 +201,7 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {
-		if !e.Trust.Verified() {
+		if !e.Trust.Verified() && string(r.text(fType)) != typeAlias { // whose device is previousId
 			return &Error{Reason: Identity, Detail: "a userId alone, without proof: anybody could have sent it; send it with a secret server key, or with proof of the userId, or with an anonymousId (docs/identity.md)"}
 		}
 		d.scratch = append(append(d.scratch[:0], userDevice...), user...)

@@ -100,16 +100,23 @@ const (
 	KindCartClear
 	// KindRefund says that an order was cancelled, or paid back in part.
 	KindRefund
+	// KindDisclaim takes a user's name from a device that was never proven to be the
+	// user's (Disclaimed). It has Device, User, ID and Append.
+	KindDisclaim
 	numKinds
 )
 
 // Control reports whether the record is no behaviour: it has no event time and
 // is in no profile.
-func (k Kind) Control() bool { return k >= KindDelete && k <= KindReset || k == KindRebuild }
+func (k Kind) Control() bool {
+	return k >= KindDelete && k <= KindReset || k == KindRebuild || k == KindDisclaim
+}
 
 // Reserved reports whether only the endpoints of the site's own servers write
 // such records.
-func (k Kind) Reserved() bool { return k == KindDelete || k == KindUnlink || k == KindRebuild }
+func (k Kind) Reserved() bool {
+	return k == KindDelete || k == KindUnlink || k == KindRebuild || k == KindDisclaim
+}
 
 // FirstCustom is the kind of Config.Custom[0].
 const FirstCustom Kind = 64

@@ -43,6 +43,15 @@ const refoldPause = 60_000
 
 // due is when the device needs a look, in the event time of its partition.
 func (s *Shard) due(q *Partition, d *device) int64 {
+	t := s.dueToFold(q, d)
+	if end, ok := s.endsLegacy(q, d); ok {
+		t = min(t, end)
+	}
+	return t
+}
+
+// dueToFold is when something of the device is to be folded away, said or forgotten.
+func (s *Shard) dueToFold(q *Partition, d *device) int64 {
 	p := s.session
 	t := d.seen() + s.p.Retention
 	if t <= q.Time { // the shard's other partitions hold it back
@@ -67,7 +76,7 @@ func (s *Shard) due(q *Partition, d *device) int64 {
 		}
 		return min(t, max(end+p.Lateness, q.Time+refoldPause))
 	}
-	if d.past && d.Pending() == 0 {
+	if d.past && d.Pending() == 0 && !s.waits(d) {
 		return q.Time
 	}
 	return max(t, q.Time+1)
@@ -115,11 +124,12 @@ func (s *Shard) hold(q *Partition, d *device) {
 }
 
 // tick does what is due at the partition's event time.
-func (s *Shard) tick(q *Partition, out *Output) {
+func (s *Shard) tick(id int32, q *Partition, out *Output) {
 	for len(q.agenda) > 0 && q.agenda[0].queued <= q.Time {
 		s.keep(q.agenda[0])
 		d := heap.Pop(&q.agenda).(*device)
 		d.queued = 0
+		s.endLegacyIdly(id, q, d, out)
 		if !s.visit(q, d, out) {
 			d.queued = max(s.due(q, d), q.Time+1)
 			heap.Push(&q.agenda, d)
@@ -143,6 +153,9 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		return false
 	}
 	if d.past {
+		if s.waits(d) && q.Clock < d.seen()+s.p.Retention {
+			return false // it may be proven yet
+		}
 		s.leave(d)
 		return true
 	}

@@ -46,10 +46,11 @@ func (s *Shard) fresh(id string, epoch int64) *device {
 	return d
 }
 
-// link is whose the epoch is, and what is known of its device.
+// link is whom the epoch names, and what is known of its device.
 type link struct {
-	user   string // empty while unlinked
+	user   string // empty: nobody
 	shared bool   // of a device that too many share: it is linked to nobody, ever
+	proof  proof  // how well it is known that the epoch is the user's
 	*history
 }
 
@@ -60,23 +61,24 @@ type history struct {
 	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
 }
 
-// userID is the user that the device is linked to; empty while it is not.
+// userID is the user that the device is linked to; empty while it is not, or while
+// that is a claim.
 func (d *device) userID() string {
-	if d == nil || d.link == nil {
+	if d == nil || d.link == nil || d.link.proof == claimed {
 		return ""
 	}
 	return d.link.user
 }
 
-// linkTo links the device; strings of a batch alias its buffer, so it is cloned.
-func (d *device) linkTo(user string) {
+// linkTo lets the epoch name a user; strings of a batch alias its buffer, so it is cloned.
+func (d *device) linkTo(user string, p proof) {
 	if user == "" {
 		return
 	}
 	if d.link == nil {
 		d.link = &link{}
 	}
-	d.link.user = strings.Clone(user)
+	d.link.user, d.link.proof = strings.Clone(user), p
 }
 
 // told is the device's history; it is made when there is none.
@@ -137,6 +139,11 @@ func (s *Shard) leave(d *device) {
 // may get to it later or earlier; what an event finds must not depend on that.
 func (s *Shard) forget(d *device, out *Output) *device {
 	out.Gone(d.id, &d.Profile, d.seen()+s.p.Retention)
+	for _, o := range s.past[d.id] {
+		if s.keep(o); o.claims() { // no proof can come any more
+			s.unname(o, o.offset)
+		}
+	}
 	delete(s.devices, d.id)
 	delete(s.former, d.id)
 	d.past = true

@@ -12,11 +12,13 @@ import (
 // maxResets bounds how many resets a device remembers.
 const maxResets = 16
 
-// open begins a new, unlinked epoch of the device at an offset.
-func (s *Shard) open(d *device, offset int64) *device {
+// open begins a new epoch of the device at an offset, which names nobody.
+func (s *Shard) open(q *Partition, d *device, offset int64) *device {
 	d.past = true
 	s.past[d.id] = append(s.past[d.id], d)
-	s.remember(d.id, d.userID())
+	if s.remember(d.id, d.userID(), proofIn(d)); d.claims() {
+		s.limitClaims(q, d.id, offset)
+	}
 	n := s.fresh(d.id, offset)
 	n.Inherit(&d.Profile)
 	if h := d.remembered(); h != nil {
@@ -27,42 +29,61 @@ func (s *Shard) open(d *device, offset int64) *device {
 	return n
 }
 
-// remember notes that a user's person has or had vectors of the device.
-func (s *Shard) remember(id, user string) {
-	if user != "" && !slices.Contains(s.former[id], user) {
-		s.former[id] = append(s.former[id], strings.Clone(user))
-	}
-}
-
 // link finds the epoch that the event belongs to: a userId links an unlinked
 // device, and another user's opens a new epoch, so that the first person keeps
-// what was theirs. On a device that too many share nobody is linked any more
-// that day: what they do is in an epoch of its own, which is nobody's for good.
+// what was theirs. Without a proof it only claims (see proof.go). On a device that
+// too many share nobody is linked any more that day: what they do is in an epoch of
+// its own, which is nobody's for good.
 func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *device {
 	if d == nil {
 		d = s.fresh(strings.Clone(e.Device), 0)
 		s.devices[d.id] = d
 	}
-	switch {
-	case e.User == "" || e.User == d.userID():
+	if e.User == "" {
+		return d
+	}
+	p := s.proofOf(q, d, e)
+	switch named := d.named() == e.User; {
+	case named && d.link.proof >= p:
+		return d
+	case p == claimed:
+		return s.claim(q, d, e, out)
+	case named && d.userID() != "": // it is better known now
+		d.link.proof = p
+		s.prove(q, d, p, e, out)
 		return d
 	case !s.admits(q, d, e.User, out):
-		if d.userID() != "" {
-			d = s.open(d, e.Offset)
-			out.Opened(d.id)
-		}
-		d.link.shared = true // admits has made the link
-		return d
+		return s.share(q, d, e, out)
+	case named:
+		out.Proven++
 	}
-	if d.userID() == "" && d.Last > 0 {
-		d.offset = e.Offset
-		s.emit(d, e, true, out)
+	s.retire(d, e, e.Time, out)
+	if d.named() != "" && d.named() != e.User || d.isShared() {
+		d = s.open(q, d, e.Offset)
 	}
-	if d.userID() != "" || d.isShared() {
-		d = s.open(d, e.Offset)
-	}
-	d.linkTo(e.User)
+	d.linkTo(e.User, p)
+	s.prove(q, d, p, e, out)
 	return d
+}
+
+// share is the epoch of what is done on a device that too many share.
+func (s *Shard) share(q *Partition, d *device, e *event.Event, out *Output) *device {
+	if d.named() != "" && d.named() != e.User {
+		s.retire(d, e, e.Time, out)
+		d = s.open(q, d, e.Offset)
+		out.Opened(d.id)
+	}
+	d.told()
+	d.link.user, d.link.shared = "", true
+	return d
+}
+
+// proofIn is how well the epoch's own user is known.
+func proofIn(d *device) proof {
+	if d.link == nil {
+		return claimed
+	}
+	return d.link.proof
 }
 
 // admits counts the user among those of the device's day, and reports whether
@@ -88,11 +109,11 @@ func (s *Shard) merges(q *Partition, d *device, e *event.Event) string {
 	switch {
 	case d == nil:
 		return "previousId is no anonymous visitor that is known here: events merge no users; identify on each device, or give it a signed link (docs/identity.md)"
-	case d.userID() != "" && d.userID() != e.User:
+	case d.named() != "" && d.named() != e.User: // a claim counts, as if it were true
 		return "previousId is linked to another user: events merge no users; if that link is wrong, take it back with POST /v1/identity/unlink and identify again"
 	case d.isShared():
 		return "previousId is a device that too many persons share: what happened on it is nobody's"
-	case d.userID() == "" && s.p.MaxUsers > 0 && d.told().users.Full(q.Clock, e.User, s.p.MaxUsers):
+	case d.userID() == "" && s.p.MaxUsers > 0 && s.proofOf(q, d, e) > claimed && d.told().users.Full(q.Clock, e.User, s.p.MaxUsers):
 		return "previousId has as many persons today as identity.max_persons_per_day allows; see `microseg identity`"
 	}
 	return ""
@@ -118,10 +139,15 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	if h.resets = append(h.resets, e.ID); len(h.resets) > maxResets {
 		h.resets = slices.Delete(h.resets, 0, 1)
 	}
-	if d.userID() == "" {
+	if d.named() == "" {
 		return
 	}
-	d = s.open(d, e.Offset)
+	if d.claims() {
+		t := max(q.Clock, s.settled)
+		out.Before(&d.Profile, t)
+		s.retire(d, e, t, out)
+	}
+	d = s.open(q, d, e.Offset)
 	h.opened = q.Clock
 	out.Opened(d.id)
 	s.schedule(q, d)
@@ -140,8 +166,9 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 	if d == nil {
 		return
 	}
-	s.remember(d.id, e.User) // its person keeps that the device left
-	if d.userID() != e.User {
+	s.distrust(d.id, e.User) // its person keeps that the device left
+	linked := d.userID() == e.User
+	if s.unclaim(q, d, e, out); !linked {
 		return
 	}
 	s.close(d, q.Clock, out)

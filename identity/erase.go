@@ -48,7 +48,9 @@ func (s *Shard) usersOf(e *event.Event) (users []string) {
 	for _, d := range s.epochs(e.Device) {
 		add(d.userID())
 	}
-	users = append(users, s.former[e.Device]...)
+	for _, f := range s.former[e.Device] {
+		users = append(users, f.user)
+	}
 	slices.Sort(users)
 	return slices.Compact(users)
 }

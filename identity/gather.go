@@ -45,7 +45,7 @@ func (g *Gatherer) Take(r *Record) {
 		return
 	}
 	e := &g.event
-	if g.decoder.Decode(r.Value, event.Unstated, r.Append, e) != nil || e.Kind == event.KindRebuild {
+	if g.decoder.Decode(r.Value, r.Trust, r.Append, e) != nil || e.Kind == event.KindRebuild {
 		return
 	}
 	l, letter := g.letters[Place{r.Partition, r.Offset}]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 )
 
@@ -32,11 +33,15 @@ type Past struct {
 type Part struct {
 	Number, Of int
 	End        int64 // as in History: the parts and what came meanwhile are behind it
+	version    byte
 	data       []byte
 }
 
-// partVersion is the first byte of a part; another one is refused.
-const partVersion = 1
+// partVersion is the first byte of a part; a newer one is refused. Version 1 knew no trusts.
+const (
+	partVersion = 2
+	untrusted   = 1
+)
 
 // maxHistory bounds the bytes of a history before it is compressed.
 const maxHistory = 256 << 20
@@ -58,6 +63,7 @@ func (h *History) Parts(size int) ([][]byte, error) {
 		w.Int(r.Clock)
 		w.Bool(r.Letter)
 		w.Bool(r.Placed)
+		w.Byte(byte(r.Trust))
 		w.Bytes(r.Value)
 		if len(w.B) > maxHistory {
 			return nil, ErrLongHistory
@@ -93,8 +99,8 @@ func (h *History) Parts(size int) ([][]byte, error) {
 // ReadPart reads a payload; the part aliases it.
 func ReadPart(payload []byte) (p Part, err error) {
 	r := codec.Reader{B: payload}
-	if v := r.Byte(); r.Err() == nil && v != partVersion {
-		return p, &codec.VersionError{What: "part of a history", Got: int(v), Want: partVersion}
+	if p.version = r.Byte(); r.Err() == nil && (p.version < untrusted || p.version > partVersion) {
+		return p, &codec.VersionError{What: "part of a history", Got: int(p.version), Want: partVersion}
 	}
 	n, of := r.Uint(), r.Uint()
 	p.End, p.data = r.Int(), r.B
@@ -112,7 +118,7 @@ var errParts = errors.New("the parts of a history are not all there, or not of o
 func ReadHistory(partition int32, parts []Part) (*History, error) {
 	var packed []byte
 	for i, p := range parts {
-		if p.Number != i || p.Of != len(parts) || p.End != parts[0].End {
+		if p.Number != i || p.Of != len(parts) || p.End != parts[0].End || p.version != parts[0].version {
 			return nil, errParts
 		}
 		packed = append(packed, p.data...)
@@ -132,7 +138,10 @@ func ReadHistory(partition int32, parts []Part) (*History, error) {
 	last := int64(-1)
 	for range r.Len() {
 		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: r.Int(), Letter: r.Bool(), Placed: r.Bool()}
-		if p.Value = r.Bytes(); p.Offset <= last || p.Offset >= h.End {
+		if parts[0].version > untrusted {
+			p.Trust = event.Trust(r.Byte())
+		}
+		if p.Value = r.Bytes(); !p.Trust.Known() || p.Offset <= last || p.Offset >= h.End {
 			r.Fail()
 		}
 		if r.Err() != nil {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+
+	"github.com/microseg/microseg/event"
 )
 
 func randomHistory(r *rand.Rand) *History {
@@ -12,7 +14,7 @@ func randomHistory(r *rand.Rand) *History {
 	offset := int64(0)
 	for range r.IntN(20) {
 		offset += 1 + r.Int64N(9)
-		h.Records = append(h.Records, Past{Record: Record{Partition: 3, Offset: offset, Append: r.Int64N(99), Value: bytes.Repeat([]byte{byte(r.IntN(256))}, 1+r.IntN(50))}, Clock: r.Int64N(9), Letter: r.IntN(2) == 0, Placed: r.IntN(2) == 0})
+		h.Records = append(h.Records, Past{Record: Record{Partition: 3, Offset: offset, Append: r.Int64N(99), Trust: event.Trust(r.IntN(5)), Value: bytes.Repeat([]byte{byte(r.IntN(256))}, 1+r.IntN(50))}, Clock: r.Int64N(9), Letter: r.IntN(2) == 0, Placed: r.IntN(2) == 0})
 	}
 	h.End = offset + 1 + r.Int64N(3)
 	return h

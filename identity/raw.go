@@ -28,7 +28,9 @@ type RawBatch struct {
 	Emitted   int64 // wall clock, µs
 	Again     bool  // cut as a process that is gone had cut it
 	Semantics event.Semantics
-	Poison    []Place // records that no stage may see: one could not take them
+	// LegacyUntil is as in Batch; of one that is not cut again the decoder says it.
+	LegacyUntil int64
+	Poison      []Place // records that no stage may see: one could not take them
 }
 
 // Len is the number of records.
@@ -47,6 +49,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(b.Due)
 	w.Int(b.Emitted)
 	w.Byte(b.Semantics.WithFlag(b.Again))
+	w.Int(b.LegacyUntil)
 	w.Uint(uint64(len(b.Poison)))
 	for _, p := range b.Poison {
 		w.Int(int64(p.Partition))
@@ -80,6 +83,7 @@ func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
 	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
 	b.Semantics, b.Again = event.ReadSemantics(r.Byte())
+	b.LegacyUntil = r.Int()
 	for range r.Len() {
 		b.Poison = append(b.Poison, Place{int32(r.Int()), r.Int()})
 	}

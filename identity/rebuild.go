@@ -67,9 +67,9 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 	without := s.refold(q, e, r, false)
 	with := s.refold(q, e, r, true)
 	done := slices.Contains(slices.Collect(maps.Values(with.letters)), ReplayedGood)
-	if !r.Cut && !without.explains(old, s.former[e.Device], q, s.p) {
+	if !r.Cut && !without.explains(s, old, q) {
 		done = false // either it has the letters, or it has what the log has not
-		if !with.explains(old, s.former[e.Device], q, s.p) {
+		if !with.explains(s, old, q) {
 			for at := range with.letters {
 				with.letters[at] = ReplayedHistory
 			}
@@ -95,7 +95,7 @@ func (s *Shard) correct(without, with *refolded, e *event.Event, out *Output) {
 	unsaid, open := openSessions(s.epochsOf(e.Device)), openSessions(with.epochsOf(e.Device))
 	for _, key := range sortedKeys(with.sessions) {
 		row := with.sessions[key]
-		if was := without.sessions[key]; !unsaid[key] && was != nil && was.Person == row.Person && was.Fold.Same(row.Fold) {
+		if was := without.sessions[key]; !unsaid[key] && was != nil && was.Person == row.Person && was.Claimed == row.Claimed && was.Fold.Same(row.Fold) {
 			continue
 		}
 		row.Version = version
@@ -207,7 +207,8 @@ func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int
 	}
 	users := f.former[f.id]
 	for _, u := range s.former[f.id] { // those whom the log does not explain have what they had
-		if !slices.Contains(without.former[f.id], u) && !slices.Contains(users, u) {
+		theirs := func(o former) bool { return o.user == u.user }
+		if !slices.ContainsFunc(without.former[f.id], theirs) && !slices.ContainsFunc(users, theirs) {
 			users = append(users, u)
 		}
 	}

@@ -35,7 +35,9 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 	f := &refolded{Shard: NewShard(&params), id: e.Device, vectors: map[int64]*session.Vector{}, sessions: map[sessionKey]*SessionRow{}, letters: map[int64]string{}}
 	f.settled, f.emitted = s.settled, s.emitted
 	f.Partition(noPartition).Time = s.settled
+	f.legacyUntil = s.legacyUntil
 	p := f.Partition(e.Partition)
+	p.older, p.moved = q.older, true
 	out := Output{Vector: f.vector, Before: func(*session.Profile, int64) {}, Gone: func(string, *session.Profile, int64) { clear(f.vectors) },
 		Erased: func(string, *session.Profile, int64) { clear(f.sessions) }, Opened: func(string) {}, Passed: func(int64) {}}
 	for i := range r.Steps {
@@ -107,17 +109,25 @@ func (f *refolded) take(out *Output) {
 	out.Reset()
 }
 
-// explains reports whether the fold gives the state that the device has, and has
-// the users of its earlier epochs.
-func (f *refolded) explains(d *device, former []string, q *Partition, p *Params) bool {
+// explains reports whether the fold gives the state that the device has in s, and has
+// the users of its earlier epochs, and those of them that wait for a proof.
+func (f *refolded) explains(s *Shard, d *device, q *Partition) bool {
 	if d == nil {
 		return true // there is nothing to lose
 	}
-	for _, u := range former {
-		if !slices.Contains(f.former[f.id], u) {
+	for _, u := range s.former[f.id] {
+		if !slices.ContainsFunc(f.former[f.id], func(o former) bool { return o.user == u.user }) {
+			return false
+		}
+	}
+	same := func(n, d *device) bool {
+		return n.named() == d.named() && n.userID() == d.userID() && n.epoch == d.epoch && n.isShared() == d.isShared() && n.Profile.Same(&d.Profile, q.Time, &s.p.Session)
+	}
+	for _, o := range s.past[f.id] {
+		if o.claims() && !slices.ContainsFunc(f.past[f.id], func(n *device) bool { return same(n, o) }) {
 			return false
 		}
 	}
 	n := f.devices[f.id]
-	return n != nil && n.userID() == d.userID() && n.epoch == d.epoch && n.isShared() == d.isShared() && n.Profile.Same(&d.Profile, q.Time, &p.Session)
+	return n != nil && same(n, d)
 }

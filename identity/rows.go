@@ -6,6 +6,7 @@ import "github.com/microseg/microseg/session"
 type SessionRow struct {
 	Device  string
 	Person  string
+	Claimed string // the userId that was stated without a proof
 	Epoch   int64
 	Start   int64
 	Fold    *session.Fold // nil for a tombstone
@@ -20,15 +21,15 @@ func RowVersion(v session.Version) uint64 {
 
 // rows makes the rows of what an event changed behind the open session, which
 // gets its own when it is due. A session that was over before the event, at t,
-// is that of the user before it.
-func (s *Shard) rows(d *device, c session.Change, before string, t int64, out *Output) {
+// is that of the owner before it.
+func (s *Shard) rows(d *device, c session.Change, before owner, t int64, out *Output) {
 	for _, f := range c.Closed {
 		r := s.row(d, f, false)
 		if f.End+s.session.Gap <= t {
 			if d.closed && s.session.Semantics.Has(2) { // that was said, maybe before an unlink
 				continue
 			}
-			r.Person = session.PersonID(d.id, before)
+			r.Person, r.Claimed = session.PersonID(d.id, before.user), before.claimed
 		}
 		out.Sessions = append(out.Sessions, r)
 	}
@@ -50,7 +51,7 @@ func (s *Shard) wait(d *device) {
 }
 
 func (s *Shard) row(d *device, f *session.Fold, open bool) SessionRow {
-	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.userID()), Epoch: d.epoch, Fold: f,
+	r := SessionRow{Device: d.id, Person: session.PersonID(d.id, d.userID()), Claimed: d.owner().claimed, Epoch: d.epoch, Fold: f,
 		Open: open, Version: RowVersion(s.version(d))<<1 | 1}
 	if f != nil {
 		r.Start = f.Start

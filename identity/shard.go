@@ -8,6 +8,8 @@ package identity
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
@@ -31,6 +33,8 @@ type Partition struct {
 	Time   int64 // event time that has passed here: the clock, or later while idle
 	Counts Counts
 	idle   bool
+	moved  bool  // the batch that is being applied has records of it
+	older  int64 // offset up to which records were applied by programs that knew no trusts, -1: none
 	agenda agenda
 	copied map[int32]int64 // of copies: for each partition of the topic that they are of, the last offset
 }
@@ -93,8 +97,9 @@ type Batch struct {
 	Due      int64     // rows of open sessions that changed in batches emitted up to here are due, µs; 0 for none
 	// Rebuilds is what the records that tell to make a device anew bring, of the
 	// last part of each.
-	Rebuilds  map[Place]*Rebuild
-	Semantics event.Semantics
+	Rebuilds    map[Place]*Rebuild
+	Semantics   event.Semantics
+	LegacyUntil int64 // data clock (ms) at which links from before proofs are claims; 0: never
 }
 
 // Output is what a batch makes. Slices are reused between batches.
@@ -123,11 +128,15 @@ type Output struct {
 	Dead     []DeadLetter
 	Excess   []session.Excess // devices that too many share, once for each further user of a day
 	Replayed []Replayed       // what became of dead letters
+	Claims   int              // epochs that name a user without a proof, newly
+	Proven   int              // epochs that did, and are the user's now
+	Compact  bool             // somebody was deleted whom older forms of the state still name
 }
 
 // Reset empties the output and keeps its memory.
 func (o *Output) Reset() {
 	o.Sessions, o.Dead, o.Excess, o.Replayed = o.Sessions[:0], o.Dead[:0], o.Excess[:0], o.Replayed[:0]
+	o.Claims, o.Proven, o.Compact = 0, 0, false
 }
 
 // Shard is the device stage's state for a fixed group of partitions.
@@ -138,7 +147,7 @@ type Shard struct {
 	parts    map[int32]*Partition
 	devices  map[string]*device
 	past     map[string][]*device // earlier epochs of devices, while they have events for late ones
-	former   map[string][]string  // users of earlier epochs: their persons still have what the device did then
+	former   map[string][]former  // users of earlier epochs: their persons still have what the device did then
 	dirty    []dirty
 	held     []held             // see markHeld
 	emitted  int64              // of the batch that is being applied
@@ -147,20 +156,22 @@ type Shard struct {
 	settled  int64              // the watermark that was last given to Output.Passed
 	vector   session.Vector
 	saving   saving
-	round    bool   // which devices' markSaved means that the snapshot has them
-	Dropped  uint64 // devices dropped by retention
+	// legacyUntil is that of the last batch that said it.
+	legacyUntil int64
+	round       bool   // which devices' markSaved means that the snapshot has them
+	Dropped     uint64 // devices dropped by retention
 }
 
 // NewShard returns an empty shard.
 func NewShard(p *Params) *Shard {
-	return &Shard{p: p, session: &p.Session, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}, former: map[string][]string{}}
+	return &Shard{p: p, session: &p.Session, parts: map[int32]*Partition{}, devices: map[string]*device{}, past: map[string][]*device{}, former: map[string][]former{}}
 }
 
 // Partition is the state of partition id; it is made when absent.
 func (s *Shard) Partition(id int32) *Partition {
 	q := s.parts[id]
 	if q == nil {
-		q = &Partition{Offset: -1}
+		q = &Partition{Offset: -1, older: -1}
 		s.parts[id] = q
 	}
 	return q
@@ -251,6 +262,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
 	}
+	s.trust(b)
 	again := s.copies(b, skip)
 	if s.p.Tick > 0 && b.Semantics.Has(2) {
 		s.rounds(b, skip, again, out)
@@ -271,6 +283,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	for i := range b.Ranges {
 		r := &b.Ranges[i]
 		q := s.parts[r.Partition]
+		q.moved = r.Last > q.Offset
 		q.Offset = max(q.Offset, r.Last)
 		q.idle = r.idle(q)
 		if q.Clock > 0 {
@@ -282,6 +295,27 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		s.flush(b.Due, out)
 	}
 	return nil
+}
+
+// trust notes what the batch says of proofs.
+func (s *Shard) trust(b *Batch) {
+	if b.Semantics.Has(3) {
+		s.setLegacyUntil(b.LegacyUntil)
+		return
+	}
+	for i := range b.Ranges {
+		q := s.parts[b.Ranges[i].Partition]
+		q.older = max(q.older, b.Ranges[i].Last)
+	}
+}
+
+// Older is the offset up to which records of the partition were applied by programs
+// that knew no trusts, -1 where there are none.
+func (s *Shard) Older(partition int32) int64 {
+	if q := s.parts[partition]; q != nil {
+		return q.older
+	}
+	return -1
 }
 
 // At is the record that is being applied; ok is false between records.
@@ -302,11 +336,12 @@ func (s *Shard) pass(out *Output) {
 			s.release()
 		}
 	}
-	for _, q := range s.parts {
+	for _, id := range slices.Sorted(maps.Keys(s.parts)) { // vectors may come of it, in this order
+		q := s.parts[id]
 		if ok && q.idle {
 			q.Time = max(q.Time, w)
 		}
-		s.tick(q, out)
+		s.tick(id, q, out)
 	}
 }
 
@@ -322,12 +357,16 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		return
 	}
 	s.keepAll(e.Device)
+	s.endLegacy(q, s.devices[e.Device], e, 0, out)
 	switch e.Kind {
 	case event.KindDelete:
 		s.erase(q, e, out)
 		return
 	case event.KindUnlink:
 		s.unlink(q, e, out)
+		return
+	case event.KindDisclaim:
+		s.disclaim(q, e, out)
 		return
 	case event.KindReset:
 		s.reset(q, e, out)
@@ -358,6 +397,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)
+	s.endLegacy(q, d, e, 0, out)
 	gone := d != nil && q.Clock >= d.seen()+s.p.Retention
 	if e.Kind == event.KindAlias {
 		known := d
@@ -383,12 +423,12 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	case d != nil:
 		out.Before(&d.Profile, e.Time)
 	}
-	before := d.userID()
+	before := d.owner()
 	d = s.link(q, d, e, out)
 	d.offset = e.Offset
 	if late {
 		d.AddLate(e, s.session)
-		if before != d.userID() && d.State().Fold != nil && !d.closed {
+		if before != d.owner() && d.State().Fold != nil && !d.closed {
 			s.wait(d) // its row names another person now
 		}
 	} else {

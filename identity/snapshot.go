@@ -9,12 +9,13 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 6
-// knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 7
+// knew no proofs, so that all its links are legacy; 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.
 const (
-	schemaVersion = 7
+	schemaVersion = 8
+	unproven      = 7
 	uncopied      = 6
 	firstProfiles = 5
 	keyedVersion  = 4
@@ -62,6 +63,7 @@ func (s *Shard) Save(w *codec.Writer) {
 			w.Uint(c)
 		}
 		appendCopied(w, q.copied)
+		w.Int(q.older)
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
@@ -133,8 +135,9 @@ func (s *Shard) save(w *codec.Writer, partition int32, d *device) {
 	}
 	users := s.former[d.id]
 	w.Uint(uint64(len(users)))
-	for _, u := range users {
-		w.String(u)
+	for _, f := range users {
+		w.String(f.user)
+		w.Byte(byte(f.proof))
 	}
 }
 
@@ -188,7 +191,7 @@ func (s *Shard) setDirty(all []waiting) {
 
 func (d *device) appendTo(w *codec.Writer) {
 	w.String(d.id)
-	w.String(d.userID())
+	w.String(d.named())
 	w.Int(d.epoch)
 	w.Int(d.offset)
 	w.Int(d.queued)
@@ -196,6 +199,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Bool(d.past)
 	w.Bool(d.is(markHeld))
 	w.Bool(d.isShared())
+	w.Byte(byte(proofIn(d)))
 	// Epochs share the history; the present one brings it.
 	own := d.remembered() != nil && !d.past
 	if w.Bool(own); own {
@@ -222,6 +226,9 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		if v > uncopied {
 			q.copied = readCopied(r)
 		}
+		if q.older = q.Offset; v > unproven {
+			q.older = r.Int()
+		}
 		if v <= wholeVersion {
 			for range r.Len() {
 				if s.put(q, readDevice(r, p, v)); r.Err() != nil {
@@ -233,7 +240,7 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 	rows := readDirty(r)
 	if v <= wholeVersion {
 		for range r.Len() {
-			s.readFormer(r, r.String())
+			s.readFormer(r, r.String(), v)
 		}
 	} else if err := s.readDevices(r, p, v); err != nil {
 		return nil, err
@@ -256,16 +263,28 @@ func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
 			return r.Err()
 		}
 		if s.put(q, d); !d.past {
-			s.readFormer(r, d.id)
+			s.readFormer(r, d.id, v)
 		}
 	}
 	return nil
 }
 
-func (s *Shard) readFormer(r *codec.Reader, id string) {
+func (s *Shard) readFormer(r *codec.Reader, id string, version byte) {
 	for range r.Len() {
-		s.former[id] = append(s.former[id], r.String())
+		f := former{r.String(), legacy}
+		if version > unproven {
+			f.proof = readProof(r)
+		}
+		s.former[id] = append(s.former[id], f)
 	}
+}
+
+func readProof(r *codec.Reader) proof {
+	p := proof(r.Byte())
+	if p > proven {
+		r.Fail()
+	}
+	return p
 }
 
 // put takes a device that was read in; the agenda is put in order at the end.
@@ -283,11 +302,17 @@ func (s *Shard) put(q *Partition, d *device) {
 
 func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	d := &device{id: r.String()}
-	d.linkTo(r.String())
+	d.linkTo(r.String(), legacy)
 	d.epoch, d.offset, d.queued, d.closed, d.past = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
 	d.set(markHeld, r.Bool())
 	if version > oldestVersion {
-		shared, own := r.Bool(), r.Bool()
+		shared := r.Bool()
+		if version > unproven {
+			if p := readProof(r); d.link != nil {
+				d.link.proof = p
+			}
+		}
+		own := r.Bool()
 		if own {
 			*d.told() = readHistory(r)
 		}

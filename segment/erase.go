@@ -28,9 +28,9 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 	}
 	switch {
 	case q.user.linked() == 0:
-		s.drop(q, at, cause, out)
+		s.drop(q, at, cause, nobody, out)
 	case at >= q.user.last+s.p.Retention:
-		s.drop(q, at, CauseRetention, out)
+		s.drop(q, at, CauseRetention, nobody, out)
 	default:
 		s.evaluate(q, at, causeOf(v, CauseUnlink), v.Version.Offset, partition, out)
 		s.publish(q)

@@ -159,13 +159,15 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 	}
 	at := max(q.evaluated, v.At)
 	cause := causeOf(v, CauseEvent)
-	switch q.user.put(v, s.p.MaxDevices) {
-	case stale:
+	switch got := q.user.put(v, s.p.MaxDevices); {
+	case got == stale:
 		return // a replay, or from before the device left
-	case beyond:
+	case got == beyond:
 		s.exceed(q, v, at, out)
 		return
-	case joined:
+	case v.Former && !v.Rebuilt:
+		return // decided with the vector that follows
+	case got == joined:
 		// What a device did before it was linked comes at once.
 		if !v.Rebuilt && (v.Epoch == 0 || v.Epoch != v.Version.Offset) && q.user.linked() > 1 {
 			cause = CauseLink
@@ -180,7 +182,11 @@ func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
 	q := s.local(v)
 	at := max(q.evaluated, v.At)
 	if v.Retract {
-		s.drop(q, at, causeOf(v, CauseLink), out)
+		from := nobody
+		if s.Semantics.Has(3) { // a device may leave twice at a time
+			from = place{v.Version.Offset, partition}
+		}
+		s.drop(q, at, causeOf(v, CauseLink), from, out)
 		return
 	}
 	cause := CauseEvent
@@ -300,11 +306,19 @@ func (s *Shard) view(q *person, t int64) *View {
 	return v
 }
 
+// place is the record that changes something; nobody of what time does.
+type place struct {
+	offset    int64
+	partition int32
+}
+
+var nobody = place{-1, -1}
+
 // drop takes a person out of the shard.
-func (s *Shard) drop(q *person, t int64, cause Cause, out *Effects) {
+func (s *Shard) drop(q *person, t int64, cause Cause, at place, out *Effects) {
 	s.keep(q)
 	s.count(q, nowhere, false, t)
-	s.move(q, nowhere, t, cause, -1, -1, out)
+	s.move(q, nowhere, t, cause, at.offset, at.partition, out)
 	row := erasedRow(q, t)
 	if cause != CauseErased && q.devices() > 0 {
 		row = s.row(q)

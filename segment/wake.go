@@ -53,7 +53,7 @@ func (s *Shard) queue(q *person) {
 func (s *Shard) wakeUntil(q *person, t int64, out *Effects) bool {
 	for q.wake <= t && q.queued != 0 {
 		if q.user != nil && q.wake >= q.last()+s.p.Retention {
-			s.drop(q, q.wake, CauseRetention, out)
+			s.drop(q, q.wake, CauseRetention, nobody, out)
 			return false
 		}
 		s.evaluate(q, q.wake, CauseTime, -1, -1, out)
@@ -77,7 +77,7 @@ func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {
 	if q, ok := p.Seat.(*person); ok {
 		t = max(t, q.evaluated)
 		s.wakeUntil(q, t, out)
-		s.drop(q, t, cause, out)
+		s.drop(q, t, cause, nobody, out)
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *Shard) fire(w int64, out *Effects) {
 		case q.wake > k.at:
 			s.queue(q)
 		case q.user != nil && q.wake >= q.last()+s.p.Retention:
-			s.drop(q, q.wake, CauseRetention, out)
+			s.drop(q, q.wake, CauseRetention, nobody, out)
 		default:
 			s.evaluate(q, q.wake, CauseTime, -1, -1, out)
 		}

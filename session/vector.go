@@ -33,19 +33,22 @@ type Vector struct {
 	// versions, and then has its vector back if it sends another one; of a device
 	// that was made anew it loses only the epoch.
 	Retract bool
-	Erased  bool  // and was deleted, in all of its epochs: nothing of it may stay
-	Freed   bool  // the device left its user and is a person again, with all its history
-	Rebuilt bool  // the device was made anew from the log
-	Former  bool  // of an earlier epoch of the device, which is somebody else's now, or another one's of the same user
-	Bot     bool  // a crawler: kept out of audiences
-	At      int64 // event time of the event that made this vector, ms
-	Last    int64 // newest event time of the device, ms (>= At; greater after a late event)
-	End     int64 // when its open session ends unless an event comes, ms; not later than now without one
-	Said    int64 // newest event that says something of the device itself, ms; 0: none
-	Paged   int64 // and of a page, in the open session
-	Carts   *Carts
-	Live    signal.Decayed
-	Long    signal.Decayed
+	Erased  bool // and was deleted, in all of its epochs: nothing of it may stay
+	Freed   bool // the device left its user and is a person again, with all its history
+	Rebuilt bool // the device was made anew from the log
+	// Former: it is of an earlier epoch of the device, which is somebody else's now, or
+	// another one's of the same user. Unless the device was made anew, the vector of
+	// the present epoch follows, of the same user, who is decided with that.
+	Former bool
+	Bot    bool  // a crawler: kept out of audiences
+	At     int64 // event time of the event that made this vector, ms
+	Last   int64 // newest event time of the device, ms (>= At; greater after a late event)
+	End    int64 // when its open session ends unless an event comes, ms; not later than now without one
+	Said   int64 // newest event that says something of the device itself, ms; 0: none
+	Paged  int64 // and of a page, in the open session
+	Carts  *Carts
+	Live   signal.Decayed
+	Long   signal.Decayed
 	// One of both: the features by Slot, or the living profile that has them.
 	Values  []float64
 	Profile *Profile

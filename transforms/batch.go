@@ -58,7 +58,7 @@ func (fn *lineFn) Setup() (err error) {
 // time and device.
 func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func([]byte)) {
 	var e event.Event
-	if fn.d.Decode(record, event.Unstated, 0, &e) != nil || e.Kind.Control() {
+	if fn.d.Decode(record, fn.Spec.Trust, 0, &e) != nil || e.Kind.Control() {
 		return
 	}
 	e.Offset = offset

@@ -57,7 +57,8 @@ type BatchDecoder struct {
 	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
 	batch    identity.Batch
 	cfg      event.Config
-	trust    event.Trust // of records of which nobody has judged
+	trust    event.Trust      // of records of which nobody has judged
+	legacy   int64            // Spec.LegacyUntil
 	poison   []identity.Place // of the batch: records that are left out
 }
 
@@ -67,13 +68,17 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust, legacy: spec.LegacyUntil}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
 // cannot be decoded is in it as dead letters.
 func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
-	d.batch = identity.Batch{Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0],
+	until := d.legacy
+	if b.Again { // as it was decided then
+		until = b.LegacyUntil
+	}
+	d.batch = identity.Batch{LegacyUntil: until, Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0],
 		Warnings: d.batch.Warnings[:0]}
 	d.poison = b.Poison[:len(b.Poison):len(b.Poison)]
 	for _, chunk := range b.Chunks {
@@ -87,7 +92,7 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 	if !slices.IsSortedFunc(d.batch.Events, byPartition) {
 		slices.SortStableFunc(d.batch.Events, byPartition)
 	}
-	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics, Poison: d.poison}, &d.batch
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics, LegacyUntil: until, Poison: d.poison}, &d.batch
 }
 
 func (d *BatchDecoder) record(r *identity.Record) {

@@ -115,7 +115,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 		}
 		slog.Warn("re-reading a gap in the log", "shard", h.Shard, "partition", gap.Partition, "first", gap.First, "last", gap.Last)
 		missing := s.missing(h, gap)
-		events, err := g.events(map[int32]*identity.Range{gap.Partition: {First: gap.First, Last: gap.Last}})
+		events, err := g.events(map[int32]*identity.Range{gap.Partition: {First: gap.First, Last: gap.Last}}, func(identity.Place) event.Semantics { return h.Semantics })
 		if err != nil {
 			return nil, fmt.Errorf("healing a gap in the log: %w", err)
 		}
@@ -130,7 +130,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 // missing is the header of the batch that a gap before h stands for. Like h it
 // names all partitions of the shard.
 func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
-	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again, Semantics: h.Semantics}
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil}
 	for _, r := range h.Ranges {
 		at := s.shard.Offset(r.Partition)
 		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
@@ -171,6 +171,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := s.shard.Apply(b, &g.out); err != nil {
 		return err
 	}
+	g.compact = g.compact || g.out.Compact
 	if h.Due > 0 {
 		s.persons.Flush(h.Due, &g.effects.Effects)
 	}
@@ -198,6 +199,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	}
 	now := s.stats(uint64(len(g.effects.Moves)))
 	now.Excess, now.Warnings = uint64(len(g.out.Excess)), uint64(len(b.Warnings))
+	now.Claims, now.Proven = uint64(g.out.Claims), uint64(g.out.Proven)
 	g.board.device(h.Shard, now)
 	g.warn(b.Warnings)
 	return g.rows(s, h, decided/1000, out.Rows)

@@ -198,7 +198,7 @@ func (s *DeviceState) Replay(deltas [][]byte) error {
 	if err != nil {
 		return err
 	}
-	events, err := g.events(span)
+	events, err := g.events(span, semanticsOf(headers))
 	if err != nil {
 		return err
 	}
@@ -217,8 +217,23 @@ type logEvents struct {
 	warnings map[int32][]identity.Warning
 }
 
+// semanticsOf finds by which semantics the records of some batches are to be read,
+// which is asked in the order of the offsets of each partition.
+func semanticsOf(headers []wire.Header) func(identity.Place) event.Semantics {
+	at := map[int32]int{}
+	return func(p identity.Place) event.Semantics {
+		for ; at[p.Partition] < len(headers); at[p.Partition]++ {
+			h := &headers[at[p.Partition]]
+			if slices.ContainsFunc(h.Ranges, func(r identity.Range) bool { return r.Partition == p.Partition && p.Offset <= r.Last }) {
+				return h.Semantics
+			}
+		}
+		return event.NewestSemantics
+	}
+}
+
 // events reads ranges of the log again.
-func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error) {
+func (g *DeviceStage) events(span map[int32]*identity.Range, semantics func(identity.Place) event.Semantics) (*logEvents, error) {
 	out := &logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}, warnings: map[int32][]identity.Warning{}}
 	for _, p := range slices.Sorted(maps.Keys(span)) {
 		r := span[p]
@@ -226,7 +241,7 @@ func (g *DeviceStage) events(span map[int32]*identity.Range) (*logEvents, error)
 			return nil, fmt.Errorf("re-reading partition %d from offset %d to %d: %w", p, r.First, r.Last, errNoLog)
 		}
 		err := g.log.ReadRange(context.Background(), p, r.First, r.Last, func(rec identity.Record) error {
-			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}})
+			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}, Semantics: semantics(identity.Place{Partition: p, Offset: rec.Offset})})
 			out.events[p] = append(out.events[p], b.Events...)
 			out.dead[p] = append(out.dead[p], b.Dead...)
 			out.warnings[p] = append(out.warnings[p], b.Warnings...)
@@ -243,7 +258,7 @@ var errNoLog = errors.New("the stage has no log to read from")
 
 // cut takes the events that a batch covered from the front.
 func (l *logEvents) cut(h *wire.Header) *identity.Batch {
-	b := &identity.Batch{Ranges: h.Ranges, Emitted: h.Emitted, Due: h.Due, Semantics: h.Semantics}
+	b := &identity.Batch{Ranges: h.Ranges, Emitted: h.Emitted, Due: h.Due, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil}
 	for _, r := range h.Ranges {
 		n := 0
 		for es := l.events[r.Partition]; n < len(es) && es[n].Offset <= r.Last; n++ {

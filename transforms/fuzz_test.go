@@ -39,7 +39,7 @@ func fuzzLog(program []byte, parts int32) *testLog {
 		if p[4]&0x80 != 0 {
 			when = time.UnixMilli(int64(binary.LittleEndian.Uint32(p[4:])) * 1000)
 		}
-		l.add(partition, fuzzRecord(p, anonymous, user, when, n, program))
+		l.put(partition, fuzzRecord(p, anonymous, user, when, n, program), event.Trust(p[0]>>3)%5)
 	}
 	return l
 }
@@ -58,7 +58,7 @@ func fuzzRecord(p []byte, anonymous, user string, at time.Time, n int, rest []by
 	case 3:
 		return fmt.Sprintf(`{"type":"reset",%s}`, head)
 	case 4:
-		return fmt.Sprintf(`{"type":"%s",%s}`, []string{event.TypeDelete, event.TypeUnlink}[p[7]%2], head)
+		return fmt.Sprintf(`{"type":"%s",%s}`, []string{event.TypeDelete, event.TypeUnlink, event.TypeDisclaim}[p[7]%3], head)
 	case 5:
 		return string((&event.Rebuild{Device: anonymous, Receipt: strconv.Itoa(n), Payload: rest[:min(len(rest), 40)]}).Append(nil))
 	case 6:

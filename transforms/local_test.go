@@ -498,6 +498,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
+		if seed%4 > 0 {
+			l.trust(r)
+		}
 		if seed%3 == 0 { // a replay among all that
 			letters, devices := l.breakSome(t, r, &spec)
 			l.rebuild(t, r, &spec, letters, devices, nil)

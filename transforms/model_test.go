@@ -45,6 +45,8 @@ type model struct {
 	today            map[string][]string        // which users these were
 	resets           map[string]map[uint64]bool // ids of a device's log-outs
 	excess           map[string]map[string]bool // alert → who was seen that day
+	verified         map[identity.Place]bool    // records of pairs of which there is a proof; nil: all whose trust says so
+	accepted         []event.Event              // good events, and controls
 }
 
 // place is where a person stands from a time on.
@@ -58,14 +60,18 @@ type epoch struct {
 	reset  bool  // a log-out opened it
 	opened int64 // at this data clock
 	user   string
-	shared bool // on a device that too many share: nobody's for good
-	shown  bool // it is part of its user, who has not too many devices
+	claim  string // a user whom it names without a proof
+	shared bool   // on a device that too many share: nobody's for good
+	shown  bool   // it is part of its user, who has not too many devices
 	events []event.Event
 	late   []event.Event // too late for a session
 }
 
 // blank says that nothing is known of the device.
 func (e *epoch) blank() bool { return len(e.events)+len(e.late) == 0 && !e.reset }
+
+// named is whom the epoch names, proven or not.
+func (e *epoch) named() string { return e.user + e.claim }
 
 func newModel(b *Built) *model {
 	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
@@ -75,12 +81,20 @@ func newModel(b *Built) *model {
 // take is one record of the log, in the order of the appends.
 func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	var e event.Event
-	if err := d.Decode(r.Value, event.Unstated, 0, &e); err != nil {
+	if err := d.Decode(r.Value, r.Trust, 0, &e); err != nil {
 		m.dead[event.Malformed]++
 		return
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
+	if m.verified != nil {
+		if e.Trust = event.Public; m.verified[placeOf(&e)] {
+			e.Trust = event.Server
+		}
+	}
 	clock := m.clocks[r.Partition]
+	if e.Kind.Control() {
+		m.accepted = append(m.accepted, e)
+	}
 	switch e.Kind {
 	case event.KindDelete:
 		m.good++
@@ -112,6 +126,7 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		return
 	}
 	m.good++
+	m.accepted = append(m.accepted, e)
 	m.old = m.old || e.Time < m.clocks[r.Partition]-m.b.Spec.LatenessMS
 	m.seen[id] = true
 	m.partition[e.Device] = r.Partition
@@ -160,13 +175,19 @@ func (m *model) accept(e *event.Event, clock int64, late bool) {
 		}
 	}
 	switch {
-	case e.User == "" || e.User == last.user:
+	case e.User == "" || e.User == last.named():
+	case !e.Trust.Verified():
+		if last.named() != "" || last.shared {
+			end()
+			last = m.open(e.Device, &epoch{number: e.Offset})
+		}
+		last.claim = e.User
 	case !m.admits(e, clock):
-		if last.user != "" {
+		if last.named() != "" {
 			last = m.open(e.Device, &epoch{number: e.Offset})
 		}
 		last.shared = true
-	case last.user == "" && !last.shared:
+	case last.named() == "" && !last.shared:
 		end()
 		last.user = e.User
 	default:
@@ -242,7 +263,7 @@ func (m *model) refuses(e *event.Event, clock int64) bool {
 		return true
 	}
 	last := m.present(e.Device, clock)
-	return last.blank() || last.user != "" && last.user != e.User || last.shared || last.user == "" && m.full(e, clock)
+	return last.blank() || last.named() != "" && last.named() != e.User || last.shared || last.named() == "" && m.full(e, clock)
 }
 
 // reset begins an epoch that is nobody's, if somebody was logged in.
@@ -260,7 +281,12 @@ func (m *model) reset(e *event.Event, clock int64) {
 	switch {
 	case last.blank():
 		last.number, last.reset, last.opened = e.Offset, true, clock
-	case last.user != "":
+	case last.named() != "":
+		if last.user == "" {
+			m.until(e.Device, max(m.evaluated[e.Device], clock))
+			m.move(e.Device, -1, max(m.evaluated[e.Device], clock), "link")
+			m.evaluated[e.Device] = 0
+		}
 		m.open(e.Device, &epoch{number: e.Offset, reset: true, opened: clock})
 	}
 }
@@ -272,6 +298,9 @@ func (m *model) unlink(e *event.Event, clock int64) {
 	}
 	last := m.present(e.Device, clock)
 	for _, p := range m.devices[e.Device] {
+		if p.claim == e.User {
+			p.claim = ""
+		}
 		if p.user != e.User {
 			continue
 		}
@@ -467,6 +496,13 @@ func runPlain(t *testing.T, spec *Spec, l *testLog, elements []element) tables {
 // runPlainWith lets see every batch of rows as it comes.
 func runPlainWith(t *testing.T, spec *Spec, l *testLog, elements []element, see func(rows.Batch)) tables {
 	t.Helper()
+	return runAgain(t, spec, l, elements, nil, see)
+}
+
+// runAgain reads the states from their snapshots now and then, if there is a
+// randomness.
+func runAgain(t *testing.T, spec *Spec, l *testLog, elements []element, r *rand.Rand, see func(rows.Batch)) tables {
+	t.Helper()
 	b, err := spec.Build()
 	check(t, err)
 	devices, err := NewDeviceStage(b, l)
@@ -490,12 +526,20 @@ func runPlainWith(t *testing.T, spec *Spec, l *testLog, elements []element, see 
 		_, _, err := devices.Apply(context.Background(), ds[e.key], e.batch, Outputs{Rows: add, Counts: counts, Records: publish,
 			Vectors: func(to int, v []byte) { vectors = append(vectors, element{to, v}) }})
 		check(t, err)
+		if r != nil && r.IntN(3) == 0 {
+			ds[e.key], err = ReadDeviceState(snapshotOf(ds[e.key]), b, l)
+			check(t, err)
+		}
 		for _, v := range vectors {
 			if len(l.poison) > 0 {
 				v.batch = wire.WithPoison(v.batch, l.poison)
 			}
 			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts, Records: publish})
 			check(t, err)
+			if r != nil && r.IntN(3) == 0 {
+				ps[v.key], err = ReadPersonState(snapshotOf(ps[v.key]), b)
+				check(t, err)
+			}
 		}
 	}
 	return out

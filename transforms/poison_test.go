@@ -55,7 +55,7 @@ func choosePoison(t *testing.T, r *rand.Rand, spec *Spec, l *testLog) (clean *te
 		if slices.Contains(p.of["device"], identity.Place{Partition: rec.Partition, Offset: rec.Offset}) {
 			value = "poison"
 		}
-		clean.add(rec.Partition, value)
+		clean.put(rec.Partition, value, rec.Trust)
 	}
 	return clean, p
 }

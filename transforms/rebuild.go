@@ -29,7 +29,7 @@ func (g *DeviceStage) rebuilds(s *DeviceState, b *identity.Batch) error {
 		}
 	}
 	for partition, parts := range last {
-		if err := g.rebuildsOf(partition, parts, b, bad); err != nil {
+		if err := g.rebuildsOf(s, partition, parts, b, bad); err != nil {
 			return err
 		}
 	}
@@ -46,6 +46,15 @@ func (g *DeviceStage) rebuilds(s *DeviceState, b *identity.Batch) error {
 	return nil
 }
 
+// semantics are those by which a record of a partition was read, where a batch of now
+// makes its device anew: what an older program had applied had no trust.
+func (s *DeviceState) semantics(partition int32, offset int64, now event.Semantics) event.Semantics {
+	if now.Has(3) && offset <= s.shard.Older(partition) {
+		return 2
+	}
+	return now
+}
+
 func placeOf(e *event.Event) identity.Place {
 	return identity.Place{Partition: e.Partition, Offset: e.Offset}
 }
@@ -58,14 +67,15 @@ type lastPart struct {
 }
 
 // rebuildsOf reads the histories of one partition.
-func (g *DeviceStage) rebuildsOf(partition int32, parts []lastPart, b *identity.Batch, bad map[identity.Place]error) error {
+func (g *DeviceStage) rebuildsOf(s *DeviceState, partition int32, parts []lastPart, b *identity.Batch, bad map[identity.Place]error) error {
 	from, to := parts[0].End, int64(0)
 	devices := map[string]bool{}
 	for _, p := range parts {
 		from, to = min(from, p.End), max(to, p.event.Offset)
 		devices[p.event.Device] = true
 	}
-	m, err := g.meanwhile(partition, from, to, devices)
+	read := func(offset int64) event.Semantics { return s.semantics(partition, offset, b.Semantics) }
+	m, err := g.meanwhile(partition, from, to, devices, read)
 	if err != nil {
 		return err
 	}
@@ -73,7 +83,7 @@ func (g *DeviceStage) rebuildsOf(partition int32, parts []lastPart, b *identity.
 		b.Rebuilds = map[identity.Place]*identity.Rebuild{}
 	}
 	for _, p := range parts {
-		r, err := m.rebuild(g.decoder, p.event, &p.Part)
+		r, err := m.rebuild(g.decoder, p.event, &p.Part, read)
 		if err != nil {
 			bad[placeOf(p.event)] = err
 			continue
@@ -93,14 +103,14 @@ type meanwhile struct {
 
 func partKey(e *event.Event) string { return fmt.Sprintf("%x/%s", e.ID, e.Device) }
 
-func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[string]bool) (*meanwhile, error) {
+func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics) (*meanwhile, error) {
 	w := &meanwhile{events: map[string][]identity.Step{}, parts: map[string][]identity.Part{}, at: map[string][]int64{}}
 	if g.log == nil {
 		return nil, fmt.Errorf("making devices of partition %d anew: %w", partition, errNoLog)
 	}
 	var clock int64
 	err := g.log.ReadRange(context.Background(), partition, from, to, func(rec identity.Record) error {
-		_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}})
+		_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}, Semantics: read(rec.Offset)})
 		for i := range b.Events {
 			e := &b.Events[i]
 			switch {
@@ -123,7 +133,7 @@ func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[str
 }
 
 // rebuild puts together what the device of event e, whose last part is p, is made from.
-func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part) (*identity.Rebuild, error) {
+func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part, read func(offset int64) event.Semantics) (*identity.Rebuild, error) {
 	all, key := w.parts[partKey(e)], partKey(e)
 	n, _ := slices.BinarySearch(w.at[key], e.Offset)
 	h, err := identity.ReadHistory(e.Partition, all[max(0, n+1-p.Of):min(n+1, len(all))])
@@ -133,7 +143,7 @@ func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part) (
 	r := &identity.Rebuild{Receipt: h.Receipt, Cut: h.Cut}
 	for i := range h.Records {
 		past := &h.Records[i]
-		r.Steps = append(r.Steps, d.step(past))
+		r.Steps = append(r.Steps, d.step(past, read(past.Offset)))
 	}
 	for _, s := range w.events[e.Device] {
 		if s.Event.Offset >= h.End && s.Event.Offset < e.Offset {
@@ -145,9 +155,9 @@ func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part) (
 }
 
 // step reads a record of a history.
-func (d *BatchDecoder) step(p *identity.Past) identity.Step {
+func (d *BatchDecoder) step(p *identity.Past, by event.Semantics) identity.Step {
 	s := identity.Step{Clock: p.Clock, Letter: p.Letter, Placed: p.Placed}
-	_, b := d.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{p.Record}}})
+	_, b := d.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{p.Record}}, Semantics: by})
 	switch {
 	case len(b.Events) == 1:
 		s.Event = b.Events[0]

@@ -51,7 +51,7 @@ func (l *testLog) mend(rec identity.Record) identity.Record {
 
 // rebuild gathers the devices' histories and adds the records that make them anew,
 // in parts of a few bytes; between reading and writing more records come.
-func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]identity.Letter, devices map[string]bool, more []string) {
+func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[identity.Place]identity.Letter, devices map[string]bool, more []identity.Record) {
 	t.Helper()
 	d, err := event.NewDecoder(spec.Event)
 	check(t, err)
@@ -69,7 +69,7 @@ func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[id
 			check(t, err)
 			for _, b := range parts {
 				for len(more) > 0 && r.IntN(3) == 0 {
-					l.add(int32(more[0][0]-'0'), more[0][1:])
+					l.put(more[0].Partition, string(more[0].Value), more[0].Trust)
 					more = more[1:]
 				}
 				l.add(p, string((&event.Rebuild{Device: device, Receipt: "receipt", Payload: b}).Append(nil)))
@@ -77,7 +77,7 @@ func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[id
 		}
 	}
 	for _, m := range more {
-		l.add(int32(m[0]-'0'), m[1:])
+		l.put(m.Partition, string(m.Value), m.Trust)
 	}
 }
 
@@ -93,27 +93,26 @@ func TestReplay(t *testing.T) {
 		parts, shards := int32(3), 1+r.IntN(2)
 		spec := testSpec(t, fmt.Sprint("replay-", seed), shards, parts)
 		whole := linkLog(r, parts, 20+r.IntN(40))
+		if seed%2 == 1 {
+			whole.trust(r)
+		}
 		n := len(whole.arrival) * (1 + r.IntN(4)) / 4
 		l := &testLog{}
 		for _, rec := range whole.arrival[:n] {
-			l.add(rec.Partition, string(rec.Value))
+			l.put(rec.Partition, string(rec.Value), rec.Trust)
 		}
-		var more []string
-		for _, rec := range whole.arrival[n:] {
-			more = append(more, fmt.Sprint(rec.Partition)+string(rec.Value))
-		}
+		more := whole.arrival[n:]
 		letters, devices := l.breakSome(t, r, &spec)
 		l.rebuild(t, r, &spec, letters, devices, more)
 		b, err := spec.Build()
 		check(t, err)
 		open := memberships{}
 		got := runPlainWith(t, &spec, l, l.cut(t, &spec, r), func(b rows.Batch) { open.take(t, seed, b) })
-		d, err := event.NewDecoder(spec.Event)
-		check(t, err)
-		m := newModel(b)
+		mended := &testLog{}
 		for _, rec := range l.arrival {
-			m.take(t, d, l.mend(rec))
+			mended.arrival = append(mended.arrival, l.mend(rec))
 		}
+		m := replay(t, b, mended, len(l.arrival))
 		got.erase(t, l.tombstones(t, &spec))
 		compareSessions(t, seed, got, m)
 		comparePersons(t, seed, got, m, true)

@@ -44,19 +44,37 @@ type testLog struct {
 	parts   map[int32][]identity.Record
 	arrival []identity.Record
 	step    int                       // records that are cut at once; 0: 1 to 9, at random
+	before  int                       // records that a program has applied which knew no trusts
+	until   int64                     // LegacyUntil of what comes behind them
 	reads   int                       // ranges that were read again
 	mended  map[identity.Place][]byte // what records say that are broken in the log
 	poison  []identity.Place          // records whose vectors runPlain leaves out
 }
 
-func (l *testLog) add(partition int32, value string) {
+func (l *testLog) add(partition int32, value string) { l.put(partition, value, event.Unstated) }
+
+// put adds a record of which somebody has judged who sent it.
+func (l *testLog) put(partition int32, value string, trust event.Trust) {
 	if l.parts == nil {
 		l.parts = map[int32][]identity.Record{}
 	}
-	r := identity.Record{Partition: partition, Offset: int64(len(l.parts[partition])), Value: []byte(value)}
+	r := identity.Record{Partition: partition, Offset: int64(len(l.parts[partition])), Value: []byte(value), Trust: trust}
 	l.parts[partition] = append(l.parts[partition], r)
 	l.arrival = append(l.arrival, r)
 }
+
+// trust lets records have come from whoever has the public key, mostly, and from others.
+func (l *testLog) trust(r *rand.Rand) {
+	for i := range l.arrival {
+		rec := &l.arrival[i]
+		if rec.Trust = trusts[r.IntN(len(trusts))]; strings.Contains(string(rec.Value), `"type":"$`) {
+			rec.Trust = event.Unstated // the collector lets nobody else write those
+		}
+		l.parts[rec.Partition][rec.Offset] = *rec
+	}
+}
+
+var trusts = []event.Trust{event.Public, event.Public, event.Public, event.Public, event.Public, event.Server, event.Proven, event.Unstated, event.Unchecked}
 
 // ReadRange implements LogReader.
 func (l *testLog) ReadRange(_ context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
@@ -80,10 +98,13 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 	w := wire.NewEventWriter()
 	next := map[int32]int64{}
 	ids := make([]int64, spec.Shards)
-	emitted := int64(0)
+	emitted, done := int64(0), 0
 	emit := func(shard int, records []identity.Record, idle int64) {
 		emitted += 100
-		raw := identity.RawBatch{Shard: shard, ID: ids[shard], Emitted: emitted}
+		raw := identity.RawBatch{Shard: shard, ID: ids[shard], Emitted: emitted, Semantics: 2}
+		if done >= l.before {
+			raw.Semantics, d.legacy = event.NewestSemantics, max(spec.LegacyUntil, l.until)
+		}
 		ids[shard]++
 		switch {
 		case idle > 0:
@@ -114,6 +135,9 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 	}
 	for i := 0; i < len(l.arrival); {
 		n := min(cmp.Or(l.step, 1+r.IntN(9)), len(l.arrival)-i)
+		if done = i; i < l.before {
+			n = min(n, l.before-i)
+		}
 		for shard := range spec.Shards {
 			var records []identity.Record
 			for _, rec := range l.arrival[i : i+n] {
@@ -125,6 +149,7 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 		}
 		i += n
 	}
+	done = len(l.arrival)
 	for range 2 {
 		for shard := range spec.Shards {
 			emit(shard, nil, 1)

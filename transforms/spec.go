@@ -18,36 +18,37 @@ import (
 // Spec is everything that the stages need to know of a site. It travels with
 // the job as JSON.
 type Spec struct {
-	Site       string             `setting:"site"`
-	Job        string             `setting:"-"` // names the job in this process
-	Run        int64              `setting:"-"` // seconds since the epoch at the first submission: later runs' rows win; a job that goes on keeps it
-	Life       uint64             `setting:"-"` // names the process: what it measures adds to what others measured
-	Shards     int                `setting:"-"`
-	Partitions int32              `setting:"-"`
-	Event      event.Config       `setting:"events"`
-	Signals    []signal.Rule      `setting:"signals"`
-	HalfLives  signal.HalfLives   `setting:"half_lives"`
-	Kappa      float64            `setting:"intent.kappa"`
-	GapMS      int64              `setting:"session.gap,ms"`
-	DwellCapMS int64              `setting:"session.dwell_cap,ms"`
-	LatenessMS int64              `setting:"allowed_lateness,ms"`
-	LongMS     int64              `setting:"lateness.long,ms,default=24h0m0s"` // how late orders, refunds, identify, alias and the kinds of Patient may be
-	Patient    []event.Kind       `setting:"lateness.events"`                  // further kinds
-	RefreshMS  int64              `setting:"refresh_interval,ms"`
-	WindowMS   int64              `setting:"audience.window,ms"` // of the audience
-	Retention  int64              `setting:"retention,ms"`       // ms
-	Activate   float64            `setting:"audience.activate"`
-	Hysteresis float64            `setting:"audience.hysteresis"`
-	MinSample  int                `setting:"audience.min_sample"`
-	StaleShare float64            `setting:"audience.stale_share"`
-	MaxDevices int                `setting:"identity.max_devices"`                  // of a person, 0: any number
-	MaxUsers   int                `setting:"identity.max_persons_per_day"`          // of a device in a day of event time, 0: any number
-	MinWeight  float64            `setting:"health.signal_weight"`                  // site signal weight below which an alert is raised
-	Trust      event.Trust        `setting:"source.trust,reading,default=unstated"` // of records of which no collector has judged
-	Segments   []segment.Spec     `setting:"segments"`
-	Slots      []rule.Slot        `setting:"-"`
-	Rules      []rule.Spec        `setting:"-"`
-	Erased     []identity.Erasure `setting:"-"` // what was deleted before the job was submitted: no replay brings it back
+	Site        string             `setting:"site"`
+	Job         string             `setting:"-"` // names the job in this process
+	Run         int64              `setting:"-"` // seconds since the epoch at the first submission: later runs' rows win; a job that goes on keeps it
+	Life        uint64             `setting:"-"` // names the process: what it measures adds to what others measured
+	Shards      int                `setting:"-"`
+	Partitions  int32              `setting:"-"`
+	Event       event.Config       `setting:"events"`
+	Signals     []signal.Rule      `setting:"signals"`
+	HalfLives   signal.HalfLives   `setting:"half_lives"`
+	Kappa       float64            `setting:"intent.kappa"`
+	GapMS       int64              `setting:"session.gap,ms"`
+	DwellCapMS  int64              `setting:"session.dwell_cap,ms"`
+	LatenessMS  int64              `setting:"allowed_lateness,ms"`
+	LongMS      int64              `setting:"lateness.long,ms,default=24h0m0s"` // how late orders, refunds, identify, alias and the kinds of Patient may be
+	Patient     []event.Kind       `setting:"lateness.events"`                  // further kinds
+	RefreshMS   int64              `setting:"refresh_interval,ms"`
+	WindowMS    int64              `setting:"audience.window,ms"` // of the audience
+	Retention   int64              `setting:"retention,ms"`       // ms
+	Activate    float64            `setting:"audience.activate"`
+	Hysteresis  float64            `setting:"audience.hysteresis"`
+	MinSample   int                `setting:"audience.min_sample"`
+	StaleShare  float64            `setting:"audience.stale_share"`
+	MaxDevices  int                `setting:"identity.max_devices"`                  // of a person, 0: any number
+	MaxUsers    int                `setting:"identity.max_persons_per_day"`          // of a device in a day of event time, 0: any number
+	LegacyUntil int64              `setting:"-"`                                     // as in identity.Batch: it comes with batches, so another one makes nothing anew
+	MinWeight   float64            `setting:"health.signal_weight"`                  // site signal weight below which an alert is raised
+	Trust       event.Trust        `setting:"source.trust,reading,default=unstated"` // of records of which no collector has judged
+	Segments    []segment.Spec     `setting:"segments"`
+	Slots       []rule.Slot        `setting:"-"`
+	Rules       []rule.Spec        `setting:"-"`
+	Erased      []identity.Erasure `setting:"-"` // what was deleted before the job was submitted: no replay brings it back
 }
 
 // Built are the domain objects of a Spec; they are shared by the process's DoFns.

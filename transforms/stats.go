@@ -10,6 +10,8 @@ type Stats struct {
 	Persons                     int    // in state: devices that are persons, and users
 	Moves                       uint64 // changes of a path
 	Excess                      uint64 // alerts of the limits of identity
+	Claims                      uint64 // epochs of devices that name a user without a proof, newly
+	Proven                      uint64 // such epochs that are the user's since a proof came
 	Warnings                    uint64 // details of records that could not be read
 	Healed                      uint64 // gaps that were read again from the log
 	Reloads                     uint64 // decoded shards that were not trusted, the first load of each included
@@ -35,6 +37,8 @@ func (b *board) device(shard int, s Stats) {
 	defer b.mu.Unlock()
 	s.Moves += b.devices[shard].Moves
 	s.Excess += b.devices[shard].Excess
+	s.Claims += b.devices[shard].Claims
+	s.Proven += b.devices[shard].Proven
 	s.Warnings += b.devices[shard].Warnings
 	s.Healed += b.devices[shard].Healed
 	b.devices[shard] = s
@@ -58,6 +62,7 @@ func StatsOf(job string) (sum Stats) {
 		for _, s := range m {
 			sum.Read, sum.Good, sum.Duplicate, sum.Dead = sum.Read+s.Read, sum.Good+s.Good, sum.Duplicate+s.Duplicate, sum.Dead+s.Dead
 			sum.Stray += s.Stray
+			sum.Claims, sum.Proven = sum.Claims+s.Claims, sum.Proven+s.Proven
 			sum.Warnings += s.Warnings
 			sum.Devices, sum.Persons, sum.Moves, sum.Excess, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Excess+s.Excess, sum.Healed+s.Healed
 		}

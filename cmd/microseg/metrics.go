@@ -42,6 +42,8 @@ var (
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
 	descWarnings = desc("event_warnings_total", "Details of records that could not be read and were left out; table event_warnings says which.")
+	descClaims   = desc("identity_claims_total", "Times that a device named a user without a proof, for the first time or after another one: what it does is its own.")
+	descProven   = desc("identity_claims_proven_total", "Claims of which a proof came later: what was done is the user's since then.")
 	descExcess   = desc("identity_limit_alerts_total", "Persons with one device more, and devices with one person more, than are merged; once a day each.")
 	descHealed   = desc("log_gaps_healed_total", "Gaps in the log that were read again.")
 	descReloads  = desc("state_loads_total", "Loads of a shard's state, the first of each included.")
@@ -67,7 +69,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descClaims, descProven, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -94,6 +96,8 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put(descPersons, prometheus.GaugeValue, float64(s.Persons))
 	put(descMoves, prometheus.CounterValue, float64(s.Moves))
 	put(descExcess, prometheus.CounterValue, float64(s.Excess))
+	put(descClaims, prometheus.CounterValue, float64(s.Claims))
+	put(descProven, prometheus.CounterValue, float64(s.Proven))
 	put(descWarnings, prometheus.CounterValue, float64(s.Warnings))
 	put(descHealed, prometheus.CounterValue, float64(s.Healed))
 	put(descReloads, prometheus.CounterValue, float64(s.Reloads))

@@ -133,7 +133,7 @@ func (r *Replay) find(ctx context.Context) error {
 		if !want[identity.Place{Partition: rec.Partition, Offset: rec.Offset}] {
 			return nil
 		}
-		switch err := r.decoder.Decode(rec.Value, event.Unstated, rec.Append, &e); {
+		switch err := r.decoder.Decode(rec.Value, rec.Trust, rec.Append, &e); {
 		case err != nil:
 			r.plan.Refused++
 		case r.o.Device == "" || e.Device == r.o.Device:

@@ -115,12 +115,20 @@ const originHeader = "microseg-origin"
 func record(r *kgo.Record) identity.Record {
 	out := identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	for i := range r.Headers {
-		switch r.Headers[i].Key {
-		case originHeader:
+		if r.Headers[i].Key == originHeader {
 			out.Origin = identity.ReadOrigin(r.Headers[i].Value)
-		case event.TrustHeader:
-			out.Trust = event.ReadTrust(r.Headers[i].Value)
 		}
 	}
+	out.Trust = TrustOf(r)
 	return out
+}
+
+// TrustOf is the trust that the collector has given a record.
+func TrustOf(r *kgo.Record) (t event.Trust) {
+	for i := range r.Headers {
+		if r.Headers[i].Key == event.TrustHeader {
+			t = event.ReadTrust(r.Headers[i].Value)
+		}
+	}
+	return t
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -43,7 +44,7 @@ func readTruth(ctx context.Context, cfg *config.Config, brokers []string) (*trut
 		} else if n, err := strconv.Atoi(string(m[1])); err == nil {
 			t.numbers[n] = true
 		}
-		return o.Take(&oracle.Record{Partition: r.Partition, Offset: r.Offset, Appended: r.Timestamp.UnixMilli(), Value: r.Value})
+		return o.Take(&oracle.Record{Partition: r.Partition, Offset: r.Offset, Appended: r.Timestamp.UnixMilli(), Value: r.Value, Trust: kafkaio.TrustOf(r)})
 	})
 	if err != nil {
 		return nil, err

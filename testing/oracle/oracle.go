@@ -1,7 +1,8 @@
 // Package oracle is the obviously right version of the whole job: it holds all
 // events in memory, sorts them, and folds each device once, in one thread. It
 // knows no shards, no lateness list, no wake-ups and no versions; and no
-// retention, no deletions and no limits of identity: logs for it stay below them.
+// retention, no deletions, no limits of identity and no end of legacy links: logs for
+// it stay below them.
 package oracle
 
 import (
@@ -33,6 +34,7 @@ type Record struct {
 	Offset    int64
 	Appended  int64 // ms
 	Value     []byte
+	Trust     event.Trust
 }
 
 // Letter is a record that is a dead letter.
@@ -59,7 +61,8 @@ type epoch struct {
 	device    string
 	number    int64
 	partition int32
-	user      string
+	name      string // of the user whom it names
+	user      string // the same, if that is proven in the end
 	events    []event.Event
 	late      []event.Event // too late for a session
 }
@@ -69,8 +72,12 @@ type Oracle struct {
 	decoder *event.Decoder
 	seen    map[uint64]map[string]bool // devices by event
 	clocks  map[int32]int64
+	proven  map[pair]bool
 	res     *Result
 }
+
+// pair is a device and a user, of which there is a proof that they belong together.
+type pair struct{ device, user string }
 
 // New returns an oracle that has seen nothing.
 func New(cfg *config.Config) (*Oracle, error) {
@@ -83,7 +90,7 @@ func New(cfg *config.Config) (*Oracle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{},
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, proven: map[pair]bool{},
 		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
@@ -109,7 +116,7 @@ func Run(cfg *config.Config, in io.Reader, appended int64) (*Result, error) {
 // nothing of a reason.
 func (o *Oracle) Take(r *Record) error {
 	var e event.Event
-	if err := o.decoder.Decode(r.Value, event.Unstated, r.Appended, &e); err != nil {
+	if err := o.decoder.Decode(r.Value, r.Trust, r.Appended, &e); err != nil {
 		var refused *event.Error
 		if !errors.As(err, &refused) {
 			return err
@@ -122,6 +129,12 @@ func (o *Oracle) Take(r *Record) error {
 	switch {
 	case e.Kind == event.KindUnlink:
 		o.unlink(&e)
+		return nil
+	case e.Kind == event.KindDisclaim:
+		o.res.Good++
+		if !o.proven[pair{e.Device, e.User}] {
+			o.unname(&e)
+		}
 		return nil
 	case e.Kind == event.KindRebuild: // what reads now is good from the beginning here
 		o.res.Good++
@@ -171,17 +184,21 @@ func (o *Oracle) dead(r *Record, why event.Reason) {
 	o.res.Letters = append(o.res.Letters, Letter{r.Partition, r.Offset, why})
 }
 
-// accept takes an event into its epoch: a userId links a device that is no
-// user's, with all that it did before, and another user's opens a new epoch.
+// accept takes an event into its epoch: a userId names a device that names nobody,
+// with all that it did before, and another user's opens a new epoch. Whether the
+// epoch is that user's is seen in the end, by whether there ever was a proof.
 func (o *Oracle) accept(e *event.Event, late bool) {
 	last := o.present(e)
 	switch {
-	case e.User == "" || e.User == last.user:
-	case last.user == "":
-		last.user = e.User
+	case e.User == "" || e.User == last.name:
+	case last.name == "":
+		last.name = e.User
 	default:
 		last = o.open(e)
-		last.user = e.User
+		last.name = e.User
+	}
+	if e.User != "" && e.Trust.Verified() {
+		o.proven[pair{e.Device, e.User}] = true
 	}
 	if late {
 		last.late = append(last.late, *e)
@@ -214,12 +231,12 @@ func (o *Oracle) merges(e *event.Event) bool {
 		return true
 	}
 	last := es[len(es)-1]
-	return last.user != "" && last.user != e.User
+	return last.name != "" && last.name != e.User
 }
 
 // reset is a log-out: what follows is nobody's yet.
 func (o *Oracle) reset(e *event.Event) {
-	if len(o.res.devices[e.Device]) == 0 || o.present(e).user != "" {
+	if len(o.res.devices[e.Device]) == 0 || o.present(e).name != "" {
 		o.open(e)
 	}
 }
@@ -227,9 +244,15 @@ func (o *Oracle) reset(e *event.Event) {
 // unlink takes the device from the user, in all of its epochs.
 func (o *Oracle) unlink(e *event.Event) {
 	o.res.Good++
+	delete(o.proven, pair{e.Device, e.User})
+	o.unname(e)
+}
+
+// unname lets no epoch of the device name the user.
+func (o *Oracle) unname(e *event.Event) {
 	for _, p := range o.res.devices[e.Device] {
-		if p.user == e.User {
-			p.user = ""
+		if p.name == e.User {
+			p.name = ""
 		}
 	}
 }
@@ -243,7 +266,8 @@ func (o *Oracle) Result() *Result {
 				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 			})
 			r.sessions(e)
-			if e.user != "" {
+			if o.proven[pair{device, e.name}] {
+				e.user = e.name
 				r.users[e.user] = append(r.users[e.user], e)
 			}
 		}

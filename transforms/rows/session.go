@@ -39,6 +39,7 @@ type Session struct {
 	DeviceType       string  // event.DeviceTypes
 	OS               string  // event.OSes
 	Network          string  // event.Networks
+	ClaimedUser      string  // userId that was stated without a proof; "": none
 	Version          uint64
 }
 
@@ -79,6 +80,7 @@ var sessionColumns = []column[Session]{
 	str("device_type", func(r *Session) string { return r.DeviceType }),
 	str("os", func(r *Session) string { return r.OS }),
 	str("network", func(r *Session) string { return r.Network }),
+	since(1, str("claimed_user", func(r *Session) string { return r.ClaimedUser })),
 	u64("version", func(r *Session) uint64 { return r.Version }),
 }
 

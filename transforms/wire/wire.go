@@ -29,7 +29,9 @@ type Header struct {
 	Seq       int64 // to a person shard: numbers the batches of the pair of shards, from 1
 	Again     bool  // decided before by a process that is gone: what is measured of it is no latency
 	Semantics event.Semantics
-	Poison    []identity.Place // records that are left out: a stage could not take them
+	// LegacyUntil is as in identity.Batch, of a batch to a device shard; since semantics 3.
+	LegacyUntil int64
+	Poison      []identity.Place // records that are left out: a stage could not take them
 }
 
 // poisonBit marks a header that has a list of what is left out.
@@ -60,6 +62,9 @@ func (h *Header) AppendTo(w *codec.Writer) {
 		mark |= poisonBit
 	}
 	w.Byte(mark)
+	if h.Semantics.Has(3) {
+		w.Int(h.LegacyUntil)
+	}
 	w.Uint(uint64(len(h.Ranges)))
 	for _, r := range h.Ranges {
 		w.Int(int64(r.Partition))
@@ -81,7 +86,9 @@ func (h *Header) AppendTo(w *codec.Writer) {
 func readHeader(r *codec.Reader) Header {
 	h := Header{Shard: int(r.Int()), ID: r.Int(), Watermark: r.Int(), Due: r.Int(), Idle: r.Bool(), Own: r.Bool(), Emitted: r.Int(), Seq: r.Int()}
 	mark := r.Byte()
-	h.Semantics, h.Again = event.ReadSemantics(mark &^ poisonBit)
+	if h.Semantics, h.Again = event.ReadSemantics(mark &^ poisonBit); h.Semantics.Has(3) {
+		h.LegacyUntil = r.Int()
+	}
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
 		h.Ranges[i] = identity.Range{Partition: int32(r.Int()), Prev: r.Int(), First: r.Int(), Last: r.Int(), Idle: r.Int()}
