@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -130,7 +129,7 @@ func (s *Shard) retire(d *device, e *event.Event, t int64, out *Output) {
 	if d.userID() == "" && d.Last > 0 {
 		d.offset = e.Offset
 		s.vectorOf(d, t)
-		s.vector.Retract = true
+		s.vector.Retract, s.vector.Former = true, d.claims() && d.named() != e.User
 		out.Vector(&s.vector, e)
 	}
 }
@@ -182,7 +181,6 @@ func (s *Shard) limitClaims(q *Partition, id string, offset int64) {
 			claims = append(claims, o)
 		}
 	}
-	slices.SortFunc(claims, func(a, b *device) int { return cmp.Compare(a.epoch, b.epoch) })
 	for ; len(claims) > maxClaims; claims = claims[1:] {
 		s.unname(claims[0], offset)
 		s.schedule(q, claims[0])

@@ -146,7 +146,7 @@ type Shard struct {
 	older    session.Params  // of semantics before the newest
 	parts    map[int32]*Partition
 	devices  map[string]*device
-	past     map[string][]*device // earlier epochs of devices, while they have events for late ones
+	past     map[string][]*device // earlier epochs of devices in their order, while they have events for late ones or wait for a proof
 	former   map[string][]former  // users of earlier epochs: their persons still have what the device did then
 	dirty    []dirty
 	held     []held             // see markHeld

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"slices"
@@ -246,6 +247,9 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		return nil, err
 	}
 	s.setDirty(rows)
+	for _, epochs := range s.past { // vectors are made in their order
+		slices.SortFunc(epochs, func(a, b *device) int { return cmp.Compare(a.epoch, b.epoch) })
+	}
 	for _, q := range s.parts {
 		heap.Init(&q.agenda)
 	}

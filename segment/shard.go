@@ -183,7 +183,7 @@ func (s *Shard) applyLocal(v *session.Vector, partition int32, out *Effects) {
 	at := max(q.evaluated, v.At)
 	if v.Retract {
 		from := nobody
-		if s.Semantics.Has(3) { // a device may leave twice at a time
+		if v.Former { // an epoch of the device that claimed somebody: others may come and go at the same time
 			from = place{v.Version.Offset, partition}
 		}
 		s.drop(q, at, causeOf(v, CauseLink), from, out)

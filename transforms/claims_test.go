@@ -95,7 +95,7 @@ func TestClaims(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 20))
 		parts, shards := int32(3), 1+r.IntN(2)
 		l := linkLog(r, parts, 8+r.IntN(20))
-		l.trust(r)
+		l.trust(r, true)
 		spec := testSpec(t, fmt.Sprint("claims-", shards), shards, parts)
 		spec.MaxUsers = 0 // counts from the proof on
 		for n := 1; n <= len(l.arrival); n++ {
@@ -142,7 +142,7 @@ func TestLegacyLinks(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		parts, shards := int32(3), 1+r.IntN(2)
 		l := linkLog(r, parts, 10+r.IntN(30))
-		l.trust(r)
+		l.trust(r, true)
 		l.before = r.IntN(len(l.arrival) * 2 / 3)
 		for i := range l.arrival[:l.before] {
 			rec := &l.arrival[i]
@@ -204,7 +204,7 @@ func TestLegacyUntilAtARestart(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 22))
 		spec := testSpec(t, fmt.Sprint("until-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(60), true, false)
-		l.trust(r)
+		l.trust(r, false)
 		end := l.endOf(r)
 		same := spec
 		same.Job, same.LegacyUntil = same.Job+"-same", end

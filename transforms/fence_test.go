@@ -148,6 +148,9 @@ func TestFence(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		spec := testSpec(t, fmt.Sprint("fence-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 100+r.IntN(100), true, false)
+		if seed%4 > 0 {
+			l.trust(r, false)
+		}
 		cuts := r.Uint64()
 		cut := func(l *testLog) []element { return l.cut(t, &spec, rand.New(rand.NewPCG(cuts, 2))) }
 		clean := l

@@ -498,8 +498,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
-		if seed%4 > 0 {
-			l.trust(r)
+		if seed%4 > 0 && seed%6 != 3 { // no replay of a history with a record that is left out
+			l.trust(r, false)
 		}
 		if seed%3 == 0 { // a replay among all that
 			letters, devices := l.breakSome(t, r, &spec)

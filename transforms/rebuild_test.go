@@ -94,7 +94,7 @@ func TestReplay(t *testing.T) {
 		spec := testSpec(t, fmt.Sprint("replay-", seed), shards, parts)
 		whole := linkLog(r, parts, 20+r.IntN(40))
 		if seed%2 == 1 {
-			whole.trust(r)
+			whole.trust(r, true)
 		}
 		n := len(whole.arrival) * (1 + r.IntN(4)) / 4
 		l := &testLog{}

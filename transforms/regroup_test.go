@@ -94,7 +94,7 @@ func TestRegroupedAtAnyMoment(t *testing.T) {
 		first := testSpec(t, fmt.Sprint("regrouped-", seed), 1+r.IntN(3), 4)
 		l := randomLog(r, first.Partitions, 60+r.IntN(100), true, false)
 		if seed%4 > 0 {
-			l.trust(r)
+			l.trust(r, false)
 		}
 		l.level(r, first.Partitions)
 		want := runPlain(t, &first, l, l.cut(t, &first, r))

@@ -63,11 +63,19 @@ func (l *testLog) put(partition int32, value string, trust event.Trust) {
 	l.arrival = append(l.arrival, r)
 }
 
-// trust lets records have come from whoever has the public key, mostly, and from others.
-func (l *testLog) trust(r *rand.Rand) {
+// trust lets records have come from whoever has the public key, mostly, and from
+// others. What is sent again comes from the same, unless late: from somebody else it is
+// no duplicate, but a late event.
+func (l *testLog) trust(r *rand.Rand, late bool) {
+	first := map[string]event.Trust{}
 	for i := range l.arrival {
 		rec := &l.arrival[i]
-		if rec.Trust = trusts[r.IntN(len(trusts))]; strings.Contains(string(rec.Value), `"type":"$`) {
+		rec.Trust = trusts[r.IntN(len(trusts))]
+		if was, again := first[string(rec.Value)]; again && !late {
+			rec.Trust = was
+		}
+		first[string(rec.Value)] = rec.Trust
+		if strings.Contains(string(rec.Value), `"type":"$`) {
 			rec.Trust = event.Unstated // the collector lets nobody else write those
 		}
 		l.parts[rec.Partition][rec.Offset] = *rec

@@ -74,6 +74,9 @@ func TestSnapshotsWhileTheStateGoesOn(t *testing.T) {
 			spec.Retention = int64(31+r.IntN(60)) * 60_000
 		}
 		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, seed%2 == 0)
+		if seed%4 > 0 {
+			l.trust(r, false)
+		}
 		if seed%2 == 1 {
 			l = linkLog(r, spec.Partitions, 60+r.IntN(100))
 		}

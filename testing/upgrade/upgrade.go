@@ -48,7 +48,7 @@ var questions = map[string]string{
 		FROM segment_events_once WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
 	"versions of moves": `SELECT person, transition, node, action, toUnixTimestamp64Milli(at), version
 		FROM segment_events_once WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
-	"sessions": `SELECT * EXCEPT (site, version, half_scroll_s) FROM sessions_now WHERE site = {site:String} ORDER BY ALL`,
+	"sessions": `SELECT * EXCEPT (site, version, half_scroll_s, claimed_user) FROM sessions_now WHERE site = {site:String} ORDER BY ALL`,
 	"persons": `SELECT person, path, toUnixTimestamp64Milli(since), toUnixTimestamp64Milli(last_event), cart_value, devices, transitions
 		FROM persons_now WHERE site = {site:String} ORDER BY ALL`,
 	"dead letters": `SELECT partition, offset, reason, toUnixTimestamp64Milli(event_time), toUnixTimestamp64Milli(appended), device, payload
