@@ -332,3 +332,20 @@ func TestCheckProvesReach(t *testing.T) {
 		t.Fatalf("the shipped configuration has problems: %v", p)
 	}
 }
+
+// TestLegacyUntil: a day or a time, or none; anything else is refused, or links would be
+// believed for ever without anybody knowing.
+func TestLegacyUntil(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{`""`: 0, "2026-12-31": 1798675200000, "2026-12-31T12:00:00Z": 1798718400000, "2026-12-31T12:00:00+02:00": 1798711200000} {
+		c, err := Parse([]byte("identity:\n  legacy_until: "+text+"\n"), "test.yaml")
+		if err != nil || c.Identity.LegacyUntilMS() != want {
+			t.Errorf("%s: %v, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"tomorrow", "31.12.2026", "2026-13-01", "1960-01-01"} {
+		if _, err := Parse([]byte("identity:\n  legacy_until: "+text+"\n"), "test.yaml"); err == nil || !strings.Contains(err.Error(), "identity.legacy_until") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -1,14 +1,19 @@
 package transforms
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -50,6 +55,10 @@ func replay(t *testing.T, b *Built, l *testLog, n int) *model {
 		case event.KindReset:
 		case event.KindUnlink:
 			end(p)
+		case event.KindDisclaim:
+			if !proven[p] {
+				end(p)
+			}
 		case event.KindDelete:
 			for o := range open {
 				if o.device == e.Device {
@@ -96,6 +105,12 @@ func TestClaims(t *testing.T) {
 		parts, shards := int32(3), 1+r.IntN(2)
 		l := linkLog(r, parts, 8+r.IntN(20))
 		l.trust(r, true)
+		for i := range l.arrival { // now and then a user was deleted
+			if rec := &l.arrival[i]; r.IntN(2) == 0 {
+				rec.Value = bytes.Replace(rec.Value, []byte(event.TypeUnlink), []byte(event.TypeDisclaim), 1)
+				l.parts[rec.Partition][rec.Offset] = *rec
+			}
+		}
 		spec := testSpec(t, fmt.Sprint("claims-", shards), shards, parts)
 		spec.MaxUsers = 0 // counts from the proof on
 		for n := 1; n <= len(l.arrival); n++ {
@@ -128,6 +143,64 @@ func TestClaims(t *testing.T) {
 		if tried[what] < 10 {
 			t.Errorf("%d times %s: the sequences prove little", tried[what], what)
 		}
+	}
+}
+
+// TestOracleJudgesClaims: the oracle, by which runs with faults are judged, comes to the
+// same verdicts, persons, sessions and served users on logs with claims as the stages.
+func TestOracleJudgesClaims(t *testing.T) {
+	t.Parallel()
+	linked := 0
+	for seed := range uint64(150) {
+		r := rand.New(rand.NewPCG(seed, 23))
+		shards := 1 + r.IntN(2)
+		spec := testSpec(t, fmt.Sprint("judged-", shards), shards, 3)
+		spec.MaxUsers = 0
+		drawn, l := linkLog(r, spec.Partitions, 20+r.IntN(40)), &testLog{}
+		drawn.trust(r, true)
+		for p := range spec.Partitions { // a partition has a time from the start
+			l.add(p, visit(r, firstOf(p, spec.Partitions), "", 10_000+int(p), time.Date(2026, 3, 1, 9, 59, 0, 0, time.UTC)))
+		}
+		for _, rec := range drawn.arrival {
+			// Of deletions the oracle knows nothing.
+			l.put(rec.Partition, strings.Replace(string(rec.Value), event.TypeDelete, "reset", 1), rec.Trust)
+		}
+		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
+		o, err := oracle.New(config.Default())
+		check(t, err)
+		for _, rec := range l.arrival {
+			check(t, o.Take(&oracle.Record{Partition: rec.Partition, Offset: rec.Offset, Value: rec.Value, Trust: rec.Trust}))
+		}
+		want := o.Result()
+		var persons []string
+		for _, row := range got[rows.TableSegmentState] {
+			if row["deleted"] == "0" {
+				persons = append(persons, row["person"])
+			}
+		}
+		slices.Sort(persons)
+		if !slices.Equal(persons, want.Persons()) {
+			t.Fatalf("seed %d: persons %v, the oracle has %v", seed, persons, want.Persons())
+		}
+		sessions := 0
+		for _, row := range got[rows.TableSessions] {
+			if row["deleted"] == "0" {
+				sessions++
+			}
+		}
+		if sessions != len(want.Sessions) || len(got[rows.TableDeadLetters]) != want.Dead {
+			t.Fatalf("seed %d: %d sessions, %d dead letters; the oracle has %d and %d", seed, sessions, len(got[rows.TableDeadLetters]), len(want.Sessions), want.Dead)
+		}
+		for _, d := range want.Devices() {
+			if u := got[tablePublished]["d:"+d]["user"]; u != want.User(d) {
+				t.Fatalf("seed %d: %s is served as %q's, the oracle says %q's", seed, d, u, want.User(d))
+			} else if u != "" {
+				linked++
+			}
+		}
+	}
+	if linked < 50 {
+		t.Errorf("%d devices are users': the sequences prove little", linked)
 	}
 }
 

@@ -107,6 +107,14 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		m.good++
 		m.unlink(&e, clock)
 		return
+	case event.KindDisclaim:
+		m.good++
+		for _, p := range m.devices[e.Device] {
+			if p.claim == e.User {
+				p.claim = ""
+			}
+		}
+		return
 	case event.KindReset:
 		m.reset(&e, clock)
 		return

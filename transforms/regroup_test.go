@@ -153,11 +153,15 @@ func (l *testLog) level(r *rand.Rand, parts int32) {
 		panic(err)
 	}
 	for p := range parts {
-		for i := 0; ; i++ {
-			if device := fmt.Sprint("end", i); event.Partition(device, parts) == p {
-				l.add(p, visit(r, device, "", 10_000+int(p), at.Add(time.Minute)))
-				break
-			}
+		l.add(p, visit(r, firstOf(p, parts), "", 10_000+int(p), at.Add(time.Minute)))
+	}
+}
+
+// firstOf is a device of a partition.
+func firstOf(partition, parts int32) string {
+	for i := 0; ; i++ {
+		if device := fmt.Sprint("end", i); event.Partition(device, parts) == partition {
+			return device
 		}
 	}
 }
