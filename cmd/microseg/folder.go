@@ -49,8 +49,11 @@ func (e *busyError) Error() string {
 // unlocks it. The kernel gives the lock back however the process ends, so what
 // one that was killed leaves is in nobody's way.
 func lockFolder(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // an earlier version made it for all to read
+		return nil, fmt.Errorf("taking the data folder from other users of this machine: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -54,15 +54,19 @@ func ask(ctx context.Context, w io.Writer, query, site, format string, where *fo
 	if site == "" {
 		site = a.Site
 	}
-	return post(ctx, w, a.ClickHouseHTTP, query, site, format)
+	return post(ctx, w, a.ClickHouseHTTP, a.DSN, query, site, format)
 }
 
 // post sends a query over ClickHouse's HTTP interface.
-func post(ctx context.Context, w io.Writer, addr, query, site, format string) error {
+func post(ctx context.Context, w io.Writer, addr, dsn, query, site, format string) error {
 	p := url.Values{"database": {"microseg"}, "param_site": {site}, "default_format": {format}, "output_format_pretty_row_numbers": {"0"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/?"+p.Encode(), strings.NewReader(query))
 	if err != nil {
 		return fmt.Errorf("asking ClickHouse: %w", err)
+	}
+	if u, err := url.Parse(dsn); err == nil && u.User != nil { // in a header, not in the address: errors show that
+		password, _ := u.User.Password()
+		r.SetBasicAuth(u.User.Username(), password)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 			return fmt.Errorf("clearing the embedded log: %w", err)
 		}
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
 	t := time.Now()
@@ -124,7 +124,7 @@ func (s *stack) writeAddresses(a addresses) error {
 	b, err := json.MarshalIndent(a, "", "  ")
 	path := filepath.Join(s.dir, "addresses.json")
 	if err == nil { // whoever reads it meanwhile finds all of it
-		err = os.WriteFile(path+".new", append(b, '\n'), 0o644)
+		err = os.WriteFile(path+".new", append(b, '\n'), 0o600) // it has ClickHouse's password
 	}
 	if err == nil {
 		err = os.Rename(path+".new", path)

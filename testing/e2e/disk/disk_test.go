@@ -53,7 +53,12 @@ func (s *stack) start() {
 	err = p.Wait(s.t.Context(), time.Minute, func(context.Context) bool {
 		m := at.FindStringSubmatch(p.Log())
 		if m != nil {
-			s.http, s.kafka, s.dsn = m[1], m[2], "clickhouse://default@"+m[3]+"/microseg"
+			s.http, s.kafka = m[1], m[2]
+			password, err := os.ReadFile(filepath.Join(s.room.dir, "up", "clickhouse", "password"))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.dsn = "clickhouse://" + clickhouse.User + ":" + strings.TrimSpace(string(password)) + "@" + m[3] + "/microseg"
 		}
 		return m != nil
 	})

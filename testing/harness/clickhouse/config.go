@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/xml"
 	"fmt"
 	"os"
@@ -33,31 +34,81 @@ var configuration = template.Must(template.New("config").Funcs(template.FuncMap{
     <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
-  </merge_tree>{{if .Server}}
-  <logger><level>warning</level><console>1</console></logger>
+  </merge_tree>
   <default_profile>default</default_profile>
   <default_database>default</default_database>
-  <profiles><default></default></profiles>
-  <quotas><default></default></quotas>
-  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
-  <user_directories><users_xml><path>{{x .Config}}</path></users_xml></user_directories>{{end}}
+  <user_directories><users_xml><path>{{x .Users}}</path></users_xml></user_directories>{{if .Server}}
+  <logger><level>warning</level><console>1</console></logger>{{end}}
 </clickhouse>
 `))
+
+// users are those who may connect. The library's own session is that of `default`
+// without a password, from the loopback address, which cannot be had otherwise. It
+// is the only one that `default` may have, and lasts as long as the server: whoever
+// else comes as `default` is refused. `clickhouse server` has no such session, and
+// gives `default` no address.
+var users = template.Must(template.New("users").Parse(`<clickhouse>
+  <profiles><default></default><session><max_sessions_for_user>1</max_sessions_for_user>
+    <constraints><max_sessions_for_user><const/></max_sessions_for_user></constraints></session></profiles>
+  <quotas><default></default></quotas>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>{{if .Open}}127.0.0.1{{else}}0.0.0.0{{end}}</ip></networks>
+      <profile>session</profile>
+      <quota>default</quota>
+    </default>
+    <{{.User}}>
+      <password_sha256_hex>{{.Hash}}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants>{{range .Grants}}<query>{{.}}</query>{{end}}</grants>
+    </{{.User}}>
+  </users>
+</clickhouse>
+`))
+
+// writeUsers writes the users' file, a new one at each start: one that another
+// server in this folder still reads must not be opened again.
+func writeUsers(dir, password string, open bool) (path string, err error) {
+	old, _ := filepath.Glob(filepath.Join(dir, "users-*.xml")) // the pattern is well-formed
+	for _, o := range old {
+		_ = os.Remove(o) // what is left over harms nobody
+	}
+	var b bytes.Buffer
+	path = filepath.Join(dir, "users-"+rand.Text()+".xml")
+	if err := users.Execute(&b, map[string]any{"Open": open, "User": User, "Hash": hash(password), "Grants": grants}); err != nil {
+		return "", err
+	}
+	return path, writePrivate(path, b.Bytes())
+}
+
+// grants of User: whatever the job, its nodes and an analyst do with tables.
+// None of the sources (file, url, s3, remote, mysql and so on) is among them, nor
+// temporary tables, users, backups or functions that run programs: who has the
+// password reads and writes the tables, but no file of the machine and no network.
+var grants = []string{"GRANT SHOW, SELECT, INSERT, ALTER, SYSTEM MERGES, CREATE DATABASE, CREATE TABLE, CREATE VIEW, " +
+	"DROP DATABASE, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE ON *.*",
+	"GRANT TABLE ENGINE ON MergeTree", "GRANT TABLE ENGINE ON ReplacingMergeTree", "GRANT TABLE ENGINE ON AggregatingMergeTree",
+	"GRANT TABLE ENGINE ON SummingMergeTree", "GRANT TABLE ENGINE ON Memory", "GRANT TABLE ENGINE ON Null"}
 
 // maxMemory bounds the server's allocations (bytes): room for a report over
 // millions of sessions, but not the whole laptop.
 const maxMemory = 3 << 30
 
 // writeConfig writes the server's configuration into o.Dir and returns its path.
-// For `clickhouse server` (server is true) it holds the users as well; the
-// library has its own.
-func writeConfig(o Options, tcp, http int, server bool) (string, error) {
+// Beside it lie the users, User with the hash of the password.
+func writeConfig(o Options, password string, tcp, http int, server bool) (string, error) {
 	path := filepath.Join(o.Dir, "config.xml")
 	var b bytes.Buffer
-	err := configuration.Execute(&b, map[string]any{"Dir": o.Dir, "KeepFree": o.KeepFree, "TCP": tcp, "HTTP": http,
-		"MaxMemory": int64(maxMemory), "Server": server, "Config": path})
+	users, err := writeUsers(o.Dir, password, !server)
 	if err == nil {
-		err = os.WriteFile(path, b.Bytes(), 0o644)
+		err = configuration.Execute(&b, map[string]any{"Dir": o.Dir, "KeepFree": o.KeepFree, "TCP": tcp, "HTTP": http,
+			"MaxMemory": int64(maxMemory), "Server": server, "Users": users})
+	}
+	if err == nil {
+		err = writePrivate(path, b.Bytes())
 	}
 	if err != nil {
 		return "", fmt.Errorf("writing ClickHouse's configuration: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ func (s *Server) failed(ctx context.Context) error {
 	if err != nil {
 		return nil
 	}
+	req.SetBasicAuth(User, s.password)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil // gone, which Exited tells, or slow
@@ -81,6 +83,10 @@ func (s *Server) restart(ctx context.Context, why error, report func(error)) {
 	report(why)
 	o := s.opts
 	o.TCPPort, o.HTTPPort = s.tcp, s.http
+	// Clients keep the address that they were told, with the password in it.
+	if err := writePrivate(filepath.Join(o.Dir, secretName), []byte(s.password+"\n")); err != nil {
+		report(err)
+	}
 	for {
 		found, err := o.find()
 		if err == nil {

@@ -36,6 +36,7 @@ type Options struct {
 type Server struct {
 	opts      Options
 	dsn       string
+	password  string
 	tcp, http int
 
 	mu    sync.Mutex
@@ -66,7 +67,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return &Server{opts: o, dsn: found.DSN}, nil
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err == nil {
-		err = os.MkdirAll(filepath.Join(o.Dir, "tmp"), 0o755)
+		err = os.MkdirAll(filepath.Join(o.Dir, "tmp"), 0o700)
+	}
+	if err == nil {
+		err = private(o.Dir, 0o700) // an earlier version made it for all to read
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making ClickHouse's data folder: %w", err)
@@ -101,7 +105,11 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := writeConfig(o, tcp, http, found.Binary != "")
+	password, err := secret(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	config, err := writeConfig(o, password, tcp, http, found.Binary != "")
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +117,8 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, tcp: tcp, http: http, child: c,
-		dsn: fmt.Sprintf("clickhouse://default@127.0.0.1:%d/%s", tcp, o.Database)}
+	s := &Server{opts: o, tcp: tcp, http: http, child: c, password: password,
+		dsn: fmt.Sprintf("clickhouse://%s:%s@127.0.0.1:%d/%s", User, password, tcp, o.Database)}
 	if err := s.wait(ctx, o.StartTimeout); err != nil {
 		c.stop(0)
 		return nil, err
@@ -127,6 +135,9 @@ func (s *Server) Addr() string { return addr(s.tcp) }
 
 // HTTPAddr is host:port of the HTTP interface; empty for a server from a DSN.
 func (s *Server) HTTPAddr() string { return addr(s.http) }
+
+// Password of User; empty for a server from a DSN.
+func (s *Server) Password() string { return s.password }
 
 // Embedded reports whether this process started the server.
 func (s *Server) Embedded() bool { return s.process() != nil }

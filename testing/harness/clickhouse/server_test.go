@@ -49,7 +49,12 @@ func start(t *testing.T, o Options) *Server {
 
 func query(t *testing.T, s *Server, q string) string {
 	t.Helper()
-	res, err := http.Post("http://"+s.HTTPAddr(), "text/plain", strings.NewReader(q))
+	req, err := http.NewRequest(http.MethodPost, "http://"+s.HTTPAddr(), strings.NewReader(q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(User, s.Password())
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
