@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,7 +60,9 @@ func TestWaitsForItsStores(t *testing.T) {
 	log.Close()
 	port, err := child.FreePort()
 	check(t, err)
-	dsn := fmt.Sprintf("clickhouse://127.0.0.1:%d/microseg", port)
+	data := t.TempDir() // its password is there before the server is
+	check(t, os.WriteFile(filepath.Join(data, "password"), []byte("early"), 0o600))
+	dsn := fmt.Sprintf("clickhouse://%s:early@127.0.0.1:%d/microseg", clickhouse.User, port)
 	cfg := config.Default()
 	var j *pipelines.Job
 	made := make(chan error, 1)
@@ -73,7 +76,7 @@ func TestWaitsForItsStores(t *testing.T) {
 	log, err = kafkalog.Start(kafkalog.Options{Dir: dir, Port: portOf(t, brokers[0])})
 	check(t, err)
 	waitFor(t, "a word about ClickHouse", func() bool { return said.has(fmt.Sprintf("ClickHouse at 127.0.0.1:%d", port)) })
-	ch, err := clickhouse.Start(ctx, clickhouse.Options{Dir: t.TempDir(), TCPPort: port})
+	ch, err := clickhouse.Start(ctx, clickhouse.Options{Dir: data, TCPPort: port})
 	check(t, err)
 	defer ch.Kill()
 	check(t, <-made)
