@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/simulate"
@@ -204,7 +205,7 @@ func produce(ctx context.Context, brokers []string, topic string, o benchOptions
 	} else {
 		opts = append(opts, kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(200_000), kgo.ProducerLinger(5*time.Millisecond))
 	}
-	cl, err := kgo.NewClient(opts...)
+	cl, err := kafka.New(opts...)
 	if err != nil {
 		return fmt.Errorf("connecting to the log: %w", err)
 	}
@@ -321,7 +322,7 @@ func watchIdle(ctx context.Context, clickhouse int, d time.Duration) *idleResult
 }
 
 func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(j.Source.Brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(j.Source.Brokers...))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log: %w", err)
 	}

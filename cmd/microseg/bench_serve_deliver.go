@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/serving/store"
@@ -112,7 +113,7 @@ const probeWait = 10 * time.Second
 // probe sends new visitors, one after the other, and waits for what the node is
 // told of each.
 func (d *delivery) probe(ctx context.Context, length time.Duration) (*latency.Histogram, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(d.job.Source.Brokers...), kgo.DefaultProduceTopic(d.job.Source.Topic), kgo.ProducerLinger(0))
+	cl, err := kafka.New(kgo.SeedBrokers(d.job.Source.Brokers...), kgo.DefaultProduceTopic(d.job.Source.Topic), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/testing/simulate"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -115,7 +116,7 @@ func (n *nodeProcess) collect(ctx context.Context, cfg *config.Config, brokers [
 		t.Method, t.URL, t.Header, t.Body = http.MethodPost, "http://"+n.addr+"/v1/batch", header, bodies[next.Add(1)%uint64(len(bodies))]
 		return nil
 	})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
+	"github.com/microseg/microseg/clients"
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sources/replay"
@@ -199,7 +201,29 @@ func check(w io.Writer, path string) error {
 	for _, p := range conf.Notes() {
 		fmt.Fprintln(w, "note:", p.Error())
 	}
+	if err := checkClients(w); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "%s is fine\n", name)
+	return nil
+}
+
+// checkClients looks at the TLS and the logins in the environment.
+func checkClients(w io.Writer) error {
+	errs := []error{kafka.Check()}
+	for _, s := range []clients.Service{clients.Kafka, clients.Redis, clients.ClickHouse} {
+		note, err := s.Check()
+		if err != nil && (errs[0] == nil || s != clients.Kafka) { // Kafka's is told once
+			errs = append(errs, err)
+		}
+		if note != "" {
+			fmt.Fprintln(w, "note: environment:", note)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintf(w, "environment: %v\n", err)
+		return exitCode(1)
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/routes"
@@ -58,7 +59,7 @@ func New(cfg Config) (*Collector, error) {
 }
 
 func newClient(cfg *Config) (*kgo.Client, error) {
-	return kgo.NewClient(
+	return kafka.New(
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.DefaultProduceTopic(cfg.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),

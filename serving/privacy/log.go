@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
@@ -142,7 +143,7 @@ func (s *Server) watch(ctx context.Context, keys []string) (*watch, error) {
 	for _, k := range keys {
 		w.want[k] = true
 	}
-	if w.cl, err = kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Segments: at})); err != nil {
+	if w.cl, err = kafka.New(kgo.SeedBrokers(s.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Segments: at})); err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", s.Brokers, err)
 	}
 	return w, nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/store"
@@ -100,7 +101,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{Config: c, running: map[string]*deletion{}, room: make(chan struct{}, maxUnderWay)}
 	var err error
-	s.cl, err = kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
+	s.cl, err = kafka.New(kgo.SeedBrokers(c.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))) // as the collector's
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", c.Brokers, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -97,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) connect(ctx context.Context) (err error) {
-	s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.cfg.Brokers...), kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	s.cl, err = kafka.New(kgo.SeedBrokers(s.cfg.Brokers...), kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(answered{s}),
 		kgo.KeepControlRecords()) // a partition may end with the end of a transaction
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -164,7 +165,7 @@ func (l *Log) Close() { l.cl.Close() }
 
 // connect makes a client that writes each partition in order.
 func connect(brokers []string) (*kgo.Client, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.FetchMaxBytes(64<<20), kgo.FetchMaxPartitionBytes(16<<20))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)

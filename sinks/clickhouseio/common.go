@@ -25,6 +25,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	secure "github.com/microseg/microseg/clients/clickhouse"
 
 	"github.com/microseg/microseg/sinks/spillio"
 )
@@ -97,7 +98,7 @@ func Dial(dsn string) (driver.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
 	}
-	conn, err := clickhouse.Open(opts)
+	conn, err := secure.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
 	}
@@ -122,7 +123,7 @@ func connect(cfg Config) (driver.Conn, error) {
 		// that contexts do not end, and 30 s by default.
 		opts.DialTimeout = cfg.SpillAfter
 	}
-	conn, err := clickhouse.Open(opts)
+	conn, err := secure.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
 	}

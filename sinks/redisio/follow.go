@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -41,7 +42,7 @@ func (f *Follower) Copied() (records, unreadable uint64) {
 
 // Run copies until the context ends.
 func (f *Follower) Run(ctx context.Context) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(f.src.Brokers...), kgo.ConsumeTopics(f.src.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kafka.New(kgo.SeedBrokers(f.src.Brokers...), kgo.ConsumeTopics(f.src.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", f.src.Brokers, err)
 	}

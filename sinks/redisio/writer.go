@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	secure "github.com/microseg/microseg/clients/redis"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -54,7 +55,7 @@ func Open(cfg Config) (*Writer, error) {
 	w := &Writer{
 		cfg: cfg, script: redis.NewScript(putText), stop: stop, ended: make(chan struct{}), changed: make(chan struct{}),
 		// Retries are ours, so that Err shows them.
-		client: redis.NewClient(&redis.Options{Addr: cfg.Addr, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1}),
+		client: secure.New(&redis.Options{Addr: cfg.Addr, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1}),
 	}
 	go w.run(ctx)
 	return w, nil

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -42,7 +43,7 @@ var compactWithin = "86400000"
 
 // CreateTopic makes the compacted topic. One that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
@@ -105,7 +106,7 @@ type Writer struct {
 func Open(cfg Config) (*Writer, error) { return open(cfg) }
 
 func open(cfg Config, more ...kgo.Opt) (*Writer, error) {
-	cl, err := kgo.NewClient(append(more, kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
+	cl, err := kafka.New(append(more, kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes))...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", cfg.Brokers, err)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,7 +47,7 @@ const (
 // would be missing below the progress that promises them. One that exists stays
 // as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
@@ -96,7 +97,7 @@ func Open(cfg Config) (*Log, error) {
 	var err error
 	// Records may be there twice, so they need no idempotence, which would keep
 	// those of a log that is away from being given up.
-	l.client, err = kgo.NewClient(kgo.SeedBrokers(l.brokers()...), kgo.DefaultProduceTopic(cfg.Topic),
+	l.client, err = kafka.New(kgo.SeedBrokers(l.brokers()...), kgo.DefaultProduceTopic(cfg.Topic),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.DisableIdempotentWrite(),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()), kgo.ProducerBatchMaxBytes(maxMessage-1<<10), kgo.ProducerLinger(0),
 		kgo.RecordDeliveryTimeout(appendTimeout), kgo.ProduceRequestTimeout(appendTimeout), kgo.RequestTimeoutOverhead(time.Second))

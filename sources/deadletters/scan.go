@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,7 +22,7 @@ type scanner struct {
 
 func newScanner(ctx context.Context, brokers []string, topic string) (*scanner, error) {
 	// Control records count, or a part that ends in them would never end.
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...), kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -33,7 +34,7 @@ func (e *LostError) Error() string {
 // ReadRange calls f for the records of a partition from offset first to last. Those that
 // retention or compaction took are left out; a log that ends before last is a *LostError.
 func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.Brokers...), kgo.KeepControlRecords(),
+	cl, err := kafka.New(kgo.SeedBrokers(l.Brokers...), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: {partition: kgo.NewOffset().At(first)}}))
 	if err != nil {
 		return fmt.Errorf("re-reading %s/%d: %w", l.Topic, partition, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -69,7 +70,7 @@ func Stop(job string) {
 
 // Partitions asks the brokers how many partitions the topic has.
 func Partitions(ctx context.Context, brokers []string, topic string) (int32, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return 0, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
@@ -87,7 +88,7 @@ func Partitions(ctx context.Context, brokers []string, topic string) (int32, err
 
 // Bounds are the offsets at which the topic's partitions begin and end.
 func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends map[int32]int64, err error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,7 +19,7 @@ const MaxErasures = 50_000
 // partition the last tombstone, of those whose records the log may still hold.
 func Erasures(ctx context.Context, brokers []string, events string) ([]identity.Erasure, error) {
 	topic := identity.ErasedTopic(events)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -121,7 +122,7 @@ var errSeen = errors.New("seen enough")
 // events has now; it keeps them when that one gets more. Copies have the times of
 // their records, so that both are kept for as long.
 func createKeyed(ctx context.Context, brokers []string, events, topic string) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
@@ -177,7 +178,7 @@ func copier(keyed string) string { return keyed + "-copier" }
 // Copied waits until whatever the topic of events holds now is in the topic by
 // device: a tombstone that is written there then is behind it.
 func Copied(ctx context.Context, brokers []string, events string) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}

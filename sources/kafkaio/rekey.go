@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -139,7 +140,7 @@ func (k *Rekeyer) copy(ctx context.Context) error {
 		return err
 	}
 	// A producer that gave a record up and went on would leave a hole that nobody sees.
-	c.cl, err = kgo.NewClient(kgo.SeedBrokers(k.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	c.cl, err = kafka.New(kgo.SeedBrokers(k.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.StopProducerOnDataLossDetected(), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", k.Brokers, err)

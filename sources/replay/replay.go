@@ -13,6 +13,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -58,7 +59,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer in.Close()
-	client, err := kgo.NewClient(
+	client, err := kafka.New(
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.DefaultProduceTopic(o.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),

@@ -66,3 +66,34 @@ func TestStaticcheck(t *testing.T) {
 		t.Errorf("staticcheck: %v\n%s", err, out)
 	}
 }
+
+// made is what makes a client of a service around.
+var made = regexp.MustCompile(`\b(kgo|redis|clickhouse)\.(NewClient|NewUniversalClient|NewClusterClient|Open|OpenDB)\(`)
+
+// TestClients: only the room clients makes clients of the services around; one
+// that is made elsewhere has neither the TLS nor the login of the others. What
+// tests start themselves has none of either.
+func TestClients(t *testing.T) {
+	t.Parallel()
+	dir := root(t)
+	cmd := exec.Command("git", "ls-files", "-z", "*.go")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf(noFiles, err)
+	}
+	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if strings.HasPrefix(name, "clients/") || strings.HasPrefix(name, "testing/") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(b), "\n") {
+			if made.MatchString(line) {
+				t.Errorf("%s:%d makes a client; the room clients does that: %s", name, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	secure "github.com/microseg/microseg/clients/clickhouse"
 )
 
 //go:embed *.sql
@@ -68,7 +69,7 @@ func open(ctx context.Context, opts *clickhouse.Options) (driver.Conn, error) {
 	}
 	bare := *opts
 	bare.Auth.Database = "default"
-	conn, err := clickhouse.Open(&bare)
+	conn, err := secure.Open(&bare)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
 	}
@@ -76,7 +77,7 @@ func open(ctx context.Context, opts *clickhouse.Options) (driver.Conn, error) {
 	if err := conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(opts.Auth.Database)); err != nil {
 		return nil, fmt.Errorf("making the database %s: %w", opts.Auth.Database, err)
 	}
-	return clickhouse.Open(opts)
+	return secure.Open(opts)
 }
 
 func quote(id string) string { return "`" + strings.ReplaceAll(id, "`", "``") + "`" }

@@ -1,0 +1,44 @@
+// Package redis makes the clients of Redis.
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/microseg/microseg/clients"
+	"github.com/redis/go-redis/v9"
+)
+
+const dialTimeout = 5 * time.Second // as the library has it
+
+// New is redis.NewClient with the TLS and the login of this process, read at
+// each connection. What is wrong with them is the error of a command.
+func New(opts *redis.Options) *redis.Client {
+	opts.CredentialsProviderContext = func(context.Context) (user, password string, err error) {
+		if user, err = clients.Redis.Value("USER"); err != nil {
+			return "", "", err
+		}
+		password, err = clients.Redis.Value("PASSWORD")
+		return user, password, err
+	}
+	timeout := opts.DialTimeout
+	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		plain := &net.Dialer{Timeout: cmp.Or(timeout, dialTimeout)}
+		conf, err := clients.Redis.TLS()
+		if err != nil {
+			return nil, err
+		}
+		if conf == nil {
+			return plain.DialContext(ctx, network, addr)
+		}
+		conn, err := (&tls.Dialer{NetDialer: plain, Config: conf}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, clients.Redis.Explain(addr, err)
+		}
+		return conn, nil
+	}
+	return redis.NewClient(opts)
+}
