@@ -2,10 +2,18 @@
 package clickhouse
 
 import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/clients"
 )
+
+const dialTimeout = 30 * time.Second // as the library has it
 
 // Open is clickhouse.Open with the TLS and the login of this process over what
 // the DSN says.
@@ -15,7 +23,9 @@ func Open(opts *clickhouse.Options) (driver.Conn, error) {
 		return nil, err
 	}
 	if conf != nil {
-		opts.TLS = conf
+		opts.TLS = conf // says that the connection is secret
+		timeout := cmp.Or(opts.DialTimeout, dialTimeout)
+		opts.DialContext = func(ctx context.Context, addr string) (net.Conn, error) { return dial(ctx, addr, timeout) }
 	}
 	for name, to := range map[string]*string{"USER": &opts.Auth.Username, "PASSWORD": &opts.Auth.Password} {
 		v, err := clients.ClickHouse.Value(name)
@@ -27,4 +37,17 @@ func Open(opts *clickhouse.Options) (driver.Conn, error) {
 		}
 	}
 	return clickhouse.Open(opts)
+}
+
+// dial connects with the files as they are now.
+func dial(ctx context.Context, addr string, timeout time.Duration) (net.Conn, error) {
+	conf, err := clients.ClickHouse.TLS()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: conf}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, clients.ClickHouse.Explain(addr, err)
+	}
+	return conn, nil
 }
