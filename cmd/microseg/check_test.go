@@ -101,3 +101,23 @@ func TestCheckNotes(t *testing.T) {
 	expect(t, out.String(), "note: "+path+":3:12: segments[1].name: no rule names unseen or a segment above it")
 	expect(t, out.String(), "is fine")
 }
+
+// TestCheckTellsOfLogins: what is wrong with TLS and logins is told by `check`,
+// once and without a secret, and not by the first connection.
+func TestCheckTellsOfLogins(t *testing.T) {
+	t.Setenv("MICROSEG_KAFKA_SASL", "KERBEROS")
+	t.Setenv("MICROSEG_CLICKHOUSE_CA_FILE", filepath.Join(t.TempDir(), "none.pem"))
+	t.Setenv("MICROSEG_REDIS_PASSWORD", "hunter2")
+	var out strings.Builder
+	if err := check(&out, ""); err == nil {
+		t.Error("no error")
+	}
+	for _, want := range []string{"choose PLAIN", "MICROSEG_CLICKHOUSE_CA_FILE", "MICROSEG_REDIS_PASSWORD"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "hunter2") {
+		t.Errorf("a secret:\n%s", out.String())
+	}
+}
