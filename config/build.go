@@ -147,6 +147,17 @@ func knownPages(from int) string {
 	return "choose one of " + strings.Join(event.PageTypes[from:], ", ")
 }
 
+// Unchecked reports whether every userId is believed.
+func (c *Config) Unchecked() bool { return c.Identity.Verification == "off" }
+
+// Trust is that of records of which no collector has judged.
+func (c *Config) Trust() event.Trust {
+	if c.Unchecked() || c.Source.Trust == "verified" {
+		return event.Unstated
+	}
+	return event.Public
+}
+
 // SegmentSpecs is the tree for segment.NewTree, in the order of the file.
 func (c *Config) SegmentSpecs() []segment.Spec { return specs(c.Segments) }
 

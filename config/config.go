@@ -64,11 +64,14 @@ type Lateness struct {
 	Events []string      `yaml:"events"` // names of further events that may be so late
 }
 
-// Identity bounds how devices and persons are linked; see docs/identity.md.
+// Identity says whose word counts for who a visitor is, and bounds how devices and
+// persons are linked; see docs/identity.md.
 type Identity struct {
-	MaxDevices  int    `yaml:"max_devices"`         // devices that are merged into one person, the first ones
-	MaxPersons  int    `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
-	LegacyUntil string `yaml:"legacy_until"`        // event time up to which links are believed of which nobody has seen a proof: those from before proofs were asked for; empty: always
+	Verification string `yaml:"verification"`        // signed: a userId counts with a server key or a proof; off: with the public write key, too
+	JWT          JWT    `yaml:"jwt"`                 // which JWTs are proofs of a userId, beside HMACs
+	MaxDevices   int    `yaml:"max_devices"`         // devices that are merged into one person, the first ones
+	MaxPersons   int    `yaml:"max_persons_per_day"` // persons that a device is linked to in a day of event time (UTC), the first ones
+	LegacyUntil  string `yaml:"legacy_until"`        // event time up to which links are believed of which nobody has seen a proof: those from before proofs were asked for; empty: always
 }
 
 // LegacyUntilMS is legacy_until in ms; 0 for no end, also where it cannot be read.
@@ -87,6 +90,14 @@ func (i *Identity) legacyUntil() (ms int64, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// JWT says which JSON Web Tokens are proofs of a userId: their sub is the userId, and
+// exp is required.
+type JWT struct {
+	Algorithm string `yaml:"algorithm"` // HS256, RS256, ES256 or EdDSA; none: no JWT is a proof
+	Audience  string `yaml:"audience"`  // what their aud must have
+	KeyFile   string `yaml:"key_file"`  // PEM file with the public key of RS256, ES256 or EdDSA; two while one takes the other's place. HS256 takes MICROSEG_IDENTITY_KEYS
 }
 
 // Audience says which segments are served: those with enough active visitors.
@@ -227,6 +238,7 @@ type Source struct {
 	Heartbeat        time.Duration `yaml:"heartbeat"`         // idle shards report time this often
 	IdleAfter        time.Duration `yaml:"idle_after"`        // wall time without events after which a partition counts as idle
 	StateInterval    time.Duration `yaml:"state_interval"`    // how often changed state leaves for ClickHouse
+	Trust            string        `yaml:"trust"`             // whether userIds of records count that no collector has judged, since others write to the topic: verified or public; none: they do not, and health says when there are some
 	Rekey            string        `yaml:"rekey"`             // whether the records are copied by device into topic <events>-keyed, which the job then reads: auto (where the topic is not keyed by device when the first job begins, or got partitions since), on or off; see docs/operations.md
 	SnapshotInterval time.Duration `yaml:"snapshot_interval"` // how often the whole state goes to the changelog: a restart applies again what came since
 }

@@ -150,6 +150,9 @@ func (d *Decoder) Decode(raw []byte, trust Trust, appendMS int64, e *Event) erro
 			return err
 		}
 	}
+	if err := r.mayBe(e); err != nil {
+		return err
+	}
 	receipt, err := r.stamp(e)
 	if err != nil {
 		return err
@@ -193,19 +196,13 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 	if nobody(anon) {
 		anon = nil
 	}
-	if bytes.HasPrefix(anon, []byte(userDevice)) && e.Trust.fromPage() {
-		return malformed("anonymousId: begins with user:, which is kept for what servers send of a userId alone")
-	}
 	if len(anon) == 0 && len(user) == 0 {
 		return malformed("anonymousId, userId: neither is stated as a text or number of at most 512 bytes that stands for somebody (null or zeros do not)")
 	}
 	e.User = d.ids.string(user)
 	if len(anon) == 0 {
-		if !e.Trust.Verified() && string(r.text(fType)) != typeAlias { // whose device is previousId
-			return &Error{Reason: Identity, Detail: "a userId alone, without proof: anybody could have sent it; send it with a secret server key, or with proof of the userId, or with an anonymousId (docs/identity.md)"}
-		}
-		d.scratch = append(append(d.scratch[:0], userDevice...), user...)
-		anon = d.scratch
+		anon = append(append(d.scratch[:0], userDevice...), user...)
+		d.scratch = anon
 	}
 	e.Device = d.ids.string(anon)
 	if len(message) > 0 {
@@ -214,6 +211,23 @@ func (d *Decoder) identify(r *record, raw []byte, e *Event) error {
 		e.ID = e.Trust.of(hash(raw)) // so a record that was sent twice is still one event
 	}
 	return nil
+}
+
+// mayBe refuses a device that only servers speak of, where everybody may have sent it.
+func (r *record) mayBe(e *Event) error {
+	if !e.Trust.fromPage() || !IsUserDevice(e.Device) {
+		return nil
+	}
+	for _, f := range [...]field{fAnonymousID, fPreviousID} {
+		if id, _ := r.id(f); bytes.HasPrefix(id, []byte(userDevice)) {
+			return malformed("anonymousId, previousId: begins with user:, which is kept for what servers send of a userId alone")
+		}
+	}
+	if e.Trust.Verified() {
+		return nil
+	}
+	return &Error{Reason: Identity, Detail: "a userId alone, without proof: anybody could have sent it; send it with a secret server key, " +
+		"with proof of the userId, or with an anonymousId (docs/identity.md)"}
 }
 
 // idOrWarn is an identifier, empty when not stated or when it is none. The other one

@@ -26,7 +26,7 @@ import (
 // testSpec is the shipped configuration for a job of its own.
 func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 	t.Helper()
-	cfg := config.Default()
+	cfg := config.Demo()
 	rules, err := cfg.SignalRules()
 	if err != nil {
 		t.Fatal(err)

@@ -40,11 +40,11 @@ type Spec struct {
 	Hysteresis  float64            `setting:"audience.hysteresis"`
 	MinSample   int                `setting:"audience.min_sample"`
 	StaleShare  float64            `setting:"audience.stale_share"`
-	MaxDevices  int                `setting:"identity.max_devices"`                  // of a person, 0: any number
-	MaxUsers    int                `setting:"identity.max_persons_per_day"`          // of a device in a day of event time, 0: any number
-	LegacyUntil int64              `setting:"-"`                                     // as in identity.Batch: it comes with batches, so another one makes nothing anew
-	MinWeight   float64            `setting:"health.signal_weight"`                  // site signal weight below which an alert is raised
-	Trust       event.Trust        `setting:"source.trust,reading,default=unstated"` // of records of which no collector has judged
+	MaxDevices  int                `setting:"identity.max_devices"`                // of a person, 0: any number
+	MaxUsers    int                `setting:"identity.max_persons_per_day"`        // of a device in a day of event time, 0: any number
+	LegacyUntil int64              `setting:"-"`                                   // as in identity.Batch: it comes with batches, so another one makes nothing anew
+	MinWeight   float64            `setting:"health.signal_weight"`                // site signal weight below which an alert is raised
+	Trust       event.Trust        `setting:"source.trust,reading,default=public"` // of records of which no collector has judged
 	Segments    []segment.Spec     `setting:"segments"`
 	Slots       []rule.Slot        `setting:"-"`
 	Rules       []rule.Spec        `setting:"-"`

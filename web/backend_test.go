@@ -93,7 +93,7 @@ type backend struct {
 
 func newBackend(t *testing.T) *backend {
 	t.Helper()
-	dec, err := event.NewDecoder(config.Default().EventConfig())
+	dec, err := event.NewDecoder(config.Demo().EventConfig())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -281,7 +281,7 @@ func TestSinglePage(t *testing.T) {
 func TestHashRoutes(t *testing.T) {
 	t.Parallel()
 	b, p := newBackend(t), visit(t)
-	cfg := config.Default().EventConfig()
+	cfg := config.Demo().EventConfig()
 	cfg.HashRoutes = true
 	dec, err := event.NewDecoder(cfg)
 	if err != nil {

@@ -352,7 +352,7 @@ func TestNewPageInTheDocument(t *testing.T) {
 // shipped is what a rule of the shipped configuration shows.
 func shipped(t *testing.T, name string) string {
 	t.Helper()
-	c := config.Default()
+	c := config.Demo()
 	templates, err := c.RuleTemplates()
 	if err != nil {
 		t.Fatal(err)

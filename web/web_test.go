@@ -96,7 +96,7 @@ func TestServed(t *testing.T) {
 // TestPageTypes: the shipped configuration knows the shop's pages by their URLs.
 func TestPageTypes(t *testing.T) {
 	t.Parallel()
-	dec, err := event.NewDecoder(config.Default().EventConfig())
+	dec, err := event.NewDecoder(config.Demo().EventConfig())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ serve" serving nodes, "bench recover" a restart.`,
 		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --no-beam --cpuprofile cpu.pprof",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(*cfg)
+			conf, err := config.LoadDemo(*cfg)
 			if err != nil {
 				return err
 			}

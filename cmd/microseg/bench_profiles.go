@@ -35,7 +35,7 @@ libraries make them) whose sessions are over, and measures the heap that device
 and person take together.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(*cfg)
+			conf, err := config.LoadDemo(*cfg)
 			if err != nil {
 				return err
 			}

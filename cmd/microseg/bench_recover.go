@@ -43,7 +43,7 @@ func recoverBenchCommand(cfg *string) *cobra.Command {
 starts another job, which goes on from the snapshot and applies those events again.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(*cfg)
+			conf, err := config.LoadDemo(*cfg)
 			if err != nil {
 				return err
 			}

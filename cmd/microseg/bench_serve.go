@@ -70,7 +70,7 @@ earlier ones are answered (vegeta, in this process), and measures
 					return fmt.Errorf("--only %s: choose from %s", part, strings.Join(serveParts, ", "))
 				}
 			}
-			conf, err := config.Load(*cfg)
+			conf, err := config.LoadDemo(*cfg)
 			if err != nil {
 				return err
 			}

@@ -57,7 +57,7 @@ array or bodies of batches, also packed (see "microseg replay --help").`,
 }
 
 func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
-	cfg, err := config.Load(cfgPath)
+	cfg, err := config.LoadDemo(cfgPath)
 	if err != nil {
 		return err
 	}

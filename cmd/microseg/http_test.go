@@ -34,7 +34,7 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { clickhouseio.Release(sink, w) })
-	j := &job{Job: &pipelines.Job{Config: config.Default(), Sink: sink}}
+	j := &job{Job: &pipelines.Job{Config: config.Demo(), Sink: sink}}
 	j.running.Store(j.Config)
 	m, err := newMonitor(j)
 	if err != nil {

@@ -50,7 +50,7 @@ type upOptions struct {
 }
 
 func runUp(ctx context.Context, o upOptions) error {
-	cfg, err := config.Load(o.config)
+	cfg, err := config.LoadDemo(o.config)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // shop's own they would be in its figures for ever.
 func TestVisitorsWanted(t *testing.T) {
 	t.Parallel()
-	demo, shop := config.Default(), config.Default()
+	demo, shop := config.Demo(), config.Demo()
 	shop.Site = "shop"
 	for _, c := range []struct {
 		cfg    *config.Config
@@ -80,7 +80,7 @@ func TestCrowd(t *testing.T) {
 	start := time.Now()
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
 	defer stop()
-	newCrowd(config.Default(), strings.TrimPrefix(srv.URL, "http://"), 300).run(ctx)
+	newCrowd(config.Demo(), strings.TrimPrefix(srv.URL, "http://"), 300).run(ctx)
 	mu.Lock()
 	defer mu.Unlock()
 	past := 0

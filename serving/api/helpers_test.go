@@ -62,7 +62,7 @@ func newSite(t testing.TB, change func(*config.Config, *Config)) *site {
 	check(t, err)
 	t.Cleanup(log.Close)
 	check(t, segmentsio.CreateTopic(context.Background(), log.Brokers(), "segments", 3))
-	s := &site{t: t, mux: http.NewServeMux(), cfg: config.Default(), registry: prometheus.NewRegistry()}
+	s := &site{t: t, mux: http.NewServeMux(), cfg: config.Demo(), registry: prometheus.NewRegistry()}
 	s.clock.Store(testNow.UnixMilli())
 	s.w, err = segmentsio.Open(segmentsio.Config{Brokers: log.Brokers(), Topic: "segments"})
 	check(t, err)

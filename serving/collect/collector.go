@@ -26,6 +26,8 @@ type Collector struct {
 	inFlight atomic.Int64        // bytes of bodies
 	metrics  *metrics
 	log      background
+
+	identified identified
 }
 
 // New checks the configuration and makes a collector. It does not wait for the

@@ -11,9 +11,11 @@ package collect
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -25,6 +27,16 @@ type Config struct {
 
 	// WriteKeys may write events, and nothing else. They are in every page.
 	WriteKeys []string
+
+	// ServerKeys are secret: what comes with one is the site's own servers', whose userIds
+	// are believed. At most two, of at least proof.MinKey bytes.
+	ServerKeys []string
+
+	// Proofs verify what an event's context has as a proof of its userId; nil: none is one.
+	Proofs *proof.Verifier
+
+	// Unchecked believes every userId (identity.verification: off).
+	Unchecked bool
 
 	// Origins are those whose pages may send, such as https://shop.example; empty: any.
 	Origins []string
@@ -85,6 +97,9 @@ func (c *Config) validate() error {
 		return errors.New("configuring the collector: a batch needs room for an event, and the log some time")
 	}
 	for _, k := range c.WriteKeys {
+		if slices.Contains(c.ServerKeys, k) {
+			return errors.New("configuring the collector: a server key is also a write key, which is in every page; make another one")
+		}
 		if k == "" {
 			return errors.New("configuring the collector: a write key is empty")
 		}

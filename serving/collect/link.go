@@ -8,7 +8,6 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/token"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // linkCodes are the codes of tokens that are refused, for programs.
@@ -84,13 +83,13 @@ func (q *request) identify(in *linking, user string) error {
 	if err != nil {
 		return fmt.Errorf("making the link's event: %w", err)
 	}
-	value, err := normalise(nil, raw, "identify", &q.env)
+	value, _, err := normalise(nil, raw, "identify", &q.env)
 	if err != nil {
 		return err
 	}
 	var e event.Event
 	var judged *event.Error
-	if err := q.decoder.Decode(value, event.Unstated, q.now.UnixMilli(), &e); errors.As(err, &judged) {
+	if err := q.decoder.Decode(value, event.Proven, q.now.UnixMilli(), &e); errors.As(err, &judged) {
 		if judged.Reason == event.NoConsent {
 			return errConsent
 		}
@@ -101,6 +100,6 @@ func (q *request) identify(in *linking, user string) error {
 	}
 	q.events++
 	q.c.metrics.event("identify", "accepted")
-	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(e.Device)), Value: value})
+	q.records = append(q.records, record(e.Device, value, event.Proven)) // the token is the proof
 	return nil
 }

@@ -15,6 +15,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	warnings *prometheus.CounterVec
 	body     *prometheus.CounterVec
+	proofs   *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
 
@@ -26,6 +27,8 @@ func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, err
 		warnings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_event_warnings_total",
 			Help: "Details of accepted events that could not be read and were left out, by property and reason."}, []string{"property", "reason"}),
 		body: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_body_bytes_total", Help: "Bytes of bodies, as sent and unpacked."}, []string{"form"}),
+		proofs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_proofs_total",
+			Help: "Proofs of a userId, by verdict: good, wrong, expired, or form (neither an HMAC nor a JWT that is configured)."}, []string{"verdict"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "microseg_collector_request_seconds", Help: "From the request's head to its answer, the log's acknowledgement included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"route"}),
 	}
@@ -34,7 +37,7 @@ func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, err
 	}
 	under := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "microseg_collector_in_flight_bytes", Help: "Bytes of bodies under way."},
 		func() float64 { return float64(inFlight.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.events, m.warnings, m.body, m.seconds, under} {
+	for _, c := range []prometheus.Collector{m.requests, m.events, m.warnings, m.body, m.proofs, m.seconds, under} {
 		if err := to.Register(c); err != nil {
 			return nil, err
 		}
@@ -60,6 +63,8 @@ func (m *metrics) warned(warnings []event.Warning) {
 		m.warnings.WithLabelValues(warnings[i].Property, string(warnings[i].Why)).Inc()
 	}
 }
+
+func (m *metrics) proof(verdict string) { m.proofs.WithLabelValues(verdict).Inc() }
 
 func (m *metrics) bytes(form string, n int) { m.body.WithLabelValues(form).Add(float64(n)) }
 

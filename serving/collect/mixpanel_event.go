@@ -66,7 +66,10 @@ func (p properties) time(key string) (string, error) {
 
 // notKept are the properties that become something else, or that are nobody's
 // business.
-var notKept = []string{"token", "time", "distinct_id", "$device_id", "$user_id", "$insert_id", "ip", "$ip", "api_key"}
+var notKept = []string{"token", "time", "distinct_id", "$device_id", "$user_id", "$insert_id", "ip", "$ip", "api_key", mixpanelProof}
+
+// mixpanelProof is the (super) property that has the proof of the userId.
+const mixpanelProof = "microseg_proof"
 
 // mixpanelEvent is {"event": name, "properties": {...}} as a Segment call.
 func mixpanelEvent(item []byte) (token string, call map[string]any, err error) {
@@ -163,6 +166,9 @@ func (p properties) context() map[string]any {
 	out := map[string]any{}
 	for name, part := range parts {
 		out[name] = part
+	}
+	if with := p.text(mixpanelProof); with != "" {
+		out[proofKey] = with
 	}
 	if agent := p.text("$user_agent"); agent != "" {
 		out["userAgent"] = agent

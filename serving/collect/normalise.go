@@ -31,29 +31,51 @@ type call struct {
 	rest                           []byte // `,"key":value` …
 }
 
-var errNotObject = errors.New("the event is not a JSON object")
+var (
+	errNotObject = errors.New("the event is not a JSON object")
+	// What only the site's own endpoints write, and what only the collector does.
+	errAdmin    = errors.New("its type is reserved for the site's own servers")
+	errReserved = errors.New("its type is reserved")
+)
+
+// reserved refuses types that are ours: none of them reaches the log from outside.
+func reserved(typ string) error {
+	switch {
+	case typ == event.TypeDelete || typ == event.TypeUnlink || typ == event.TypeRebuild:
+		return errAdmin
+	case strings.HasPrefix(typ, "$"):
+		return errReserved
+	}
+	return nil
+}
 
 // normalise appends to dst the record of one event. typ, when it is not empty,
 // is the type that the route gives; a nil env.context adds nothing. What it
 // writes is what event.Decoder reads. The error says what is wrong with the
-// JSON; what is wrong with the event is the decoder's to say.
-func normalise(dst, raw []byte, typ string, env *envelope) ([]byte, error) {
+// JSON; what is wrong with the event is the decoder's to say. with is the proof of its
+// userId that the event came with, which is not written.
+func normalise(dst, raw []byte, typ string, env *envelope) (value []byte, with string, err error) {
 	if err := strict(raw); err != nil {
-		return dst, err
+		return dst, "", err
 	}
 	var c call
 	if !members(raw, c.take) {
-		return dst, errNotObject
+		return dst, "", errNotObject
+	}
+	if typ == "" {
+		if err := reserved(text(c.typ)); err != nil {
+			return dst, "", err
+		}
 	}
 	e := jx.Encoder{}
 	e.SetBytes(dst)
 	e.ObjStart()
-	c.write(&e, typ, env)
+	with = c.write(&e, typ, env)
 	e.ObjEnd()
 	// The rest follows its commas, before the closing brace.
 	out := e.Bytes()
 	out = append(out[:len(out)-1], c.rest...)
-	return append(out, '}'), nil
+	return append(out, '}'), with, nil
 }
 
 // strict reads all of raw as JSON.
@@ -100,7 +122,7 @@ func (c *call) take(key, value []byte) {
 	}
 }
 
-func (c *call) write(e *jx.Encoder, typ string, env *envelope) {
+func (c *call) write(e *jx.Encoder, typ string, env *envelope) (with string) {
 	if typ != "" {
 		e.FieldStart("type")
 		e.Str(typ)
@@ -117,8 +139,10 @@ func (c *call) write(e *jx.Encoder, typ string, env *envelope) {
 	}
 	c.times(e, env)
 	raw(e, "properties", c.properties)
-	raw(e, "context", contextOf(c.context, env))
+	context, with := taken(contextOf(c.context, env))
+	raw(e, "context", context)
 	raw(e, "integrations", merged(env.integrations, c.libraries, nil))
+	return with
 }
 
 // times writes the stamps as event.Decoder reads them: the event's own time,

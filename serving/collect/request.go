@@ -46,6 +46,7 @@ type request struct {
 	r       *http.Request
 	body    []byte
 	env     envelope
+	server  bool // it came with a server key
 	dropped bool // by the browser's Global Privacy Control
 	form    form // of Mixpanel's requests
 	events  int
@@ -95,6 +96,9 @@ func (q *request) serve(w http.ResponseWriter, read func(*request) error) error 
 	}
 	q.env.receivedAt = q.now.UTC().Format(timeForm)
 	q.env.userAgent = visitor(q.r.UserAgent())
+	if err := q.recognise(); err != nil {
+		return err
+	}
 	q.dropped = q.r.Header.Get("Sec-GPC") == "1" && !q.c.cfg.IgnoreGPC
 	if err := q.decode(read); err != nil {
 		return err
@@ -120,8 +124,12 @@ func (q *request) authorise(stated string) error {
 
 func (q *request) known(key string) error {
 	switch {
+	case q.server:
+		return nil
 	case key == "":
 		return errNoKey
+	case q.c.isServerKey(key):
+		return errKeyPlace
 	case !q.c.keys[key]:
 		return errBadKey
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/microseg/microseg/event"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // single reads a body that is one event.
@@ -141,8 +140,12 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 		return
 	}
 	var value []byte
+	var with string
 	if bad == nil {
-		value, bad = normalise(nil, raw, typ, &q.env)
+		value, with, bad = normalise(nil, raw, typ, &q.env)
+	}
+	if errors.Is(bad, errAdmin) { // a client that plays admin: nothing of it is kept
+		sent = nil
 	}
 	if bad != nil {
 		q.refuse(sent, event.Malformed, bad.Error(), "")
@@ -150,7 +153,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	}
 	var e event.Event
 	outcome := "accepted"
-	err := q.decoder.Decode(value, event.Unstated, q.now.UnixMilli(), &e)
+	trust, err := q.decodeFrom(value, with, &e)
 	var judged *event.Error
 	if errors.As(err, &judged) {
 		outcome = string(judged.Reason)
@@ -175,7 +178,7 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 		q.c.metrics.warned(q.decoder.Warnings())
 	}
 	q.c.metrics.event(kindOf(typ, e.Kind), outcome)
-	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(e.Device)), Value: value})
+	q.records = append(q.records, record(e.Device, value, trust))
 }
 
 // kindOf is a label: the route's type, or what the decoder made of the event.
@@ -190,6 +193,6 @@ func kindOf(typ string, k event.Kind) string {
 // in the form without key and address where it has one.
 func (q *request) refuse(raw []byte, reason event.Reason, detail, device string) {
 	q.c.metrics.event("other", string(reason))
-	r := event.Rejected{Reason: reason, Detail: detail, AnonymousID: device, Raw: raw}
-	q.records = append(q.records, &kgo.Record{Key: []byte(event.Key(device)), Value: r.Append(nil, q.env.receivedAt)})
+	r := event.Rejected{Reason: reason, Detail: detail, AnonymousID: device, Raw: proofText.ReplaceAll(raw, []byte(`$1""`))}
+	q.records = append(q.records, record(device, r.Append(nil, q.env.receivedAt), q.unproven()))
 }

@@ -42,7 +42,7 @@ func newBackend(t *testing.T, change ...func(*config.Config)) *backend {
 	t.Helper()
 	b := &backend{}
 	b.hostile.Store("")
-	cfg := config.Default()
+	cfg := config.Demo()
 	for _, f := range change {
 		f(cfg)
 	}

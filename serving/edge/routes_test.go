@@ -23,7 +23,7 @@ import (
 func matched(t *testing.T) http.Handler {
 	t.Helper()
 	mux := http.NewServeMux()
-	api, err := node.API(config.Default(), node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys}})
+	api, err := node.API(config.Demo(), node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys}})
 	check(t, err)
 	api.Register(mux)
 	c, err := collect.New(collect.Config{Brokers: []string{"127.0.0.1:1"}, WriteKeys: []string{"demo"}})

@@ -20,6 +20,7 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/api"
 	"github.com/microseg/microseg/serving/collect"
+	"github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,18 +42,28 @@ type Options struct {
 type Secrets struct {
 	TokenKeys string // token.ParseKeys
 	AdminKey  string // empty: nobody is admin
+	// ServerKeys are those of the site's own servers, and IdentityKeys those that user
+	// proofs are made with, each separated by commas; empty: none.
+	ServerKeys, IdentityKeys string
 }
 
 // Environment variables of the secrets.
 const (
 	EnvTokenKeys = "MICROSEG_TOKEN_KEYS"
 	EnvAdminKey  = "MICROSEG_ADMIN_KEY"
+
+	EnvServerKeys   = "MICROSEG_SERVER_KEYS"
+	EnvIdentityKeys = "MICROSEG_IDENTITY_KEYS"
 )
+
+func fromEnv() Secrets {
+	return Secrets{os.Getenv(EnvTokenKeys), os.Getenv(EnvAdminKey), os.Getenv(EnvServerKeys), os.Getenv(EnvIdentityKeys)}
+}
 
 // SecretsFromEnv reads the secrets from the environment. Nodes and edges that
 // verify each other's tokens share the keys, so none are made up.
 func SecretsFromEnv() (Secrets, error) {
-	s := Secrets{os.Getenv(EnvTokenKeys), os.Getenv(EnvAdminKey)}
+	s := fromEnv()
 	if s.TokenKeys == "" {
 		return s, fmt.Errorf("%s is not set: all nodes and edges share it; make one with `echo k1:$(openssl rand -hex 32)`", EnvTokenKeys)
 	}
@@ -62,7 +73,7 @@ func SecretsFromEnv() (Secrets, error) {
 // LocalSecrets are those of the environment, else those that a folder keeps;
 // they are made when it has none.
 func LocalSecrets(dir string) (Secrets, error) {
-	s := Secrets{os.Getenv(EnvTokenKeys), os.Getenv(EnvAdminKey)}
+	s := fromEnv()
 	for name, value := range map[string]*string{"token.keys": &s.TokenKeys, "admin.key": &s.AdminKey} {
 		if *value != "" {
 			continue
@@ -133,13 +144,32 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 		n.Store.Close()
 		return nil, err
 	}
-	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
+	servers, proofs, err := identityKeys(cfg, &o.Secrets)
+	if err != nil {
+		n.Store.Close()
+		return nil, err
+	}
+	n.Collector, err = collect.New(collect.Config{ServerKeys: servers, Proofs: proofs, Unchecked: cfg.Unchecked(), Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
 		MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout, IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: keys, Site: o.Site, Metrics: o.Metrics})
 	if err != nil {
 		n.Store.Close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// identityKeys are what the collector believes a userId by.
+func identityKeys(cfg *config.Config, s *Secrets) (servers []string, v *proof.Verifier, err error) {
+	keys, err := proof.ParseKeys(s.ServerKeys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", EnvServerKeys, err)
+	}
+	for _, k := range keys {
+		servers = append(servers, string(k))
+	}
+	j := &cfg.Identity.JWT
+	v, err = proof.New(proof.Config{Keys: s.IdentityKeys, Algorithm: j.Algorithm, Audience: j.Audience, KeyFile: j.KeyFile})
+	return servers, v, err
 }
 
 // API is what answers without a log: from tokens and claims alone.

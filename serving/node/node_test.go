@@ -39,8 +39,8 @@ func open(t *testing.T, l httpserver.Limits) (n *Node, addr string, brokers []st
 	check(t, err)
 	t.Cleanup(log.Close)
 	check(t, segmentsio.CreateTopic(t.Context(), log.Brokers(), "segments", 2))
-	n, err = Open(t.Context(), config.Default(), Options{Brokers: log.Brokers(), Events: "events", Segments: "segments", Site: "shop",
-		Secrets: Secrets{testKeys, "admin"}, Metrics: prometheus.NewRegistry()})
+	n, err = Open(t.Context(), config.Demo(), Options{Brokers: log.Brokers(), Events: "events", Segments: "segments", Site: "shop",
+		Secrets: Secrets{TokenKeys: testKeys, AdminKey: "admin"}, Metrics: prometheus.NewRegistry()})
 	check(t, err)
 	check(t, n.Store.Wait(t.Context()))
 	mux := http.NewServeMux()
@@ -209,7 +209,7 @@ func TestReady(t *testing.T) {
 	segment.AppendKeyed(&keyed, "d:a", rec.B)
 	check(t, w.Publish(t.Context(), keyed.B))
 	check(t, w.Flush(t.Context()))
-	second, err := Open(t.Context(), config.Default(), Options{Brokers: brokers, Events: "events", Segments: "segments", Site: "shop", Secrets: Secrets{testKeys, ""}})
+	second, err := Open(t.Context(), config.Demo(), Options{Brokers: brokers, Events: "events", Segments: "segments", Site: "shop", Secrets: Secrets{TokenKeys: testKeys}})
 	check(t, err)
 	defer func() { check(t, second.Close(context.Background())) }()
 	check(t, second.Store.Wait(t.Context()))
@@ -239,17 +239,17 @@ func TestRefused(t *testing.T) {
 	log, err := kafkalog.Start(kafkalog.Options{Topics: []string{"events"}})
 	check(t, err)
 	t.Cleanup(log.Close)
-	o := Options{Brokers: log.Brokers(), Events: "events", Segments: "segments", Secrets: Secrets{testKeys, ""}}
-	if _, err := Open(t.Context(), config.Default(), o); err == nil || !strings.Contains(err.Error(), "segments") {
+	o := Options{Brokers: log.Brokers(), Events: "events", Segments: "segments", Secrets: Secrets{TokenKeys: testKeys}}
+	if _, err := Open(t.Context(), config.Demo(), o); err == nil || !strings.Contains(err.Error(), "segments") {
 		t.Errorf("without the topic: %v", err)
 	}
 	check(t, segmentsio.CreateTopic(t.Context(), log.Brokers(), "segments", 1))
 	o.Secrets.TokenKeys = "short:00"
-	if _, err := Open(t.Context(), config.Default(), o); err == nil || !strings.Contains(err.Error(), "openssl") {
+	if _, err := Open(t.Context(), config.Demo(), o); err == nil || !strings.Contains(err.Error(), "openssl") {
 		t.Errorf("with a short key: %v", err)
 	}
 	o.Secrets.TokenKeys = testKeys
-	if s, err := API(config.Default(), o); err != nil || s.Store != nil {
+	if s, err := API(config.Demo(), o); err != nil || s.Store != nil {
 		t.Errorf("answers without a log: %v", err)
 	}
 }
@@ -280,7 +280,7 @@ func TestLocalSecrets(t *testing.T) {
 	}
 	t.Setenv(EnvTokenKeys, testKeys)
 	t.Setenv(EnvAdminKey, "key")
-	if s, err := LocalSecrets(dir); err != nil || s != (Secrets{testKeys, "key"}) {
+	if s, err := LocalSecrets(dir); err != nil || s != (Secrets{TokenKeys: testKeys, AdminKey: "key"}) {
 		t.Errorf("the environment: %v", err)
 	}
 }

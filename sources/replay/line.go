@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/microseg/microseg/event"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -46,6 +47,9 @@ type slab struct {
 	bytes   []byte
 }
 
+// fromFile says that whoever has the files may say who visitors are.
+var fromFile = []kgo.RecordHeader{{Key: event.TrustHeader, Value: []byte(event.Server.String())}}
+
 // record copies value and key into a record that the client may keep.
 func (s *slab) record(value []byte, key string) *kgo.Record {
 	if len(s.records) == 0 {
@@ -53,7 +57,7 @@ func (s *slab) record(value []byte, key string) *kgo.Record {
 	}
 	r := &s.records[0]
 	s.records = s.records[1:]
-	r.Value = s.copy(value)
+	r.Value, r.Headers = s.copy(value), fromFile
 	if len(key) > 0 {
 		r.Key = s.copy([]byte(key))
 	}

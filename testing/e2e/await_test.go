@@ -63,7 +63,7 @@ func TestWaitsForItsStores(t *testing.T) {
 	data := t.TempDir() // its password is there before the server is
 	check(t, os.WriteFile(filepath.Join(data, "password"), []byte("early"), 0o600))
 	dsn := fmt.Sprintf("clickhouse://%s:early@127.0.0.1:%d/microseg", clickhouse.User, port)
-	cfg := config.Default()
+	cfg := config.Demo()
 	var j *pipelines.Job
 	made := make(chan error, 1)
 	go func() {

@@ -28,7 +28,7 @@ func (fn *linesFn) ProcessElement(_ []byte, emit func(int64, []byte)) {
 func TestBatchEqualsStream(t *testing.T) {
 	file := bytes.Join(visit(t), []byte("\n"))
 	conn := replayAll(t, "stream", io.NopCloser(bytes.NewReader(file)), false, func(*config.Config) {})
-	spec, err := pipelines.SpecOf(config.Default(), "batch", 1)
+	spec, err := pipelines.SpecOf(config.Demo(), "batch", 1)
 	check(t, err)
 	p, s := beam.NewPipelineWithRoot()
 	records := beam.ParDo(s, &linesFn{File: file}, beam.Impulse(s))

@@ -44,7 +44,7 @@ func TestDeadLetters(t *testing.T) {
 	if n := count(t, conn, "SELECT count() FROM dead_letters_once WHERE site = ? AND reason = 'oversized'", site); int(n) != letters {
 		t.Fatalf("%d dead letters, not %d", n, letters)
 	}
-	cfg := config.Default()
+	cfg := config.Demo()
 	j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), site, site, server.DSN())
 	check(t, err)
 	check(t, j.Start(ctx))

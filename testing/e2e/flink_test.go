@@ -38,7 +38,7 @@ func TestOracleOnFlink(t *testing.T) {
 	t.Cleanup(log.Close)
 	const site = "oracle-flink"
 	check(t, kafkalog.CreateTopic(t.Context(), log.Brokers(), site, 4))
-	cfg := config.Default()
+	cfg := config.Demo()
 	cfg.Source.Shards = 2
 	j, err := pipelines.NewJob(t.Context(), cfg, log.Brokers(), site, site, server.DSN())
 	check(t, err)
@@ -60,7 +60,7 @@ func TestOracleOnFlink(t *testing.T) {
 	conn, err := clickhouseio.Dial(server.DSN())
 	check(t, err)
 	t.Cleanup(func() { conn.Close() })
-	want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
+	want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
 	check(t, err)
 	compareSessions(t, conn, site, want)
 	comparePaths(t, conn, site, want)

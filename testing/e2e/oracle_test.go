@@ -74,7 +74,7 @@ func TestOracle(t *testing.T) {
 			one := func(cfg *config.Config) { cfg.Source.Shards = 2 }
 			site := "oracle-" + name
 			conn := replayAll(t, site, io.NopCloser(bytes.NewReader(file)), false, one)
-			want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
+			want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
 			check(t, err)
 			compareVerdicts(t, conn, site, want)
 			compareSessions(t, conn, site, want)
@@ -91,7 +91,7 @@ func TestOracleOnKafka(t *testing.T) {
 	lines := visit(t)
 	file := bytes.Join(duplicate(shuffle(t, lines, rand.New(rand.NewPCG(2, 1))), rand.New(rand.NewPCG(3, 1))), []byte("\n"))
 	conn := replayTo(t, []string{broker.Brokers()[0]}, "oracle-kafka", io.NopCloser(bytes.NewReader(file)), false, func(*config.Config) {})
-	want, err := oracle.Run(config.Default(), bytes.NewReader(file), time.Now().UnixMilli())
+	want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
 	check(t, err)
 	compareVerdicts(t, conn, "oracle-kafka", want)
 	compareSessions(t, conn, "oracle-kafka", want)

@@ -38,7 +38,7 @@ func TestOracleWhileClickHouseIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	check(t, kafkalog.CreateTopic(ctx, log.Brokers(), site, 4))
-	cfg := config.Default()
+	cfg := config.Demo()
 	cfg.Sink.Linger, cfg.Sink.SpillAfter = 100*time.Millisecond, 500*time.Millisecond
 	j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), site, site, ch.DSN())
 	check(t, err)
@@ -75,7 +75,7 @@ func TestOracleWhileClickHouseIsAway(t *testing.T) {
 	conn, err := clickhouseio.Dial(ch.DSN())
 	check(t, err)
 	defer conn.Close()
-	want, err := oracle.Run(config.Default(), bytes.NewReader(bytes.Join(lines, []byte("\n"))), time.Now().UnixMilli())
+	want, err := oracle.Run(config.Demo(), bytes.NewReader(bytes.Join(lines, []byte("\n"))), time.Now().UnixMilli())
 	check(t, err)
 	compareSessions(t, conn, site, want)
 	comparePaths(t, conn, site, want)

@@ -88,7 +88,7 @@ func (s *shop) refuses() {
 		code              int
 	}{
 		{"GET", "/v1/profiles/bob", "", 401}, {"DELETE", "/v1/profiles/bob", "", 401}, {"GET", "/v1/profiles/bob/deletion?receipt=x", "", 401},
-		{"GET", "/v1/profiles/bob", config.Default().Collector.WriteKeys[0], 403}, {"DELETE", "/v1/profiles/bob", config.Default().Collector.WriteKeys[0], 403},
+		{"GET", "/v1/profiles/bob", config.Demo().Collector.WriteKeys[0], 403}, {"DELETE", "/v1/profiles/bob", config.Demo().Collector.WriteKeys[0], 403},
 		{"DELETE", "/v1/profiles/bob?writeKey=x", adminKey, 403},
 		{"GET", "/v1/profiles/nobody", adminKey, 404}, {"GET", "/v1/profiles/bob/deletion", adminKey, 400}, {"GET", "/v1/profiles/bob/deletion?receipt=x", adminKey, 404},
 		{"DELETE", "/v1/profiles/bob?without=everything", adminKey, 400}, {"GET", "/v1/profiles/u:", adminKey, 400},

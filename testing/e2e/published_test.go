@@ -57,7 +57,7 @@ func replayTo(t *testing.T, brokers []string, site string, src io.ReadCloser, so
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	check(t, kafkalog.CreateTopic(ctx, brokers, site, 4))
-	cfg := config.Default()
+	cfg := config.Demo()
 	change(cfg)
 	j, err := pipelines.NewJob(ctx, cfg, brokers, site, site, server.DSN())
 	check(t, err)

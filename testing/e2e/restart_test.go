@@ -41,7 +41,7 @@ func TestGoesOn(t *testing.T) {
 	t.Cleanup(func() { clock.Advance(-clock.Ahead()) })
 	for life := range lives {
 		clock.Advance([]time.Duration{0, 5 * time.Minute, -10 * time.Minute, 0, 5 * time.Minute}[life])
-		cfg := config.Default()
+		cfg := config.Demo()
 		cfg.Source.Shards = 2
 		j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), site, site, server.DSN())
 		check(t, err)

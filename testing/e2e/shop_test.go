@@ -74,7 +74,7 @@ func (s *shop) startRedis() {
 	s.t.Cleanup(server.Kill)
 	s.redis, err = redisio.Open(redisio.Config{Addr: server.Addr()})
 	check(s.t, err)
-	cfg := config.Default()
+	cfg := config.Demo()
 	tree, err := cfg.SegmentTree()
 	check(s.t, err)
 	schema := segment.NewSchema(cfg.Elements)
@@ -111,7 +111,7 @@ func (s *shop) inRedis() (found []string) {
 // again.
 func (s *shop) run(rebuild bool) {
 	s.t.Helper()
-	cfg := config.Default()
+	cfg := config.Demo()
 	cfg.Source.Shards = 2
 	var err error
 	s.job, err = pipelines.NewJob(s.t.Context(), cfg, s.brokers, s.site, s.site, server.DSN())
@@ -127,7 +127,7 @@ func (s *shop) run(rebuild bool) {
 // serve starts a node.
 func (s *shop) serve() (*node.Node, string) {
 	s.t.Helper()
-	cfg := config.Default()
+	cfg := config.Demo()
 	n, err := node.Open(s.t.Context(), cfg, node.Options{Brokers: s.brokers, Events: s.site, Segments: s.job.Segments.Topic, Site: s.site,
 		Secrets: node.Secrets{TokenKeys: "k:" + strings.Repeat("ab", 32), AdminKey: adminKey}})
 	check(s.t, err)
@@ -181,7 +181,7 @@ func (s *shop) send(events ...string) {
 		events[i] = strings.Replace(e, "AT", at, 1)
 	}
 	s.sent += len(events)
-	code, body := s.ask("POST", "/v1/batch", `{"batch":[`+strings.Join(events, ",")+`]}`, config.Default().Collector.WriteKeys[0])
+	code, body := s.ask("POST", "/v1/batch", `{"batch":[`+strings.Join(events, ",")+`]}`, config.Demo().Collector.WriteKeys[0])
 	if code != http.StatusOK {
 		s.t.Fatalf("the collector answers %d %s", code, body)
 	}

@@ -39,7 +39,7 @@ func TestRekeyed(t *testing.T) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(log.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond))
 	check(t, err)
 	t.Cleanup(cl.Close)
-	cfg := config.Default()
+	cfg := config.Demo()
 	d, err := event.NewDecoder(cfg.EventConfig())
 	check(t, err)
 	lines, r := visit(t), rand.New(rand.NewPCG(5, 5))
@@ -124,7 +124,7 @@ func TestPoison(t *testing.T) {
 	mu.Lock()
 	broken = false
 	mu.Unlock()
-	cfg := config.Default()
+	cfg := config.Demo()
 	j, err := pipelines.NewJob(ctx, cfg, log.Brokers(), site, site, server.DSN())
 	check(t, err)
 	check(t, j.Start(ctx))

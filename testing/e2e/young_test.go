@@ -49,7 +49,7 @@ func youngSite(t *testing.T, brokers []string, site string) {
 	check(t, err)
 	defer conn.Close()
 	run := func() *pipelines.Job {
-		cfg := config.Default()
+		cfg := config.Demo()
 		cfg.Source.Shards, cfg.Audience.MinSample, cfg.Audience.Activate, cfg.Audience.Hysteresis = 2, 1, 0, 0
 		j, err := pipelines.NewJob(ctx, cfg, brokers, site, site, server.DSN())
 		check(t, err)

@@ -138,7 +138,7 @@ func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) (*acknowl
 	plan := schedule(r.Seed, limits{r.Duration, r.Every, r.MaxDown, r.MaxPause})
 	sending, cancel := context.WithTimeout(ctx, r.Duration+plan.longest()+acknowledgedWithin)
 	defer cancel()
-	s := startSender(sending, c.urls, config.Default().Collector.WriteKeys[0])
+	s := startSender(sending, c.urls, config.Demo().Collector.WriteKeys[0])
 	in := &injector{c: c, watch: p, report: r.say, kills: r.report.Kills}
 	var faults sync.WaitGroup
 	faults.Go(func() { in.run(ctx, plan) })
@@ -183,7 +183,7 @@ func (r *runner) drain(ctx context.Context, c *cluster, p *progress) error {
 		return err
 	}
 	// Everybody's row follows within the interval at which changed state leaves.
-	pause(ctx, 3*config.Default().Source.StateInterval)
+	pause(ctx, 3*config.Demo().Source.StateInterval)
 	if err := c.stopPipeline(); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (r *runner) drain(ctx context.Context, c *cluster, p *progress) error {
 // compare fills the report.
 func (r *runner) compare(ctx context.Context, with *comparison, c *cluster, w *watcher, p *progress, acked *acknowledged) error {
 	var err error
-	if with.truth, err = readTruth(ctx, config.Default(), c.brokers); err != nil {
+	if with.truth, err = readTruth(ctx, config.Demo(), c.brokers); err != nil {
 		return err
 	}
 	if err := w.finish(ctx, c.brokers); err != nil {

@@ -86,7 +86,7 @@ func check(t *testing.T, err error) {
 
 func TestJourney(t *testing.T) {
 	golden(t, "1_record.json", theEvent+"\n")
-	spec, err := pipelines.SpecOf(config.Default(), "journey", 1)
+	spec, err := pipelines.SpecOf(config.Demo(), "journey", 1)
 	check(t, err)
 	events := decode(t, spec)
 	e := events[len(events)-2]
@@ -234,7 +234,7 @@ func record(t *testing.T) {
 	check(t, err)
 	t.Cleanup(log.Close)
 	check(t, kafkalog.CreateTopic(ctx, log.Brokers(), "journey", 1))
-	j, err := pipelines.NewJob(ctx, config.Default(), log.Brokers(), "journey", "journey", ch.DSN())
+	j, err := pipelines.NewJob(ctx, config.Demo(), log.Brokers(), "journey", "journey", ch.DSN())
 	check(t, err)
 	check(t, j.Start(ctx))
 	src := io.NopCloser(strings.NewReader(strings.Join(append(visit(), later), "\n")))

@@ -33,7 +33,7 @@ const testKeys = "tour:000102030405060708090a0b0c0d0e0f"
 // openNode starts a serving node on the log, whose job has published there.
 func openNode(t *testing.T, brokers []string, topic string) *http.ServeMux {
 	t.Helper()
-	n, err := node.Open(t.Context(), config.Default(), node.Options{Brokers: brokers, Events: topic, Segments: segmentsio.Topic(topic), Site: "journey",
+	n, err := node.Open(t.Context(), config.Demo(), node.Options{Brokers: brokers, Events: topic, Segments: segmentsio.Topic(topic), Site: "journey",
 		Secrets: node.Secrets{TokenKeys: testKeys}, Now: func() time.Time { return nodeAt }})
 	check(t, err)
 	t.Cleanup(func() { check(t, n.Close(context.Background())) })
@@ -93,7 +93,7 @@ func published(t *testing.T, brokers []string, topic string) {
 	line("live", fmt.Sprintf("%.4f at %s", rec.Live.Sum, at(rec.Live.Ref)))
 	line("long", fmt.Sprintf("%.4f at %s", rec.Long.Sum, at(rec.Long.Ref)))
 	line("devices", rec.Devices)
-	stored := segment.NewSchema(config.Default().Elements).Stored()
+	stored := segment.NewSchema(config.Demo().Elements).Stored()
 	for slot, v := range rec.Values {
 		if v != 0 {
 			line(stored[slot].Name, math.Round(v*1e4)/1e4)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -98,7 +99,8 @@ func Send(ctx context.Context, brokers []string, records []Record) error {
 	}
 	defer cl.Close()
 	for _, r := range records {
-		rec := &kgo.Record{Key: []byte(r.Key), Value: []byte(r.Value), Timestamp: time.UnixMilli(r.At)}
+		rec := &kgo.Record{Key: []byte(r.Key), Value: []byte(r.Value), Timestamp: time.UnixMilli(r.At),
+			Headers: []kgo.RecordHeader{{Key: event.TrustHeader, Value: []byte(event.Unchecked.String())}}}
 		if err := cl.ProduceSync(ctx, rec).FirstErr(); err != nil {
 			return fmt.Errorf("sending an event: %w", err)
 		}

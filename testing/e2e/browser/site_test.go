@@ -94,7 +94,7 @@ func (s *shop) open(dir string) error {
 	if err := kafkalog.CreateTopic(ctx, s.brokers, eventsTopic, 8); err != nil {
 		return err
 	}
-	s.cfg = config.Default()
+	s.cfg = config.Demo()
 	if s.job, err = pipelines.NewJob(ctx, s.cfg, s.brokers, eventsTopic, s.cfg.Site, s.dsn); err != nil {
 		return err
 	}
