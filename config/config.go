@@ -265,10 +265,11 @@ type Health struct {
 	SinkLag        time.Duration `yaml:"sink_lag"`          // time from a decision to its row in ClickHouse, 99th percentile
 	DeadShare      float64       `yaml:"dead_letter_share"` // dead letters of all events read
 	Silence        time.Duration `yaml:"silence"`           // since the job last wrote to ClickHouse
+	Window         time.Duration `yaml:"window"`            // wall clock that latencies, budgets and the share of dead letters are judged over, by minutes
 	Budgets        Budgets       `yaml:"budgets"`
 }
 
-// Budgets are how long each part of an event's way may take, 95th percentile of the last ten minutes; fewer than 20 events are not judged.
+// Budgets are how long each part of an event's way may take, 95th percentile of health.window; fewer than 20 events are not judged.
 type Budgets struct {
 	Ingest  time.Duration `yaml:"ingest"`  // from the client's send to the log
 	Compute time.Duration `yaml:"compute"` // from the log to the decision, waiting included

@@ -112,6 +112,7 @@ func (c *Config) bounds() []bound {
 		span("health.sink_lag", h.SinkLag, time.Millisecond, 30*24*time.Hour),
 		share("health.dead_letter_share", h.DeadShare),
 		span("health.silence", h.Silence, time.Second, 30*24*time.Hour),
+		span("health.window", h.Window, time.Minute, 24*time.Hour),
 		span("health.budgets.ingest", h.Budgets.Ingest, time.Millisecond, time.Hour),
 		span("health.budgets.compute", h.Budgets.Compute, time.Millisecond, time.Hour),
 		span("health.budgets.deliver", h.Budgets.Deliver, time.Millisecond, time.Hour),

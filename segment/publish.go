@@ -2,11 +2,17 @@ package segment
 
 import "github.com/microseg/microseg/event/codec"
 
+// change is a person of whom Records has something to say.
+type change struct {
+	person *person
+	sent   int64 // Shard.Sent when it first had
+}
+
 // publish queues the person for Records.
 func (s *Shard) publish(q *person) {
 	if s.p.Publish && !q.publish {
 		q.publish = true
-		s.changed = append(s.changed, q)
+		s.changed = append(s.changed, change{q, s.Sent})
 	}
 }
 
@@ -19,24 +25,25 @@ func (s *Shard) Records(f func(person string, r *Record)) {
 		f(u, nil)
 	}
 	s.erased = s.erased[:0]
-	for i, q := range s.changed {
-		s.changed[i] = nil
+	for i, c := range s.changed {
+		s.changed[i] = change{}
+		q := c.person
 		q.publish = false
 		switch {
 		case q.gone && q.user == nil:
 		case q.gone:
 			f(q.name(), nil)
 		case q.node != nowhere:
-			f(q.name(), s.record(q))
+			f(q.name(), s.record(q, c.sent))
 		}
 	}
 	s.changed = s.changed[:0]
 }
 
-func (s *Shard) record(q *person) *Record {
+func (s *Shard) record(q *person, sent int64) *Record {
 	v := s.view(q, q.evaluated)
 	r := &s.published
-	*r = Record{Path: s.p.Tree.Path(int(q.node)), Since: q.since, Evaluated: q.evaluated, Last: v.Last, SessionEnd: v.SessionEnd, Live: v.Live, Long: v.Long,
+	*r = Record{Sent: sent, Path: s.p.Tree.Path(int(q.node)), Since: q.since, Evaluated: q.evaluated, Last: v.Last, SessionEnd: v.SessionEnd, Live: v.Live, Long: v.Long,
 		Linked: v.Linked, Bot: q.bot(), Devices: v.Devices, Values: r.Values}
 	if r.Values == nil {
 		r.Values = make([]float64, len(s.catalog))

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ const (
 	flagPointer = 1 << iota
 	flagLinked
 	flagBot
+	flagSent // the record ends with Sent, which older readers leave unread
 )
 
 // Record is what serving knows of a person: its value under PersonID in the
@@ -26,6 +28,7 @@ type Record struct {
 	Version    uint64         // of the batch that made it, over runs
 	User       string         // not empty: a pointer to this user, and nothing below counts
 	Decided    int64          // wall clock, µs
+	Sent       int64          // wall clock at which the client sent the event that changed it, ms; 0: not known, or no event did
 	Path       string         // empty: nowhere
 	Since      int64          // ms: since when on this path
 	Evaluated  int64          // ms
@@ -40,9 +43,16 @@ type Record struct {
 
 // AppendTo writes the record.
 func (r *Record) AppendTo(w *codec.Writer) {
+	r.appendBody(w)
+	if r.Sent > 0 {
+		w.Fixed(uint64(r.Sent))
+	}
+}
+
+func (r *Record) appendBody(w *codec.Writer) {
 	w.Byte(recordFormat)
 	var flags byte
-	for i, set := range [...]bool{r.User != "", r.Linked, r.Bot} {
+	for i, set := range [...]bool{r.User != "", r.Linked, r.Bot, r.Sent > 0} {
 		if set {
 			flags |= 1 << i
 		}
@@ -78,7 +88,7 @@ func (r *Record) Read(b []byte) error {
 		return fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
 	}
 	flags := in.Byte()
-	*r = Record{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int(), Values: r.Values}
+	*r = Record{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int(), Sent: sentOf(flags, b), Values: r.Values}
 	if flags&flagPointer != 0 {
 		r.User = in.String()
 		if r.User == "" {
@@ -94,6 +104,18 @@ func (r *Record) Read(b []byte) error {
 	r.Devices = int(in.Uint())
 	r.Values = in.Sparse(r.Values)
 	return in.Err()
+}
+
+// sentBytes is the length of what follows a record with flagSent.
+const sentBytes = 8
+
+// sentOf is Sent of a record with these flags. It is measurement: one that cannot be
+// is left out.
+func sentOf(flags byte, record []byte) int64 {
+	if flags&flagSent == 0 || len(record) < sentBytes {
+		return 0
+	}
+	return max(0, int64(binary.LittleEndian.Uint64(record[len(record)-sentBytes:])))
 }
 
 // Fit makes Values at least n long: the job may know of fewer features than the
@@ -179,6 +201,7 @@ type Stamp struct {
 	Evaluated int64 // event time, ms
 	Version   uint64
 	Decided   int64 // wall clock, µs
+	Sent      int64 // wall clock, ms; 0: not known. It orders nothing
 }
 
 // Before reports whether the record of s is older: of an earlier event time, or
@@ -193,7 +216,6 @@ func StampOf(b []byte) (Stamp, error) {
 	if v := in.Byte(); v != recordFormat && in.Err() == nil {
 		return Stamp{}, fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
 	}
-	in.Byte()
-	s := Stamp{Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
+	s := Stamp{Sent: sentOf(in.Byte(), b), Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
 	return s, in.Err()
 }

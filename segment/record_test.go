@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -11,10 +12,14 @@ import (
 
 func randomRecord(r *rand.Rand) Record {
 	t := r.Int64N(1 << 41)
-	if r.IntN(4) == 0 {
-		return Record{Version: r.Uint64(), User: "user-1", Decided: t * 1000, Evaluated: t}
+	var sent int64
+	if r.IntN(2) == 0 {
+		sent = 1 + r.Int64N(1<<41)
 	}
-	rec := Record{Version: r.Uint64(), Decided: t * 1000, Path: "everyone/a", Since: t - r.Int64N(1e6), Evaluated: t, Last: t - r.Int64N(1e6), SessionEnd: t + r.Int64N(1e6),
+	if r.IntN(4) == 0 {
+		return Record{Version: r.Uint64(), User: "user-1", Decided: t * 1000, Sent: sent, Evaluated: t}
+	}
+	rec := Record{Sent: sent, Version: r.Uint64(), Decided: t * 1000, Path: "everyone/a", Since: t - r.Int64N(1e6), Evaluated: t, Last: t - r.Int64N(1e6), SessionEnd: t + r.Int64N(1e6),
 		Live: signal.Decayed{Sum: r.Float64(), Ref: t - r.Int64N(1e6)}, Long: signal.Decayed{Sum: 2, Ref: t}, Linked: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Devices: r.IntN(9), Values: make([]float64, 40)}
 	for i := range rec.Values {
 		if r.IntN(5) == 0 {
@@ -62,6 +67,40 @@ func TestRecordRoundTrip(t *testing.T) {
 	out.B[0] = 9
 	if err := b.Read(out.B); err == nil {
 		t.Error("a newer format was read")
+	}
+}
+
+// TestSentIsReadByWhoKnowsIt: a node of the version before goes on reading what a newer
+// job writes, which is the same but for a flag and the last eight bytes; and a node
+// reads what an older job wrote.
+func TestSentIsReadByWhoKnowsIt(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	for range 500 {
+		rec := randomRecord(r)
+		var with, without codec.Writer
+		rec.AppendTo(&with)
+		older := rec
+		older.Sent = 0
+		older.AppendTo(&without)
+		if stamp, err := StampOf(with.B); err != nil || stamp != (Stamp{rec.Evaluated, rec.Version, rec.Decided, rec.Sent}) {
+			t.Fatalf("%+v, %v of %+v", stamp, err, rec)
+		}
+		var back Record
+		if err := back.Read(without.B); err != nil || !reflect.DeepEqual(back, older) {
+			t.Fatalf("%+v, %v", back, err)
+		}
+		if rec.Sent == 0 {
+			continue
+		}
+		// What the version before reads: it does not know the flag, and leaves the
+		// rest of the bytes unread.
+		with.B[1] &^= flagSent
+		if front := with.B[:len(with.B)-sentBytes]; !bytes.Equal(front, without.B) {
+			t.Fatalf("%x, want %x", front, without.B)
+		}
+		if err := back.Read(with.B); err != nil || !reflect.DeepEqual(back, older) {
+			t.Fatalf("%+v, %v", back, err)
+		}
 	}
 }
 

@@ -106,14 +106,15 @@ type Shard struct {
 	slots     []session.Slot // what vectors of users hold
 	elements  int
 	scratch   View
-	changed   []*person // that Records will hand out
-	erased    []string  // users of whom Records will first say that they are forgotten
+	changed   []change // that Records will hand out
+	erased    []string // users of whom Records will first say that they are forgotten
 	published Record
 	values    []float64
 	newest    int64           // newest event of anybody, ms
 	Now       int64           // event time that has passed in the whole shard (the watermark)
 	Sure      int64           // event time up to which users have what all of their devices did; its owner sets it
 	Emitted   int64           // wall clock of the batch that is being applied, µs; its owner sets it
+	Sent      int64           // wall clock at which the client sent the event that is being applied, ms; 0: none is, or it is not known; its owner sets it
 	Semantics event.Semantics // of the same batch; its owner sets it
 	Dropped   uint64
 	saving    saving

@@ -41,6 +41,7 @@ type DeviceStage struct {
 	records records
 	version uint64           // of the batch's records
 	poison  []identity.Place // records that are left out, besides those that headers name
+	again   bool             // the batch was applied before
 	compact bool             // a tombstone was applied: what the log of the state holds must go
 
 	sessions *rows.Builder[rows.Session]
@@ -153,7 +154,8 @@ func deltaOf(h *wire.Header) []byte {
 
 func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) error {
 	g.state = s
-	s.persons.Emitted, s.persons.Semantics = h.Emitted, h.Semantics
+	s.persons.Emitted, s.persons.Sent, s.persons.Semantics = h.Emitted, 0, h.Semantics
+	g.again = h.Again
 	g.out.Reset()
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
@@ -212,7 +214,9 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 		g.built.testPanic("device", placeOf(e))
 	}
 	if v.User == "" {
+		g.state.persons.Sent = g.built.Spec.sent(g.again, e.Append, e.Ingest)
 		g.state.persons.Apply(v, e.Partition, &g.effects.Effects)
+		g.state.persons.Sent = 0
 		if !v.Retract {
 			g.stamps = append(g.stamps, stamp{e.Append, e.Ingest})
 		}

@@ -106,6 +106,16 @@ func (l *ledger) add(shard int, emitted, decided int64, stamps []stamp) {
 	}
 }
 
+// sent is when the client sent an event, wall clock, ms, as serving nodes measure its
+// whole way; 0 where that says nothing: it was recorded, it is applied again, or it
+// waited in the log while no job ran.
+func (s *Spec) sent(again bool, appended, ingest int64) int64 {
+	if again || ingest < 0 || appended < int64(s.Life/1e6) {
+		return 0
+	}
+	return appended - ingest
+}
+
 // writeEvery is how often a shard's counts are written.
 const writeEvery = time.Second
 

@@ -177,7 +177,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 	g.compact = false
 	g.effects.Reset()
 	g.stamps = g.stamps[:0]
-	s.persons.Semantics = h.Semantics
+	s.persons.Sent, s.persons.Semantics = 0, h.Semantics
 	if h.Own {
 		s.persons.Emitted = h.Emitted
 	}

@@ -43,7 +43,11 @@ func (g *PersonStage) vector(s *PersonState, h *wire.Header, v *wire.Vector, due
 	g.pass(s, h, due)
 	at := placeOfVector(v)
 	g.at = &at
+	if fresh {
+		s.persons.Sent = g.built.Spec.sent(h.Again, v.Append, v.Ingest)
+	}
 	s.persons.Apply(&v.Vector, v.Partition, &g.effects.Effects)
+	s.persons.Sent = 0
 	if g.built.testPanic != nil {
 		g.built.testPanic("person", at)
 	}

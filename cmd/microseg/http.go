@@ -27,6 +27,7 @@ import (
 type monitor struct {
 	job  *job
 	also func(context.Context) error // what else must be ready; nil: nothing
+	more func() string               // what else is degraded; nil: nothing
 	conn driver.Conn
 	srv  *server
 	addr string
@@ -44,10 +45,10 @@ func newMonitor(j *job) (*monitor, error) {
 // register adds the routes; metrics are those of the registry.
 func (m *monitor) register(mux *http.ServeMux, r *prometheus.Registry) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, m.working(), m.degraded(), m.job.reload.note())
+		answer(w, m.working(), m.notes()...)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, m.ready(r.Context()), m.degraded(), m.job.reload.note())
+		answer(w, m.ready(r.Context()), m.notes()...)
 	})
 	mux.HandleFunc("GET /health", m.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
@@ -137,6 +138,15 @@ func (m *monitor) ready(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// notes are lines for what is not as it should be, some of them empty.
+func (m *monitor) notes() []string {
+	out := []string{m.degraded(), m.job.reload.note()}
+	if m.more != nil {
+		out = append(out, m.more())
+	}
+	return out
+}
+
 // degraded says what is not as it should be and harms nobody yet; empty: nothing.
 func (m *monitor) degraded() string {
 	if _, err := m.job.Changelog(); err != nil {
@@ -183,7 +193,7 @@ func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	h, err := query.Health(ctx, m.conn, m.job.Site, m.job.thresholds())
 	if err != nil {
-		answer(w, err, m.degraded(), m.job.reload.note())
+		answer(w, err, m.notes()...)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

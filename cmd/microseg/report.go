@@ -202,6 +202,6 @@ func thresholds(c *config.Config, site string) query.Thresholds {
 	if _, err := time.Parse(demoSites, site); err == nil {
 		h.RefreshLatency, h.Budgets.Compute = 0, 0
 	}
-	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare, Silence: h.Silence,
+	return query.Thresholds{Refresh: h.RefreshLatency, SignalWeight: h.SignalWeight, WatermarkLag: h.WatermarkLag, SinkLag: h.SinkLag, DeadShare: h.DeadShare, Silence: h.Silence, Window: h.Window,
 		Budgets: query.Budgets(h.Budgets)}
 }

@@ -57,7 +57,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 	f.StringVar(&brokers, "brokers", "", "brokers of the log, host:port[,host:port]")
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
-	f.StringVar(&dsn, "dsn", "", "ClickHouse, to export and delete persons there, too: clickhouse://user:password@host:9000/database")
+	f.StringVar(&dsn, "dsn", "", "ClickHouse, for the node's latencies, and to export and delete persons there, too: clickhouse://user:password@host:9000/database")
 	f.StringVar(&redis, "redis", "", "Redis that `microseg redis` fills, host:port, to delete persons there, too")
 	f.StringVar(&prefix, "redis-prefix", "microseg", "of its keys")
 	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
@@ -83,6 +83,10 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	if err != nil {
 		return errors.Join(err, n.Close(ctx))
 	}
+	measured, err := measure(n, o.Site, dsn, registry)
+	if err != nil {
+		return errors.Join(err, persons.close(), n.Close(ctx))
+	}
 	reload := newReloader(path, cfg, n.Reload)
 	reload.register(registry)
 	go reload.run(ctx)
@@ -90,12 +94,14 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	n.Register(mux)
 	persons.Register(mux)
 	web.RegisterScript(mux)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, reload.note()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, n.Ready(r.Context()), reload.note()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, reload.note(), measured.note()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, n.Ready(r.Context()), reload.note(), measured.note())
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	srv, err := listen(addr, mux)
 	if err != nil {
-		return errors.Join(err, persons.close(), n.Close(ctx))
+		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))
 	}
 	fmt.Fprintf(os.Stderr, "serving on http://%s (segments: topic %s)\n", srv.addr, o.Segments)
 	select {
@@ -106,7 +112,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	n.EndStreams()
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return errors.Join(srv.close(), persons.close(), n.Close(end))
+	return errors.Join(srv.close(), measured.close(), persons.close(), n.Close(end))
 }
 
 // warn tells of what `microseg check` would refuse; a node serves all the same,

@@ -112,6 +112,7 @@ admin key          %[8]s
 type site struct {
 	node *node.Node
 	pers *persons
+	lat  *measurements
 	mon  *monitor
 	srv  *server
 }
@@ -134,6 +135,10 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	if s.pers, err = openPersons(ctx, cfg, opts, s.node, j.Sink.DSN, redisio.Config{}); err != nil {
 		return nil, errors.Join(err, s.node.Close(ctx), s.mon.conn.Close())
 	}
+	if s.lat, err = measure(s.node, j.Site, j.Sink.DSN, registry); err != nil {
+		return nil, errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
+	}
+	s.mon.more = s.lat.note
 	s.mon.also = func(ctx context.Context) error {
 		if err := st.space.Err(); err != nil {
 			return err
@@ -148,7 +153,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	s.mon.register(mux, registry)
 	web.Register(mux)
 	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.ports.http), mux); err != nil {
-		return nil, errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
+		return nil, errors.Join(err, s.lat.close(), s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 	}
 	return s, nil
 }
@@ -158,7 +163,7 @@ func (s *site) close() error {
 	err := s.srv.close()
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return errors.Join(err, s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
+	return errors.Join(err, s.lat.close(), s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 }
 
 // serve watches the job's health until the context ends or the pipeline does.

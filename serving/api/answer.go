@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -54,6 +55,7 @@ func send(w http.ResponseWriter, b []byte) {
 type metrics struct {
 	requests *prometheus.CounterVec
 	respond  *prometheus.HistogramVec
+	answers  *latency.Minutes // of all routes
 	streams  prometheus.Gauge
 	wins     *prometheus.CounterVec
 }
@@ -61,6 +63,7 @@ type metrics struct {
 func newMetrics(to prometheus.Registerer, st *store.Store) (*metrics, error) {
 	buckets := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 	m := &metrics{
+		answers:  &latency.Minutes{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_api_requests_total", Help: "Requests, by route and status."}, []string{"route", "code"}),
 		respond:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "microseg_respond_seconds", Help: "From the request to its answer, by route.", Buckets: buckets}, []string{"route"}),
 		streams:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "microseg_streams", Help: "Pages that listen for changes."}),
@@ -97,10 +100,11 @@ type routeMetrics struct {
 	requests *prometheus.CounterVec // by code
 	ok       prometheus.Counter
 	respond  prometheus.Observer // nil: of a stream
+	answers  *latency.Minutes    // of all routes
 }
 
 func (m *metrics) of(route string) *routeMetrics {
-	r := &routeMetrics{requests: m.requests.MustCurryWith(prometheus.Labels{"route": route})}
+	r := &routeMetrics{answers: m.answers, requests: m.requests.MustCurryWith(prometheus.Labels{"route": route})}
 	r.ok = r.requests.WithLabelValues(strconv.Itoa(http.StatusOK))
 	if route != "/api/stream" {
 		r.respond = m.respond.WithLabelValues(route)
@@ -108,7 +112,7 @@ func (m *metrics) of(route string) *routeMetrics {
 	return r
 }
 
-func (m *routeMetrics) answered(status int, took time.Duration) {
+func (m *routeMetrics) answered(status int, now time.Time, took time.Duration) {
 	if status == http.StatusOK {
 		m.ok.Inc()
 	} else {
@@ -116,5 +120,6 @@ func (m *routeMetrics) answered(status int, took time.Duration) {
 	}
 	if m.respond != nil {
 		m.respond.Observe(took.Seconds())
+		m.answers.Observe(now, took)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -138,6 +139,9 @@ func published(c *Config) (out []feature) {
 
 func (s *Server) nowMS() int64 { return s.Now().UnixMilli() }
 
+// Respond is the time from a request to its answer, of all routes but that of streams.
+func (s *Server) Respond() *latency.Minutes { return s.metrics.answers }
+
 // Close ends the streams.
 func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
 
@@ -168,7 +172,8 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, h func(http.Response
 			status = e.Status
 			refuse(w, e)
 		}
-		m.answered(status, time.Since(start))
+		took := time.Since(start)
+		m.answered(status, start.Add(took), took)
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/token"
+	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -241,6 +242,9 @@ func (n *Node) Reload(cfg *config.Config) error {
 	old.Close()
 	return nil
 }
+
+// Respond is the time from a request to its answer; it goes on over reloads.
+func (n *Node) Respond() *latency.Minutes { return n.answers.Load().Respond() }
 
 // Ready says what keeps the node from answering and collecting; nil if nothing does.
 func (n *Node) Ready(ctx context.Context) error {

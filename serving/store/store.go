@@ -15,6 +15,7 @@ import (
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
+	"github.com/microseg/microseg/transforms/latency"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -41,8 +42,9 @@ type Store struct {
 	active  atomic.Pointer[activation]
 	subs    subscribers
 	ready   chan struct{}
-	since   atomic.Int64 // when the node became ready, µs; 0: not yet
-	deliver Histogram
+	since   atomic.Int64    // when the node became ready, µs; 0: not yet
+	deliver latency.Minutes // from a decision to here
+	whole   latency.Minutes // from the client to here
 
 	mu        sync.Mutex
 	behind    map[int32]*position
@@ -174,7 +176,7 @@ func (s *Store) run(ctx context.Context) {
 		if ctx.Err() != nil || fs.IsClientClosed() {
 			return
 		}
-		now := time.Now().UnixMicro()
+		now := time.Now()
 		fs.EachPartition(func(p kgo.FetchTopicPartition) {
 			if p.Err != nil {
 				slog.Warn("reading segments", "topic", p.Topic, "partition", p.Partition, "err", p.Err)
@@ -222,7 +224,7 @@ func (s *Store) becomeReady() {
 }
 
 // take puts one record of the topic in.
-func (s *Store) take(r *kgo.Record, now int64) {
+func (s *Store) take(r *kgo.Record, now time.Time) {
 	key := string(r.Key)
 	switch {
 	case key == segment.ActiveKey:
@@ -231,7 +233,7 @@ func (s *Store) take(r *kgo.Record, now int64) {
 		s.records.Invalidate(key)
 		s.subs.changed(key)
 	default:
-		decided, fresh, err := s.newer(key, r.Value)
+		stamp, fresh, err := s.newer(key, r.Value)
 		if err != nil {
 			if s.corrupted.Add(1) == 1 {
 				slog.Error("a segment record cannot be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
@@ -242,10 +244,7 @@ func (s *Store) take(r *kgo.Record, now int64) {
 			return
 		}
 		s.records.Set(key, string(r.Value))
-		// What was decided before the node was ready waited for the node's start.
-		if since := s.since.Load(); since > 0 && decided >= since {
-			s.deliver.Observe(time.Duration(now-decided) * time.Microsecond)
-		}
+		s.measure(&stamp, now)
 		s.subs.changed(key)
 	}
 }
@@ -253,18 +252,18 @@ func (s *Store) take(r *kgo.Record, now int64) {
 // newer reports whether the value is newer than what is held. A job that
 // starts again from the log publishes its old decisions again: those are of an
 // earlier event time.
-func (s *Store) newer(key string, value []byte) (decided int64, fresh bool, err error) {
-	stamp, err := segment.StampOf(value)
+func (s *Store) newer(key string, value []byte) (stamp segment.Stamp, fresh bool, err error) {
+	stamp, err = segment.StampOf(value)
 	if err != nil {
-		return 0, false, err
+		return stamp, false, err
 	}
 	if held, ok := s.records.GetEntryQuietly(key); ok {
 		old, err := segment.StampOf([]byte(held.Value))
 		if err == nil && stamp.Before(old) {
-			return 0, false, nil
+			return stamp, false, nil
 		}
 	}
-	return stamp.Decided, true, nil
+	return stamp, true, nil
 }
 
 func (s *Store) activate(value []byte) {
@@ -372,6 +371,3 @@ func (s *Store) Quiet() time.Duration {
 	defer s.mu.Unlock()
 	return time.Since(s.progress)
 }
-
-// Deliver is the time from a decision to this node's memory.
-func (s *Store) Deliver() *Histogram { return &s.deliver }

@@ -270,6 +270,41 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
+// TestWhole: the way from the client to a node's memory was in nobody's measure. What
+// no event changed, what was recorded and what was decided before the node was ready
+// say nothing of it.
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	p := newTopic(t)
+	before := time.Now().Add(-time.Second).UnixMicro()
+	s := p.open(0)
+	now := time.Now()
+	rec := segment.Record{Path: "everyone", Evaluated: 1, Version: 1, Decided: now.UnixMicro(), Sent: now.Add(-300 * time.Millisecond).UnixMilli()}
+	p.record("d:1", rec)
+	p.record("u:1", rec)
+	older := rec
+	older.Evaluated = 0
+	p.record("d:1", older)
+	rec.Sent = 0
+	p.record("d:2", rec)
+	rec.Decided, rec.Sent = before, before/1000
+	p.record("d:3", rec)
+	check(t, p.w.Flush(t.Context()))
+	for s.Stats().Consumed < 5 {
+		time.Sleep(time.Millisecond)
+	}
+	whole := s.Whole().Read()
+	if n := whole.Count(); n != 2 {
+		t.Errorf("%d ways counted", n)
+	}
+	if ms := whole.Quantile(0); ms < 280 {
+		t.Errorf("a way of 300 ms took %v ms", ms)
+	}
+	if n := s.Deliver().Read().Count(); n != 3 {
+		t.Errorf("%d deliveries counted", n)
+	}
+}
+
 // TestQuietLog: a log that has nothing new still answers, and a node that waits
 // is not behind.
 func TestQuietLog(t *testing.T) {

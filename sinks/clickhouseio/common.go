@@ -105,10 +105,12 @@ func Dial(dsn string) (driver.Conn, error) {
 	return conn, nil
 }
 
-// connect opens the writer's pool. It does not talk to the server yet: a
-// server that is away is what the inserts' retries are for.
-func connect(cfg Config) (driver.Conn, error) {
-	opts, err := clickhouse.ParseDSN(cfg.DSN)
+// connect opens a pool to insert with. It does not talk to the server yet: a
+// server that is away is what the inserts' retries are for. A server that stands
+// still takes connections and never greets: a wait that contexts do not end. It is
+// as long as dial; 0: the DSN's, 30 s by default.
+func connect(dsn string, dial time.Duration) (driver.Conn, error) {
+	opts, err := clickhouse.ParseDSN(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
 	}
@@ -118,10 +120,8 @@ func connect(cfg Config) (driver.Conn, error) {
 	opts.Settings["async_insert"] = 0 // an answer means: recorded
 	opts.Settings["insert_deduplicate"] = 1
 	opts.MaxOpenConns, opts.MaxIdleConns = 2, 2
-	if cfg.Spill.Enabled() {
-		// A server that stands still takes connections and never greets: a wait
-		// that contexts do not end, and 30 s by default.
-		opts.DialTimeout = cfg.SpillAfter
+	if dial > 0 {
+		opts.DialTimeout = dial
 	}
 	conn, err := secure.Open(opts)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/microseg/microseg/transforms/rows"
 )
@@ -38,7 +39,7 @@ func (w *Writer) insert(ctx context.Context, b *block, retryFor time.Duration) e
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": b.token}))
 	start, backoff := time.Now(), firstBackoff
 	for attempt := 1; ; attempt++ {
-		err := w.send(ctx, b)
+		err := send(ctx, w.conn, b)
 		if err == nil {
 			return nil
 		}
@@ -59,8 +60,8 @@ func (w *Writer) insert(ctx context.Context, b *block, retryFor time.Duration) e
 }
 
 // send is one attempt.
-func (w *Writer) send(ctx context.Context, b *block) error {
-	batch, err := w.conn.PrepareBatch(ctx, insertSQL[b.table.Name])
+func send(ctx context.Context, conn driver.Conn, b *block) error {
+	batch, err := conn.PrepareBatch(ctx, insertSQL[b.table.Name])
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,11 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 		return nil, fmt.Errorf("opening a ClickHouse writer: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	conn, err := connect(cfg)
+	dial := time.Duration(0)
+	if cfg.Spill.Enabled() {
+		dial = cfg.SpillAfter
+	}
+	conn, err := connect(cfg.DSN, dial)
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,13 @@
 package rows
 
 // Latency is the absolute count of one bucket of a stage's latency in one minute
-// of wall clock, by one shard of one job. Buckets: transforms/latency.
+// of wall clock, by one shard of one job, or by one serving node. Buckets: transforms/latency.
 type Latency struct {
 	Site    string // site id
-	Job     uint64 // id of the job's run
+	Job     uint64 // id of the job's run, or of the node's
 	Shard   uint16
 	Minute  int64   // start of the minute, wall clock, ms
-	Stage   string  // ingest, queue, compute, refresh, record
+	Stage   string  // ingest, queue, compute, refresh, record; of a node deliver, whole, respond
 	Bucket  uint16  // latency.Bucket
 	Count   uint64  // events
 	SumMS   float64 // ms, over the bucket's events

@@ -108,3 +108,44 @@ func TestNoLimit(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestHealthLooksAtItsWindow: ten minutes were fixed, and a site of few events has
+// nothing to judge in them. What a check says names the window that it looked at.
+func TestHealthLooksAtItsWindow(t *testing.T) {
+	t.Parallel()
+	rec := newRecord(t)
+	now := time.Now()
+	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "s", Stage: rows.StageDevice, Clock: t0, Watermark: t0, Version: 1})
+	for _, stage := range []string{"ingest", "refresh", "compute", "record", "deliver", "whole"} {
+		put(rec, rows.NewLatencyBuilder(), rows.Latency{Site: "s", Minute: now.Add(-30 * time.Minute).Truncate(time.Minute).UnixMilli(), Stage: stage,
+			Bucket: latency.Bucket(60_000), Count: 100, SumMS: 6_000_000, Version: 1})
+	}
+	put(rec, rows.NewDeadLetterBuilder(), rows.DeadLetter{Site: "s", Appended: now.Add(-30 * time.Minute).UnixMilli(), Version: 1})
+	rec.flush()
+	for _, test := range []struct {
+		window time.Duration
+		failed int
+		says   string
+	}{{10 * time.Minute, 0, "last 10 minutes"}, {time.Minute, 0, "last minute"}, {time.Hour, 6, "last 60 minutes"}, {3630 * time.Second, 6, "last 1h0m30s"}} {
+		th := DefaultThresholds
+		th.Window = test.window
+		h, err := Health(t.Context(), rec.conn, "s", th)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.OK != (test.failed == 0) || len(h.Alerts) != test.failed {
+			t.Errorf("%v: %+v", test.window, h.Verdict)
+		}
+		for _, c := range h.Checks {
+			switch c.Kind {
+			case "dead_letters", "refresh_latency", "sink_lag", "ingest_budget", "compute_budget", "deliver_budget", "whole_budget":
+				if !strings.Contains(c.Message, test.says) {
+					t.Errorf("%v: %s", test.window, c.Message)
+				}
+				if (c.Value == nil) != (test.failed == 0) {
+					t.Errorf("%v: %s is %v", test.window, c.Kind, c.Value)
+				}
+			}
+		}
+	}
+}

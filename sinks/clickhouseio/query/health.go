@@ -18,12 +18,13 @@ type Thresholds struct {
 	SinkLag      time.Duration // above: alert
 	DeadShare    float64       // dead letters / records read, above: alert
 	Silence      time.Duration // since the job last wrote, above: alert
+	Window       time.Duration // of wall clock up to now: what latencies, budgets and dead letters are judged by
 	Budgets      Budgets
 }
 
 // DefaultThresholds are the brief's where it has any.
 var DefaultThresholds = Thresholds{Refresh: 400 * time.Millisecond, SignalWeight: 0.3,
-	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05, Silence: 2 * time.Minute, Budgets: DefaultBudgets}
+	WatermarkLag: time.Minute, SinkLag: 10 * time.Second, DeadShare: 0.05, Silence: 2 * time.Minute, Window: 10 * time.Minute, Budgets: DefaultBudgets}
 
 // ErrNoData is returned for a site of which nothing is recorded.
 var ErrNoData = errors.New("nothing is recorded")
@@ -61,35 +62,36 @@ type Check struct {
 	Message   string   `json:"message"`
 }
 
-// Health checks a site. Latencies, budgets and the share of dead letters are of the last ten
-// minutes of wall clock: what is over does not count for ever, and a job that
+// Health checks a site. Latencies, budgets and the share of dead letters are of a window
+// of wall clock up to now: what is over does not count for ever, and a job that
 // stands still is told by its silence. A segment flagged as stale is listed, but does not make the
 // site unhealthy. The error is ErrNoData for a site that was never recorded.
 func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (*HealthData, error) {
 	var silence float64
 	var held uint64
-	var watermark, dead, refresh, sink, weight *float64
-	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, partitions_held, silence_s, dead_share, refresh_ms, sink_lag_s, signal_weight FROM health WHERE site = ?`, site).
-		Scan(&watermark, &held, &silence, &dead, &refresh, &sink, &weight)
+	var watermark, weight *float64
+	err := conn.QueryRow(ctx, `SELECT watermark_lag_s, partitions_held, silence_s, signal_weight FROM health WHERE site = ?`, site).
+		Scan(&watermark, &held, &silence, &weight)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, ErrNoData)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("checking the health of site %q: %w", site, err)
 	}
-	h := &HealthData{Site: site, Verdict: Verdict{OK: true, Alerts: []Alert{}}, Checks: []Check{
-		within("refresh_latency", refresh, th.Refresh, "the average refresh latency (log to decided, last 10 minutes)"),
-		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
-		watermarkLag(watermark, held, th),
-		above("sink_lag", sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, last 10 minutes)"),
-		above("dead_letters", dead, th.DeadShare, "1", "the share of dead letters (of the last 10 minutes)"),
-		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
-	}}
-	budgets, err := th.Budgets.check(ctx, conn, site)
+	now, err := readRecent(ctx, conn, site, th.Window)
 	if err != nil {
 		return nil, err
 	}
-	h.Checks = append(h.Checks, budgets...)
+	last := lastOf(th.Window)
+	h := &HealthData{Site: site, Verdict: Verdict{OK: true, Alerts: []Alert{}}, Checks: []Check{
+		within("refresh_latency", now.refresh, th.Refresh, "the average refresh latency (log to decided, "+last+")"),
+		below("signal_weight", weight, th.SignalWeight, "1", "the site's signal weight"),
+		watermarkLag(watermark, held, th),
+		above("sink_lag", now.sink, th.SinkLag.Seconds(), "s", "the time from decided to recorded (p99, "+last+")"),
+		above("dead_letters", now.dead, th.DeadShare, "1", "the share of dead letters ("+last+")"),
+		above("job_silent", &silence, th.Silence.Seconds(), "s", "the time since the job last wrote"),
+	}}
+	h.Checks = append(h.Checks, th.Budgets.check(now.stages, th.Window)...)
 	failed := map[string]bool{}
 	for _, c := range h.Checks {
 		if !c.OK {

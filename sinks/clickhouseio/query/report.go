@@ -203,7 +203,12 @@ func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
 
 // each calls scan for every row of a query about a site.
 func each(ctx context.Context, conn driver.Conn, q, site string, scan func(driver.Rows) error) error {
-	rows, err := conn.Query(ctx, q, site)
+	return eachOf(ctx, conn, q, scan, site)
+}
+
+// eachOf calls scan for every row of a query with any parameters.
+func eachOf(ctx context.Context, conn driver.Conn, q string, scan func(driver.Rows) error, args ...any) error {
+	rows, err := conn.Query(ctx, q, args...)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestHealth(t *testing.T) {
 	if h.OK || len(h.Alerts) != 2 || h.Alerts[0].Kind != "refresh_latency" {
 		t.Errorf("%+v", h.Verdict)
 	}
-	strict := Thresholds{Refresh: time.Hour, SignalWeight: 0.95, WatermarkLag: time.Second, SinkLag: time.Second, DeadShare: 0.01, Silence: time.Hour, Budgets: th.Budgets}
+	strict := Thresholds{Refresh: time.Hour, SignalWeight: 0.95, WatermarkLag: time.Second, SinkLag: time.Second, DeadShare: 0.01, Silence: time.Hour, Window: time.Hour, Budgets: th.Budgets}
 	if h, err = Health(t.Context(), rec.conn, "s", strict); err != nil || len(h.Alerts) != 5 {
 		t.Errorf("%+v, %v", h, err)
 	}
