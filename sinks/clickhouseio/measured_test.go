@@ -1,6 +1,7 @@
 package clickhouseio
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,16 @@ func TestMeasuringWithoutClickHouse(t *testing.T) {
 	deliver.Observe(time.Now(), time.Millisecond)
 	if err := away.Close(); err != nil || away.Stats().Failed == 0 {
 		t.Errorf("%v, %+v", err, away.Stats())
+	}
+	// One that stands still takes connections and never greets.
+	still, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer still.Close()
+	standing, began := measuring(t, "clickhouse://"+still.Addr().String()+"/x", stages), time.Now()
+	if err := standing.Close(); err != nil || standing.Stats().Failed == 0 || time.Since(began) > 20*time.Second {
+		t.Errorf("%v, %+v after %v", err, standing.Stats(), time.Since(began))
 	}
 	if _, err := Measure("no dsn", "s", stages); err == nil {
 		t.Error("no DSN was taken")
