@@ -26,6 +26,7 @@ func TestChanges(t *testing.T) {
 		{func(c *Config) { c.Templates["banner"] = "<p>new</p>" }, "templates", true},
 		{func(c *Config) { c.Health.RefreshLatency = time.Second }, "health.refresh_latency", true},
 		{func(c *Config) { c.Health.Budgets.Whole = time.Second }, "health.budgets.whole", true},
+		{func(c *Config) { c.Health.Window = time.Hour }, "health.window", true},
 		{func(c *Config) { c.Audience.Activate = 0.2 }, "audience.activate", false},
 		{func(c *Config) { c.Session.Gap = time.Hour }, "session.gap", false},
 		{func(c *Config) { c.Site = "other" }, "site", false},
