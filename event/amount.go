@@ -1,6 +1,7 @@
 package event
 
 import (
+	"html"
 	"math"
 	"strings"
 	"unicode"
@@ -171,6 +172,9 @@ func readAmount(text, currency string) (f float64, why Why) {
 	if len(text) > 64 {
 		return 0, Unreadable
 	}
+	if strings.Contains(text, "&") {
+		text = html.UnescapeString(text) // &euro;12,50: shop systems hand on what their templates show
+	}
 	s := strings.TrimSpace(strings.Map(plainer, text))
 	if s == "" {
 		return 0, Empty
@@ -179,8 +183,11 @@ func readAmount(text, currency string) (f float64, why Why) {
 	if inner, ok := strings.CutPrefix(s, "("); ok && strings.HasSuffix(inner, ")") {
 		negative, s = true, inner[:len(inner)-1]
 	}
+	whole := false                                               // as the dash says
 	for _, dash := range [...]string{".-", ",-", ".--", ",--"} { // 99,- and 99.–
-		s = strings.TrimSuffix(s, dash)
+		if rest, ok := strings.CutSuffix(s, dash); ok {
+			s, whole = rest, true
+		}
 	}
 	name := ""
 	for range 3 { // -$5, $-5, - $ 5
@@ -214,7 +221,7 @@ func readAmount(text, currency string) (f float64, why Why) {
 	if name == "" {
 		name = currency
 	}
-	f, why = numberIn(s, isCurrency(name), thousandths[strings.ToUpper(name)])
+	f, why = numberIn(s, isCurrency(name), thousandths[strings.ToUpper(name)], whole || undivided[strings.ToUpper(name)])
 	if negative {
 		f = -f
 	}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"hash/maphash"
 	"regexp"
 	"strings"
@@ -114,9 +115,13 @@ func parseHints(raw string) (a agent) {
 			yes, err := d.Bool()
 			mobile = map[bool]string{true: "yes", false: "no"}[yes]
 			return err
+		case string(key) == "mobile" && d.Next() == jx.String: // as the header has it
+			is, err := d.Str()
+			mobile = map[string]string{"?1": "yes", "true": "yes", "?0": "no", "false": "no"}[is]
+			return err
 		case string(key) == "platform" && d.Next() == jx.String:
 			name, err := d.StrBytes()
-			a.os = osOf(name)
+			a.os = osOf(bytes.Trim(name, `"`))
 			return err
 		case string(key) == "brands" || string(key) == "fullVersionList":
 			brands, err := d.Raw()

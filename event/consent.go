@@ -106,10 +106,12 @@ func (cs *consents) segment(v *value, c *consent) {
 		}
 		return
 	}
+	found := false
 	eachMember(v.b, func(key []byte, v *value) {
-		if string(key) != "categoryPreferences" {
+		if squeezed(key) != preferencesWord {
 			return
 		}
+		found = true
 		*c = consent{} // the last of equal keys counts
 		switch {
 		case v.typ == jx.Null || v.empty():
@@ -121,6 +123,49 @@ func (cs *consents) segment(v *value, c *consent) {
 			c.says(cs.all(), v.yes())
 		}
 	})
+	if !found {
+		cs.plain(v.b, c)
+	}
+}
+
+var preferencesWord = word("categoryPreferences")
+
+// plain reads an object that has the categories themselves ({"analytics_storage":
+// "denied"}, as in Google's consent mode), one word for everything ({"granted": false}),
+// or something that nobody can read, such as the text of IAB's framework. That of another
+// category is about another use, and what says which platform it was says nothing.
+func (cs *consents) plain(raw []byte, c *consent) {
+	cs.preferences(raw, c)
+	eachMember(raw, func(key []byte, v *value) {
+		if !v.stated() || v.empty() || cs.of(key) != 0 {
+			return
+		}
+		switch about := squeezed(key); {
+		case everything[about]:
+			c.says(cs.all(), v.yes())
+		case platform[about]:
+		case !v.answer():
+			c.says(cs.all(), false)
+		}
+	})
+}
+
+// everything are members that speak of all categories, platform those of what is no consent.
+var (
+	everything = table(map[string]bool{"granted given consent consented consentgiven hasconsent accepted allowed status state all optin default value": true}, strings.Fields)
+	platform   = table(map[string]bool{"provider resolutionstrategy version source platform cmp updatedat timestamp method region country language": true}, strings.Fields)
+)
+
+// answer reports whether a value is a yes or a no of its category.
+func (v *value) answer() bool {
+	if v.typ == jx.Bool || v.yes() {
+		return true
+	}
+	switch string(bytes.ToLower(bytes.TrimSpace(v.b))) {
+	case "false", "0", "no", "denied", "disallowed", "deny", "rejected", "off", "opted_out", "unknown", "pending":
+		return v.scalar()
+	}
+	return false
 }
 
 // preferences reads category → yes or no. Where a category has several names, each
@@ -156,14 +201,19 @@ func (cs *consents) rudderstack(v *value, c *consent) {
 		return
 	}
 	var allowed, denied value
+	found := false
 	eachMember(v.b, func(key []byte, v *value) {
-		switch string(key) {
-		case "allowedConsentIds":
-			allowed = *v
-		case "deniedConsentIds":
-			denied = *v
+		switch squeezed(key) {
+		case allowedWord:
+			found, allowed = true, *v
+		case deniedWord:
+			found, denied = true, *v
 		}
 	})
+	if !found {
+		cs.plain(v.b, c)
+		return
+	}
 	if allowed.stated() {
 		cs.allowed(&allowed, c)
 	}
@@ -176,6 +226,8 @@ func (cs *consents) rudderstack(v *value, c *consent) {
 		c.says(cs.all(), false)
 	}
 }
+
+var allowedWord, deniedWord = word("allowedConsentIds"), word("deniedConsentIds")
 
 // allowed reads a list of what is allowed, which says no to all others.
 func (cs *consents) allowed(v *value, c *consent) {
@@ -234,7 +286,7 @@ func (v *value) yes() bool {
 		return false
 	}
 	switch string(bytes.ToLower(bytes.TrimSpace(v.b))) {
-	case "true", "1", "yes", "granted", "allowed", "allow":
+	case "true", "1", "yes", "granted", "allowed", "allow", "on", "accepted", "opted_in":
 		return true
 	}
 	return false

@@ -6,10 +6,10 @@ package event
 func (d *Decoder) context(r *record, e *Event) {
 	e.Width, e.Height = r.pixels(cWidth), r.pixels(cHeight)
 	e.Network = r.network()
-	word := forms[squeezed(r.text(cDeviceType))]
+	word := forms[squeezed(r.textOr(cDeviceType, cDevice))]
 	agent := d.agents.parse(r.text(cUserAgent))
 	hints := d.agents.hinted(r)
-	stated := osOf(r.text(cOSName))
+	stated := osOf(r.textOr(cOSName, cOS))
 	e.OS = stated
 	for _, os := range [...]OS{hints.os, agent.os, word.os} {
 		if e.OS == OSUnknown {
@@ -23,7 +23,7 @@ func (d *Decoder) context(r *record, e *Event) {
 	case bot:
 		e.DeviceType = DeviceBot
 	default:
-		e.DeviceType = firstDevice(deviceOfModel(r.text(cModel)), agent.certain(), formOf(r.text(cOSName)), hints.device, agent.device, word.device)
+		e.DeviceType = firstDevice(deviceOfModel(r.text(cModel)), agent.certain(), formOf(r.textOr(cOSName, cOS)), hints.device, agent.device, word.device)
 		if e.DeviceType == DeviceDesktop && r.upright(e, stated) {
 			e.DeviceType, e.OS = DeviceTablet, OSiOS
 		}

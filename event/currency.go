@@ -24,6 +24,10 @@ var currencies = func() map[string]bool {
 // thousandths are the currencies of three decimals.
 var thousandths = map[string]bool{"BHD": true, "IQD": true, "JOD": true, "KWD": true, "LYD": true, "OMR": true, "TND": true, "KD": true}
 
+// undivided are the currencies without decimals in which a full stop groups thousands.
+var undivided = map[string]bool{"IDR": true, "RP": true, "RP.": true, "VND": true, "₫": true, "Đ": true, "KRW": true, "₩": true, "CLP": true, "PYG": true,
+	"ISK": true, "JPY": true}
+
 // isCurrency reports whether a word or a sign is a currency: EUR, €, US$, Rs.
 func isCurrency(token string) bool {
 	sign := false

@@ -97,6 +97,11 @@ func (d *Decoder) number(elements, custom []string) error {
 		}
 		d.names[c] = meaning{FirstCustom + Kind(i), PageUnknown}
 	}
+	for spelling, name := range otherNames {
+		if _, custom := d.names[spelling]; !custom {
+			d.names[spelling] = names[name]
+		}
+	}
 	return nil
 }
 

@@ -17,13 +17,13 @@ type form struct {
 // forms are the words of client libraries for the form of the device. "web" and
 // "browser" are no form: the user agent says which.
 var forms = table(map[string]form{
-	"desktop|desktop computer|computer|pc|laptop|notebook|workstation":                                             {device: DeviceDesktop},
-	"mobile|phone|mobile phone|smartphone|smart phone|cell phone|cellphone|feature phone|handset|handheld|phablet": {device: DeviceMobile},
+	"desktop|desktop computer|desktop pc|desktop web|windows desktop|personal computer|computer|pc|laptop|notebook|workstation":                        {device: DeviceDesktop},
+	"mobile|mobile web|mobile app|mobile device|phone|mobile phone|smartphone|smart phone|cell phone|cellphone|feature phone|handset|handheld|phablet": {device: DeviceMobile},
 	"iphone|ipod|ipod touch":                 {DeviceMobile, OSiOS, false},
 	"windows phone":                          {device: DeviceMobile},
 	"watch|smartwatch|wearable|wear os":      {device: DeviceMobile},
 	"apple watch|watchos":                    {DeviceMobile, OSOther, false},
-	"tablet|pad":                             {device: DeviceTablet},
+	"tablet|pad|e reader|ereader|kindle":     {device: DeviceTablet},
 	"ipad|ipados":                            {DeviceTablet, OSiOS, false},
 	"android tablet":                         {DeviceTablet, OSAndroid, false},
 	"android phone":                          {DeviceMobile, OSAndroid, false},
@@ -41,13 +41,14 @@ var forms = table(map[string]form{
 }, func(words string) []string { return strings.Split(words, "|") })
 
 // models are how the names of a maker's models begin, where the maker is one whose
-// libraries state the system alone as the type: Apple's.
+// libraries state the system alone as the type (Apple's), and those of televisions.
 var models = []struct {
 	prefix []byte
 	device DeviceType
 }{
 	{[]byte("iPhone"), DeviceMobile}, {[]byte("iPod"), DeviceMobile}, {[]byte("Watch"), DeviceMobile},
 	{[]byte("iPad"), DeviceTablet}, {[]byte("AppleTV"), DeviceTV}, {[]byte("Apple TV"), DeviceTV},
+	{[]byte("Roku"), DeviceTV}, {[]byte("AFT"), DeviceTV}, {[]byte("BRAVIA"), DeviceTV}, {[]byte("Chromecast"), DeviceTV},
 	{[]byte("Mac"), DeviceDesktop}, {[]byte("iMac"), DeviceDesktop},
 }
 

@@ -97,7 +97,7 @@ func propertyField(key []byte) field {
 		return pName
 	case "category":
 		return pCategory
-	case "product_id":
+	case "product_id", "productId", "item_id":
 		return pProductID
 	case "sku":
 		return pSKU
@@ -117,6 +117,10 @@ func propertyField(key []byte) field {
 		return pSubtotal
 	case "products":
 		return pProducts
+	case "items", "line_items":
+		return fList
+	case "ecommerce", "product":
+		return fWithin
 	}
 	return measureField(key)
 }
@@ -156,6 +160,8 @@ func productField(key []byte) field {
 		return pQuantity
 	case "category":
 		return pCategory
+	case "product":
+		return fWithin
 	}
 	return fSkip
 }
@@ -219,9 +225,9 @@ func networkField(key []byte) field {
 		return cCellular
 	case "wifi":
 		return cWifi
-	case "effectiveType":
+	case "effectiveType", "effective_type":
 		return cEffective
-	case "type":
+	case "type", "connectionType", "connection_type":
 		return cNetType
 	}
 	return fSkip

@@ -70,6 +70,17 @@ var names = map[string]meaning{
 // content are the events of parts of a video: what is played between two ads.
 var content = map[string]bool{"Video Content Started": true, "Video Content Completed": true}
 
+// otherNames are the names of Segment's first e-commerce specification, which many shops'
+// plugins still send, and of Google Analytics 4. Where the configuration mentions one of
+// them it is a custom event, as it was before they were known.
+var otherNames = map[string]string{
+	"Viewed Product": "Product Viewed", "Viewed Product Category": "Product List Viewed", "Added Product": "Product Added",
+	"Removed Product": "Product Removed", "Viewed Cart": "Cart Viewed", "Started Checkout": "Checkout Started", "Completed Order": "Order Completed",
+	"view_item": "Product Viewed", "view_item_list": "Product List Viewed", "select_item": "Product Clicked",
+	"add_to_cart": "Product Added", "remove_from_cart": "Product Removed", "view_cart": "Cart Viewed", "begin_checkout": "Checkout Started",
+	"add_shipping_info": "Checkout Step Completed", "add_payment_info": "Payment Info Entered", "purchase": "Order Completed", "refund": "Order Refunded",
+}
+
 // KindOf is the kind of an event name ("Page Scrolled", or "page", "screen"
 // and "identify" for those calls). Names that have none are not ok: a signal
 // that mentions one needs it in Config.Custom.

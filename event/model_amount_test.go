@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"html"
 	"math"
 	"regexp"
 	"strconv"
@@ -96,6 +97,7 @@ var (
 		regexp.MustCompile(`^([1-9][0-9]{0,2}(?:_[0-9]{3})+|[1-9][0-9]?(?:_[0-9]{2})+_[0-9]{3})(?:[.,]([0-9]+))?$`),
 	}
 	modelThousands = regexp.MustCompile(`^[1-9][0-9]{0,2},[0-9]{3}$`)
+	modelPoints    = regexp.MustCompile(`^[1-9][0-9]{0,2}\.[0-9]{3}$`)
 	modelGroups    = regexp.MustCompile(`[., '_]`)
 )
 
@@ -103,14 +105,13 @@ func modelText(text, currency string) (float64, bool) {
 	if len(text) > 64 {
 		return 0, false
 	}
-	s := strings.TrimSpace(strings.Map(plainer, text))
+	s := strings.TrimSpace(strings.Map(plainer, html.UnescapeString(text)))
 	sign := 1.0
 	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") && len(s) > 1 {
 		sign, s = -1, s[1:len(s)-1]
 	}
-	for _, dash := range []string{".-", ",-", ".--", ",--"} {
-		s = strings.TrimSuffix(s, dash)
-	}
+	dashed := regexp.MustCompile(`[.,]--?$`).MatchString(s)
+	s = regexp.MustCompile(`[.,]--?$`).ReplaceAllString(s, "")
 	m := modelShape.FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil || m[1] != "" && m[3] != "" {
 		return 0, false
@@ -141,6 +142,9 @@ func modelText(text, currency string) (float64, bool) {
 	for i, way := range modelWays {
 		w := way.FindStringSubmatch(m[4])
 		if w == nil || i == 2 && modelThousands.MatchString(m[4]) && isCurrency(currency) && !thousandths[strings.ToUpper(currency)] {
+			continue
+		}
+		if i == 1 && modelPoints.MatchString(m[4]) && (dashed || undivided[strings.ToUpper(currency)]) {
 			continue
 		}
 		whole, fraction := modelGroups.ReplaceAllString(w[1], ""), w[2]

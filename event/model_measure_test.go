@@ -167,6 +167,11 @@ func modelAsset(props object) string {
 // modelElements are the elements of the products, however they are stated.
 func modelElements(props object) (list []any, listed bool) {
 	v := props["products"]
+	for _, key := range []string{"items", "line_items"} {
+		if list, ok := props[key].([]any); ok && v == nil {
+			v = list
+		}
+	}
 	if text, ok := v.(string); ok && (strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")) {
 		dec := json.NewDecoder(strings.NewReader(text))
 		dec.UseNumber()
@@ -183,11 +188,16 @@ func modelElements(props object) (list []any, listed bool) {
 	case []any:
 		list = v
 	case object:
+		for _, key := range []string{"items", "products", "line_items"} {
+			if list, ok := v[key].([]any); ok {
+				return list, true
+			}
+		}
 		objects, product := false, false
 		for key, member := range v {
 			_, isObject := member.(object)
 			objects = objects || isObject
-			product = product || slices.Contains([]string{"price", "quantity", "product_id", "sku", "name", "category"}, key)
+			product = product || slices.Contains([]string{"price", "quantity", "product_id", "sku", "name", "category", "item_id", "product"}, key)
 		}
 		if objects && !product {
 			for _, key := range slices.Sorted(maps.Keys(v)) {
@@ -209,7 +219,17 @@ func modelProducts(props object) (value, items float64, priced, listed bool) {
 	}
 	priced = true
 	for _, p := range list {
+		if text, ok := p.(string); ok && strings.HasPrefix(text, "{") {
+			if o, ok := modelJSON([]byte(text)); ok {
+				p = o
+			}
+		}
 		product, isObject := p.(object)
+		if inner, ok := product["product"].(object); ok {
+			outer := product
+			product = maps.Clone(inner)
+			maps.Copy(product, outer)
+		}
 		switch p.(type) {
 		case nil:
 			continue

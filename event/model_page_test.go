@@ -2,8 +2,10 @@ package event
 
 import (
 	"encoding/json"
+	url2 "net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // modelPath is the page's path, cleaned: a page call's own, else the context's.
@@ -14,10 +16,17 @@ func modelPath(cfg Config, props, context object, call bool) string {
 	if call {
 		first, second = props, page
 	}
-	if path := modelAddress(cfg, str(first, "path"), str(first, "url")); path != "" {
+	address := func(o object, whole bool) string {
+		url := strings.TrimSpace(str(o, "url"))
+		if whole && url == "" && page == nil {
+			url = str(context, "page")
+		}
+		return modelAddress(cfg, strings.TrimSpace(str(o, "path")), url)
+	}
+	if path := address(first, !call); path != "" {
 		return path
 	}
-	return modelAddress(cfg, str(second, "path"), str(second, "url"))
+	return address(second, call)
 }
 
 func modelPage(cfg Config, top, props object, path string, implied PageType, e *Event) {
@@ -63,14 +72,29 @@ func modelAddress(cfg Config, path, url string) string {
 			}
 		}
 	}
-	if strings.Contains(path, "://") {
+	if modelAbsolute.MatchString(path) {
 		path = modelURLPath(path)
 	}
 	if path == "" {
-		path = modelURLPath(url)
+		if strings.HasPrefix(url, "//") {
+			url = "https:" + url
+		}
+		path = modelURLPath(strings.TrimSpace(url))
 	}
-	return modelClean(path)
+	path, _, _ = strings.Cut(modelClean(path), ";jsessionid=")
+	if doubled := regexp.MustCompile("/{2,}"); doubled.MatchString(path) {
+		path = modelClean(doubled.ReplaceAllString(path, "/"))
+	}
+	if plain, err := url2.PathUnescape(path); err == nil && utf8.ValidString(plain) && !modelEscaped.MatchString(path) {
+		return plain
+	}
+	return path
 }
+
+var (
+	modelAbsolute = regexp.MustCompile(`^[^/?#]+://`)
+	modelEscaped  = regexp.MustCompile(`(?i)%(2f|3f|23|00)`) // of what means another thing when it is not escaped
+)
 
 func modelClean(path string) string {
 	path, _, _ = strings.Cut(path, "?")
@@ -82,8 +106,10 @@ func modelClean(path string) string {
 }
 
 func modelProduct(props object) uint64 {
-	if id, ok := modelID(props["product_id"]); ok && id != "" {
-		return modelHash(id)
+	for _, key := range []string{"product_id", "productId", "item_id"} { // of which a record has one
+		if id, ok := modelID(props[key]); ok && id != "" {
+			return modelHash(id)
+		}
 	}
 	id, ok := modelID(props["sku"])
 	if !ok {
@@ -93,7 +119,8 @@ func modelProduct(props object) uint64 {
 }
 
 func modelURLPath(u string) string {
-	if _, rest, ok := strings.Cut(u, "://"); ok {
+	if modelAbsolute.MatchString(u) {
+		_, rest, _ := strings.Cut(u, "://")
 		if i := strings.IndexAny(rest, "/?#"); i >= 0 && rest[i] == '/' {
 			return rest[i:]
 		}
@@ -137,7 +164,14 @@ func modelWord(v any) string {
 // functions, which TestAgents and TestClientHints try; what counts first is here.
 func modelContext(context object, e *Event) {
 	sub := func(key string) object { o, _ := context[key].(object); return o }
-	os, _ := sub("os")["name"].(string)
+	text := func(key, whole string) string {
+		if s, _ := sub(whole)[key].(string); s != "" {
+			return s
+		}
+		s, _ := context[whole].(string)
+		return s
+	}
+	os := text("name", "os")
 	ua, _ := context["userAgent"].(string)
 	ua = ua[:min(len(ua), 1024)]
 	agent, hints := parseAgent(ua), agent{}
@@ -150,7 +184,7 @@ func modelContext(context object, e *Event) {
 	if h, ok := modelNumber(sub("screen")["height"]); ok && h > 0 {
 		e.Height = uint16(min(h, 65535))
 	}
-	form, formOS, platform := modelForm(modelWord(sub("device")["type"]))
+	form, formOS, platform := modelForm(modelWord(text("type", "device")))
 	stated := modelOS(os)
 	e.OS = modelFirst(stated, hints.os, agent.os, formOS)
 	model, _ := sub("device")["model"].(string)
@@ -173,9 +207,11 @@ func modelContext(context object, e *Event) {
 		e.Flags |= FlagBot
 	}
 	n := sub("network")
-	radio, _ := n["type"].(string)
-	e.Network = modelNetwork(modelWord(strings.TrimPrefix(radio, "CTRadioAccessTechnology")), modelWord(n["effectiveType"]), modelYes(n["wifi"]), modelYes(n["cellular"]))
+	radio := modelRadio.ReplaceAllString(text("type", "network"), "")
+	e.Network = modelNetwork(modelWord(radio), modelWord(modelFirst[any](n["effectiveType"], n["effective_type"])), modelYes(n["wifi"]), modelYes(n["cellular"]))
 }
+
+var modelRadio = regexp.MustCompile(`^(CTRadioAccessTechnology)?(NETWORK_TYPE_)?(TYPE_)?`)
 
 func modelFirst[T comparable](of ...T) T {
 	var zero T
@@ -193,9 +229,12 @@ func modelHints(o object) (a agent) {
 		a.bot = a.bot || strings.Contains(string(text), "HeadlessChrome")
 	}
 	if name, ok := o["platform"].(string); ok {
-		a.os = modelOS(name)
+		a.os = modelOS(strings.Trim(name, `"`))
 	}
 	mobile, stated := o["mobile"].(bool)
+	if text, ok := o["mobile"].(string); ok {
+		mobile, stated = text == "?1" || text == "true", text == "?0" || text == "false"
+	}
 	desktop := a.os == OSWindows || a.os == OSMac || a.os == OSLinux || a.os == OSChrome
 	switch {
 	case a.bot:
@@ -212,7 +251,8 @@ func modelHints(o object) (a agent) {
 
 func modelModel(name string) DeviceType {
 	for prefix, form := range map[string]DeviceType{"iPhone": DeviceMobile, "iPod": DeviceMobile, "Watch": DeviceMobile, "iPad": DeviceTablet,
-		"AppleTV": DeviceTV, "Apple TV": DeviceTV, "Mac": DeviceDesktop, "iMac": DeviceDesktop} {
+		"AppleTV": DeviceTV, "Apple TV": DeviceTV, "Mac": DeviceDesktop, "iMac": DeviceDesktop,
+		"Roku": DeviceTV, "AFT": DeviceTV, "BRAVIA": DeviceTV, "Chromecast": DeviceTV} {
 		if strings.HasPrefix(name, prefix) {
 			return form
 		}
@@ -234,9 +274,9 @@ func modelForm(word string) (form DeviceType, os OS, platform bool) {
 		return DeviceDesktop, OSLinux, true
 	case "chromeos", "chromebook":
 		return DeviceDesktop, OSChrome, true
-	case "desktop", "desktopcomputer", "computer", "pc", "laptop", "notebook", "workstation":
+	case "desktop", "desktopcomputer", "desktoppc", "desktopweb", "windowsdesktop", "personalcomputer", "computer", "pc", "laptop", "notebook", "workstation":
 		return DeviceDesktop, OSUnknown, false
-	case "mobile", "phone", "mobilephone", "smartphone", "cellphone", "featurephone", "handset", "handheld", "phablet", "windowsphone",
+	case "mobile", "mobileweb", "mobileapp", "mobiledevice", "phone", "mobilephone", "smartphone", "cellphone", "featurephone", "handset", "handheld", "phablet", "windowsphone",
 		"watch", "smartwatch", "wearable", "wearos":
 		return DeviceMobile, OSUnknown, false
 	case "iphone", "ipod", "ipodtouch":
@@ -245,7 +285,7 @@ func modelForm(word string) (form DeviceType, os OS, platform bool) {
 		return DeviceMobile, OSOther, false
 	case "androidphone":
 		return DeviceMobile, OSAndroid, false
-	case "tablet", "pad":
+	case "tablet", "pad", "ereader", "kindle":
 		return DeviceTablet, OSUnknown, false
 	case "ipad", "ipados":
 		return DeviceTablet, OSiOS, false
@@ -266,10 +306,10 @@ func modelForm(word string) (form DeviceType, os OS, platform bool) {
 
 var modelSpeeds = func() map[string]Network {
 	m := map[string]Network{}
-	for n, words := range map[Network]string{NetworkOffline: "none offline disconnected notreachable", NetworkSlow2G: "slow2g",
+	for n, words := range map[Network]string{NetworkOffline: "none offline disconnected notreachable nonetwork noconnection notconnected", NetworkSlow2G: "slow2g",
 		Network2G: "2g gprs edge gsm cdma 1xrtt cdma1x iden",
 		Network3G: "3g umts wcdma hspa hspa+ hspap hsdpa hsupa evdo evdo0 evdoa evdob cdmaevdorev0 cdmaevdoreva cdmaevdorevb ehrpd tdscdma",
-		Network4G: "4g lte 4glte lte+ ltea lteca lteadvanced", Network5G: "5g nr nrnsa nrsa 5gnr", NetworkWifi: "wifi wlan",
+		Network4G: "4g lte 4glte lte+ ltea lteca lteadvanced", Network5G: "5g nr nrnsa nrsa 5gnr 5gnsa 5gsa 5ge 5g+ 5guw", NetworkWifi: "wifi wlan",
 		NetworkEthernet: "ethernet wired lan", NetworkCellular: "cellular mobile wwan"} {
 		for _, w := range strings.Fields(words) {
 			m[w] = n

@@ -69,7 +69,7 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	if !ok {
 		return e, Malformed
 	}
-	props, context := modelObject(top["properties"]), modelObject(top["context"])
+	props, context := modelUnwrapped(modelObject(top["properties"])), modelObject(top["context"])
 	implied := PageUnknown
 	switch top["type"] {
 	case "page", "screen":
@@ -89,8 +89,12 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 		if name == "" {
 			return e, Malformed
 		}
-		e.Kind, _ = KindOf(name)
-		implied = names[name].page
+		spec := name
+		if other := otherNames[name]; other != "" && !slices.Contains(cfg.Custom, name) {
+			spec = other
+		}
+		e.Kind, _ = KindOf(spec)
+		implied = names[spec].page
 		for i, c := range cfg.Custom {
 			if c == name {
 				e.Kind = FirstCustom + Kind(i)
@@ -114,6 +118,30 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 
 type object = map[string]any
 
+// modelUnwrapped has what "ecommerce" and "product" say of products.
+func modelUnwrapped(props object) object {
+	for _, wrapper := range []string{"ecommerce", "product"} {
+		inner, ok := props[wrapper].(object)
+		if !ok {
+			continue
+		}
+		all := object{}
+		for _, key := range []string{"category", "product_id", "productId", "item_id", "sku", "price", "currency", "quantity", "value", "total", "revenue", "subtotal",
+			"products", "items", "line_items"} {
+			if v, ok := inner[key]; ok {
+				all[key] = v
+			}
+		}
+		for key, v := range props {
+			if v != nil {
+				all[key] = v
+			}
+		}
+		props = all
+	}
+	return props
+}
+
 func modelConsent(c Consent, top object) bool {
 	context := modelObject(top["context"])
 	groups := [][]string{analytics}
@@ -129,8 +157,8 @@ func modelConsent(c Consent, top object) bool {
 	}
 	granted, denied := 0, 0
 	for _, names := range groups {
-		yes, no := modelSegmentConsent(context["consent"], names)
-		y, n := modelRudderConsent(context["consentManagement"], names)
+		yes, no := modelSegmentConsent(context["consent"], names, groups)
+		y, n := modelRudderConsent(context["consentManagement"], names, groups)
 		if yes || y {
 			granted++
 		}
@@ -145,7 +173,7 @@ func modelYes(v any) bool {
 	s := strings.ToLower(strings.TrimSpace(fmt.Sprint(v)))
 	_, container := v.(object)
 	_, list := v.([]any)
-	return !container && !list && slices.Contains([]string{"true", "1", "yes", "granted", "allowed", "allow"}, s)
+	return !container && !list && slices.Contains([]string{"true", "1", "yes", "granted", "allowed", "allow", "on", "accepted", "opted_in"}, s)
 }
 
 func modelEmpty(v any) bool {
@@ -159,7 +187,7 @@ func modelNamed(name string, names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(strings.TrimSpace(name), n) })
 }
 
-func modelSegmentConsent(v any, names []string) (yes, no bool) {
+func modelSegmentConsent(v any, names []string, groups [][]string) (yes, no bool) {
 	if modelEmpty(v) {
 		return false, false
 	}
@@ -167,7 +195,11 @@ func modelSegmentConsent(v any, names []string) (yes, no bool) {
 	if !ok {
 		return modelYes(v), !modelYes(v)
 	}
-	switch preferences := consent["categoryPreferences"].(type) {
+	stated, found := modelMember(consent, "categorypreferences")
+	if !found {
+		return modelPlainConsent(consent, names, groups)
+	}
+	switch preferences := stated.(type) {
 	case object:
 		for key, says := range preferences {
 			if says != nil && modelNamed(key, names) {
@@ -188,7 +220,36 @@ func modelSegmentConsent(v any, names []string) (yes, no bool) {
 	}
 }
 
-func modelRudderConsent(v any, names []string) (yes, no bool) {
+func modelMember(o object, word string) (v any, found bool) {
+	for key, member := range o {
+		if modelWord(key) == word {
+			v, found = member, true
+		}
+	}
+	return v, found
+}
+
+// modelPlainConsent is what an object says that has neither form of the two libraries.
+func modelPlainConsent(o object, names []string, groups [][]string) (yes, no bool) {
+	for key, says := range o {
+		word := word(key)
+		answers := regexp.MustCompile(`^(?i: *(false|0|no|denied|disallowed|deny|rejected|off|opted_out|unknown|pending) *)$`)
+		_, isText := says.(string)
+		_, isNumber := says.(json.Number)
+		_, isBool := says.(bool)
+		switch {
+		case says == nil:
+		case modelNamed(key, names) || everything[word] && !modelEmpty(says):
+			yes, no = yes || modelYes(says), no || !modelYes(says)
+		case slices.ContainsFunc(groups, func(names []string) bool { return modelNamed(key, names) }) || modelEmpty(says) || platform[word]:
+		case !isBool && !modelYes(says) && !((isText || isNumber) && answers.MatchString(fmt.Sprint(says))):
+			no = true
+		}
+	}
+	return yes, no
+}
+
+func modelRudderConsent(v any, names []string, groups [][]string) (yes, no bool) {
 	if modelEmpty(v) {
 		return false, false
 	}
@@ -196,11 +257,16 @@ func modelRudderConsent(v any, names []string) (yes, no bool) {
 	if !ok {
 		return modelYes(v), !modelYes(v)
 	}
-	if allowed := m["allowedConsentIds"]; allowed != nil {
+	allowed, some := modelMember(m, "allowedconsentids")
+	denied, others := modelMember(m, "deniedconsentids")
+	if !some && !others {
+		return modelPlainConsent(m, names, groups)
+	}
+	if allowed != nil {
 		yes = modelListed(allowed, names) > 0
 		no = !yes
 	}
-	if denied := m["deniedConsentIds"]; denied != nil {
+	if denied != nil {
 		no = no || modelListed(denied, names) != 0
 	}
 	return yes, no
@@ -407,15 +473,36 @@ func modelStamp(v any) (int64, bool) {
 	return 0, false
 }
 
+// modelOtherTime leaves the forms of Java, of mail and of JavaScript to the standard library.
+func modelOtherTime(s string) (int64, bool) {
+	if i := strings.LastIndexByte(s, '['); i > 0 && regexp.MustCompile(`^[A-Za-z0-9_/+-]+\]$`).MatchString(s[i+1:]) {
+		if ms, ok := modelTime(s[:i]); ok {
+			return ms, ok
+		}
+		s = s[:i]
+	}
+	s = regexp.MustCompile(` \(.*\)$`).ReplaceAllString(s, "")
+	for _, form := range []string{"2006-01-02T15:04Z07:00", "2006-01-02T15:04Z0700", "20060102T150405Z07:00", "20060102T150405Z0700",
+		"Mon, 2 Jan 2006 15:04:05 GMT", "Mon, 2 Jan 2006 15:04:05 -0700", "Mon Jan 02 2006 15:04:05 GMT-0700"} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t.UnixMilli(), t.UnixMilli() >= 0 && t.UnixMilli() <= maxTime
+		}
+	}
+	return 0, false
+}
+
 var anyTime = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt _](\d\d:\d\d:\d\d)(?:[.,](\d*))? *(?:([Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt])|([-+\x{2212}])([01]\d|2[0-3])(?::?([0-5]\d))?(?: *[Uu][Tt][Cc])?)$`)
 
 // modelTime takes a time apart by an expression and leaves dates to the standard library.
 func modelTime(s string) (int64, bool) {
-	if s = strings.TrimSpace(s); len(s) > 64 {
+	if s = strings.TrimSpace(s); len(s) > 96 {
 		return 0, false
 	}
 	m := anyTime.FindStringSubmatch(s)
-	if m == nil || strings.ContainsAny(s[19:20], ".,") && m[3] == "" {
+	if m == nil && len(s) >= len("20261120T100000Z") {
+		return modelOtherTime(s)
+	}
+	if m == nil || len(s) > 64 || strings.ContainsAny(s[19:20], ".,") && m[3] == "" {
 		return 0, false
 	}
 	day, clock, frac, zone := m[1], m[2], (m[3] + "000")[:3], "Z"

@@ -9,24 +9,31 @@ import (
 // Mixpanel's libraries (context.network.type, $radio) and of Android and iOS for
 // kinds of networks. "cellular" alone says nothing of the speed.
 var networks = table(map[string]Network{
-	"none offline disconnected notreachable":  NetworkOffline,
-	"slow2g":                                  NetworkSlow2G,
+	"none offline disconnected notreachable nonetwork noconnection notconnected": NetworkOffline,
+	"slow2g": NetworkSlow2G,
 	"2g gprs edge gsm cdma 1xrtt cdma1x iden": Network2G,
 	"3g umts wcdma hspa hspa+ hspap hsdpa hsupa evdo evdo0 evdoa evdob cdmaevdorev0 cdmaevdoreva cdmaevdorevb ehrpd tdscdma": Network3G,
-	"4g lte 4glte lte+ ltea lteca lteadvanced": Network4G,
-	"5g nr nrnsa nrsa 5gnr":                    Network5G,
-	"wifi wlan":                                NetworkWifi,
-	"ethernet wired lan":                       NetworkEthernet,
-	"cellular mobile wwan":                     NetworkCellular,
+	"4g lte 4glte lte+ ltea lteca lteadvanced":      Network4G,
+	"5g nr nrnsa nrsa 5gnr 5gnsa 5gsa 5ge 5g+ 5guw": Network5G,
+	"wifi wlan":            NetworkWifi,
+	"ethernet wired lan":   NetworkEthernet,
+	"cellular mobile wwan": NetworkCellular,
 }, strings.Fields)
 
-// radio is what iOS puts before the names of its constants.
-var radio = []byte("CTRadioAccessTechnology")
+// radios are what iOS and Android put before the names of their constants.
+var radios = [...][]byte{[]byte("CTRadioAccessTechnology"), []byte("NETWORK_TYPE_"), []byte("TYPE_")}
+
+func withoutRadio(name []byte) []byte {
+	for _, r := range radios {
+		name = bytes.TrimPrefix(name, r)
+	}
+	return name
+}
 
 // network is the speed class. A measured speed below 4G says more than the
 // medium: a slow wifi is slow.
 func (r *record) network() Network {
-	typ, effective := networks[squeezed(bytes.TrimPrefix(r.text(cNetType), radio))], networks[squeezed(r.text(cEffective))]
+	typ, effective := networks[squeezed(withoutRadio(r.textOr(cNetType, cNetwork)))], networks[squeezed(r.text(cEffective))]
 	switch {
 	case typ == NetworkOffline || effective == NetworkOffline:
 		return NetworkOffline

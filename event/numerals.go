@@ -5,14 +5,14 @@ import "strings"
 // numberIn reads digits with separators. It tries every pair of a separator of groups
 // and one of decimals; two readings that differ are none. In money of two decimals a
 // comma before three digits separates groups; a full stop need not: a program that
-// writes "$" before a number gives $11.691.
-func numberIn(s string, money, three bool) (float64, Why) {
+// writes "$" before a number gives $11.691. It does where there are no decimals (whole).
+func numberIn(s string, money, three, whole bool) (float64, Why) {
 	var found float64
 	readings := 0
 	for _, group := range [...]string{"", ".", ",", " ", "'", "_"} {
 		for _, point := range [...]string{"", ".", ","} {
 			f, ok := reading(s, group, point)
-			if !ok || point == "," && money && !three && thousand(s) {
+			if !ok || point == "," && money && !three && thousand(s, ",") || point == "." && whole && thousand(s, ".") {
 				continue
 			}
 			if readings++; readings > 1 && f != found {
@@ -27,9 +27,9 @@ func numberIn(s string, money, three bool) (float64, Why) {
 	return found, ""
 }
 
-// thousand reports whether s is 1 to 3 digits, a comma and 3 digits.
-func thousand(s string) bool {
-	whole, rest, _ := strings.Cut(s, ",")
+// thousand reports whether s is 1 to 3 digits, a separator and 3 digits.
+func thousand(s, separator string) bool {
+	whole, rest, _ := strings.Cut(s, separator)
 	return len(rest) == 3 && whole != "" && grouped([]string{whole, rest})
 }
 

@@ -3,8 +3,10 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // PageRule gives pages their type. Path is a glob on the URL path: * matches
@@ -130,6 +132,34 @@ func cleanPath(p []byte) []byte {
 	return p
 }
 
+// oneSpelling is the path as people write it, so that a page is one whoever states it, and
+// rules may have letters of any language: browsers escape them, apps and servers do not.
+// Doubled slashes are one, and a Java server's ";jsessionid=" is no part of it.
+func oneSpelling(p []byte) []byte {
+	if i := bytes.Index(p, sessionParameter); i > 0 {
+		p = p[:i]
+	}
+	if bytes.Contains(p, doubled) {
+		once := make([]byte, 0, len(p))
+		for i, c := range p {
+			if c != '/' || i == 0 || p[i-1] != '/' {
+				once = append(once, c)
+			}
+		}
+		p = cleanPath(once)
+	}
+	if bytes.IndexByte(p, '%') < 0 {
+		return p
+	}
+	plain, err := url.PathUnescape(string(p))
+	if err != nil || !utf8.ValidString(plain) || strings.Count(plain, "/") != bytes.Count(p, root) || strings.ContainsAny(plain, "?#\x00") {
+		return p // an escaped slash or question mark is not the plain one
+	}
+	return []byte(plain)
+}
+
+var sessionParameter, doubled = []byte(";jsessionid="), []byte("//")
+
 var root, scheme = []byte("/"), []byte("://")
 
 // hashRoute is the path that the fragment of an address is, #/cart or #!/cart; nil when
@@ -146,8 +176,9 @@ func hashRoute(address []byte) []byte {
 // urlPath is the path of an absolute URL ("/" when it has none) or of a
 // reference that starts with a slash; nil for anything else.
 func urlPath(u []byte) []byte {
-	if i := bytes.Index(u, scheme); i >= 0 {
-		u = u[i+3:]
+	u = bytes.TrimSpace(u)
+	if i := schemeEnd(u); i > 0 {
+		u = u[i:]
 		j := bytes.IndexAny(u, "/?#")
 		if j < 0 || u[j] != '/' {
 			return root
@@ -158,6 +189,15 @@ func urlPath(u []byte) []byte {
 		return u
 	}
 	return nil
+}
+
+// schemeEnd is where the host of an absolute URL begins, 0 for anything else: an address in
+// the query ("/login?next=https://…") is none. A browser fills the scheme of "//host/path" in.
+func schemeEnd(u []byte) int {
+	if i := bytes.Index(u, scheme); i > 0 && !bytes.ContainsAny(u[:i], "/?#") {
+		return i + len(scheme)
+	}
+	return 0
 }
 
 // pageTypeOf is the page type of that name; "unknown" and other words are none.

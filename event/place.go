@@ -53,7 +53,10 @@ func (d *Decoder) path(r *record, call bool) []byte {
 
 // pathOf is the path that a path and a URL state.
 func (d *Decoder) pathOf(r *record, f [2]field) []byte {
-	path, url := r.text(f[0]), r.text(f[1])
+	path, url := bytes.TrimSpace(r.text(f[0])), bytes.TrimSpace(r.text(f[1]))
+	if f[1] == cURL && len(url) == 0 {
+		url = r.text(cPage) // "page": "/cart"
+	}
 	if d.cfg.HashRoutes {
 		for _, address := range [...][]byte{path, url} {
 			if route := hashRoute(address); len(route) > 0 {
@@ -61,13 +64,16 @@ func (d *Decoder) pathOf(r *record, f [2]field) []byte {
 			}
 		}
 	}
-	if bytes.Contains(path, scheme) {
+	if schemeEnd(path) > 0 {
 		path = urlPath(path) // a whole URL where a path belongs
 	}
 	if len(path) == 0 {
+		if bytes.HasPrefix(url, []byte("//")) {
+			url = append([]byte("https:"), url...) // in an address they are a host's
+		}
 		path = urlPath(url)
 	}
-	return cleanPath(path)
+	return oneSpelling(cleanPath(path))
 }
 
 // ruled is the type of the first rule that matches. Names count on page and

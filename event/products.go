@@ -21,6 +21,16 @@ func (p *parser) readProducts(typ jx.Type) error {
 	return it.Err()
 }
 
+// wrapped are the products in an object of one list: {"items": [{…}]}.
+func wrapped(raw []byte) (list []byte) {
+	eachMember(raw, func(key []byte, v *value) {
+		if v.typ == jx.Array && (string(key) == "items" || string(key) == "products" || string(key) == "line_items") {
+			list = v.b
+		}
+	})
+	return list
+}
+
 // product reads one element. Null is nothing, which PHP and JavaScript leave behind
 // where something was taken out; a text or a number, an id, is a product of unknown price.
 func (p *parser) product() error {
@@ -43,6 +53,13 @@ func (p *parser) product() error {
 		if err != nil {
 			return err
 		}
+		if text, is := objectIn(typ, raw); is {
+			whole := p.jd
+			defer func() { p.jd = whole }()
+			p.jd = jx.Decoder{}
+			p.jd.ResetBytes(text)
+			return p.product()
+		}
 		sum.unpriced = true
 		if typ == jx.String || typ == jx.Number {
 			sum.items++
@@ -50,6 +67,15 @@ func (p *parser) product() error {
 		sum.note(propertyNames[pProducts], Unreadable, &value{typ, raw})
 		return nil
 	}
+}
+
+// objectIn is the object whose JSON a text is.
+func objectIn(typ jx.Type, raw []byte) ([]byte, bool) {
+	if typ != jx.String || len(raw) < 2 || raw[1] != '{' {
+		return nil, false
+	}
+	text, err := jx.DecodeBytes(raw).StrBytes()
+	return text, err == nil && jx.DecodeBytes(text).Validate() == nil
 }
 
 // productsByKey reads an object: {"0": {…}, "1": {…}}, or a product itself.
@@ -61,6 +87,10 @@ func (p *parser) productsByKey() error {
 	whole := p.jd
 	defer func() { p.jd = whole }()
 	p.jd = jx.Decoder{}
+	if list := wrapped(raw); list != nil {
+		p.jd.ResetBytes(list)
+		return p.readProducts(jx.Array)
+	}
 	if p.jd.ResetBytes(raw); !holdsObjects(raw) {
 		if (&value{jx.Object, raw}).empty() {
 			return nil
@@ -85,7 +115,7 @@ func holdsObjects(raw []byte) bool {
 	objects, product := false, false
 	eachMember(raw, func(key []byte, v *value) {
 		objects = objects || v.typ == jx.Object
-		product = product || productField(key) != fSkip || string(key) == "product_id" || string(key) == "sku" || string(key) == "name"
+		product = product || productField(key) != fSkip || string(key) == "product_id" || string(key) == "sku" || string(key) == "name" || string(key) == "item_id"
 	})
 	return objects && !product
 }

@@ -79,7 +79,9 @@ const (
 	cManagement
 
 	numFields
-	fSkip = numFields
+	fSkip   = numFields
+	fList   = numFields + 1 // what other systems call products
+	fWithin = numFields + 2 // an object whose members are those of the one around it
 )
 
 // group is the mask of the fields from first to last.
@@ -122,6 +124,15 @@ func (r *record) text(f field) []byte {
 		return nil
 	}
 	return r.vals[f].b
+}
+
+// textOr is the text of f, else that of the object that f is in, where it is none: "device":
+// "mobile", "network": "wifi".
+func (r *record) textOr(f, whole field) []byte {
+	if t := r.text(f); t != nil {
+		return t
+	}
+	return r.text(whole)
 }
 
 // stated reports whether the field is there and not null.
@@ -171,9 +182,12 @@ func (p *parser) object(of func([]byte) field) error {
 	}
 	for it.Next() {
 		f := of(it.Key())
-		if f == fSkip {
+		switch f {
+		case fSkip:
 			err = p.jd.Skip()
-		} else {
+		case fList, fWithin:
+			err = p.foreign(f)
+		default:
 			err = p.field(f)
 		}
 		if err != nil {
@@ -181,6 +195,41 @@ func (p *parser) object(of func([]byte) field) error {
 		}
 	}
 	return it.Err()
+}
+
+// foreign reads members of other systems' payloads: items of Google Analytics and
+// line_items of shops, which are products where they are a list and products are not
+// stated, and what is wrapped in "ecommerce" or "product".
+func (p *parser) foreign(f field) error {
+	switch typ := p.jd.Next(); {
+	case f == fWithin && typ == jx.Object:
+		stated := p.rec // what is stated outside says more
+		if err := p.object(ofProduct); err != nil {
+			return err
+		}
+		for f := pCategory; f <= pProducts; f++ {
+			if stated.stated(f) {
+				p.rec.vals[f] = stated.vals[f]
+			}
+		}
+		if stated.stated(pProducts) {
+			p.rec.products = stated.products
+		}
+		return nil
+	case f == fList && typ == jx.Array && !p.rec.stated(pProducts):
+		return p.field(pProducts)
+	}
+	return p.jd.Skip()
+}
+
+// ofProduct names what a wrapped object says of products: nothing of the page, whose names
+// a product has, too.
+func ofProduct(key []byte) field {
+	switch f := propertyField(key); {
+	case f >= pCategory && f <= pProducts || f == fList:
+		return f
+	}
+	return fSkip
 }
 
 // field reads the value of f, and what is in it where that is of interest.

@@ -22,7 +22,10 @@ func parseTime(s []byte) (ms int64, ok bool) {
 	if ms, ok = parseCanonical(s); ok {
 		return ms, true
 	}
-	return parseVariant(s)
+	if ms, ok = parseVariant(s); ok || len(s) < minOther || len(s) > maxOther {
+		return ms, ok
+	}
+	return parseVariant([]byte(canonical(string(s))))
 }
 
 // parseCanonical reads 2006-01-02T15:04:05[.fraction](Z|±hh:mm|±hhmm).
