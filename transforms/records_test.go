@@ -133,7 +133,7 @@ func TestSentIsOfWhatJustHappened(t *testing.T) {
 				check(t, err)
 			}
 		}
-		apply(&identity.RawBatch{ID: 0, Again: test.again, Ranges: []identity.Range{{Prev: -1, First: 0, Last: 0}}, Chunks: [][]identity.Record{l.arrival}})
+		apply(&identity.RawBatch{ID: 0, Again: test.again, Emitted: appended * 1000, Ranges: []identity.Range{{Prev: -1, First: 0, Last: 0}}, Chunks: [][]identity.Record{l.arrival}})
 		key := "d:d1"
 		if test.user != "" {
 			key = "u:" + test.user

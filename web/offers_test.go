@@ -180,7 +180,7 @@ func TestClosedStaysClosed(t *testing.T) {
 			} else {
 				p.Click(".ms-close")
 			}
-			tab.Wait(`!document.querySelector(".ms-overlay") && localStorage.ms_offers !== old`)
+			tab.Wait(`!document.querySelector(".ms-overlay") && localStorage.ms_ended`)
 			p.Eval(`addEventListener("storage", () => { window.heard = true; })`, nil)
 			tab.Eval(`localStorage.ms_offers = old; document.cookie = "ms_offer_overlay=v1.better.t;path=/"`, nil)
 			p.Wait(`window.heard`)

@@ -68,7 +68,9 @@ func TestWhoMayAsk(t *testing.T) {
 		{"GET", "/esi/banner", "", "", 404}, // not an edge slot
 		{"GET", "/esi/hero", "", "", 200},
 		{"GET", "/edge/token", "", "", 401},
-		{"POST", "/api/segment", "", "", 405},
+		{"PUT", "/api/segment", "", "", 405},
+		{"POST", "/api/segment", "", "", 400},
+		{"POST", "/api/segment", `{"userId":"ann@example.com"}`, "", 403},
 		{"GET", "/api/personalize", "", "", 405},
 	}
 	for _, r := range []row{{"GET", "/api/segment?anonymousId=ann", "", "", 0}, {"GET", "/api/segment/explain?anonymousId=ann", "", "", 0},

@@ -17,6 +17,7 @@ import (
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
+	userproof "github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
@@ -36,11 +37,13 @@ type Config struct {
 	Templates  *rule.Templates
 	Pages      *event.Pages
 	Keys       *token.Keys
-	TokenTTL   time.Duration // 0: 5 minutes
-	AdminKey   string        // empty: nobody is admin
-	WriteKeys  []string      // refused here
-	Origins    []string      // whose pages may read; empty: any
-	MaxStreams int           // 0: 20,000
+	TokenTTL   time.Duration       // 0: 5 minutes
+	Verified   bool                // a user's state is for who has a proof of the userId (docs/adr/0020)
+	Proofs     *userproof.Verifier // of userIds; nil: none is one
+	AdminKey   string              // empty: nobody is admin
+	WriteKeys  []string            // refused here
+	Origins    []string            // whose pages may read; empty: any
+	MaxStreams int                 // 0: 20,000
 	Metrics    prometheus.Registerer
 	Now        func() time.Time // nil: event/clock
 }
@@ -148,6 +151,7 @@ func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
 // Register adds the routes.
 func (s *Server) Register(mux *http.ServeMux) {
 	s.handle(mux, "GET /api/segment", s.personal(s.segment))
+	s.handle(mux, "POST /api/segment", s.personal(s.segmentOfBody))
 	s.handle(mux, "GET /api/segment/explain", s.personal(s.explain))
 	s.handle(mux, "GET /api/stream", s.personal(s.stream))
 	s.handle(mux, "POST /api/personalize", s.personal(s.personalize))

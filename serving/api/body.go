@@ -23,6 +23,7 @@ type personalizeRequest struct {
 	Event       json.RawMessage `json:"event"`
 	AnonymousID string          `json:"anonymousId"`
 	UserID      string          `json:"userId"`
+	Proof       string          `json:"proof"` // of the userId
 	Token       string          `json:"token"`
 	Claim       string          `json:"claim"`
 	Offers      []offerWord     `json:"offers"`
@@ -74,7 +75,7 @@ func inOwnWords(at string, err error) error {
 // cookie is the browser's own statement, so it counts only where the page that
 // asks is of this very origin.
 func (s *Server) askedOf(q *personalizeRequest, r *http.Request) (a asked) {
-	a = asked{device: q.AnonymousID, user: q.UserID, token: q.Token, claim: q.Claim, segment: q.Segment.Path}
+	a = asked{device: q.AnonymousID, user: q.UserID, proof: q.Proof, token: q.Token, claim: q.Claim, segment: q.Segment.Path}
 	if a.token == "" {
 		a.token = q.Segment.Token
 	}

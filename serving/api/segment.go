@@ -14,6 +14,16 @@ import (
 // nothing new, before a node's answers count as stale.
 const maxQuiet = 5 * time.Second
 
+// segmentOfBody answers as segment does what a body asks: so ids and proofs are in no URL.
+func (s *Server) segmentOfBody(w http.ResponseWriter, r *http.Request, _ *asked) error {
+	var q personalizeRequest
+	if err := readBody(w, r, &q); err != nil {
+		return err
+	}
+	a := s.askedOf(&q, r)
+	return s.segment(w, r, &a)
+}
+
 func (s *Server) segment(w http.ResponseWriter, r *http.Request, a *asked) error {
 	if *a == (asked{}) {
 		return bad("say whose segment: anonymousId, token, or userId with the admin key")
@@ -23,7 +33,7 @@ func (s *Server) segment(w http.ResponseWriter, r *http.Request, a *asked) error
 		return err
 	}
 	defer s.give(v)
-	v.out = append(s.appendSegment(v.out[:0], v, a.user != ""), '\n')
+	v.out = append(s.appendSegment(v.out[:0], v, a.user != "" && a.proof == ""), '\n')
 	send(w, v.out)
 	return nil
 }
@@ -37,6 +47,7 @@ func (s *Server) segment(w http.ResponseWriter, r *http.Request, a *asked) error
 //	since        ms: on this path
 //	version      of the record, digits
 //	linked       a user, not a device
+//	proof_needed the device is a user's, whose state is for who has a proof of the userId
 //	age_ms       since the visitor was last decided
 //	lag_ms       since the log last answered this node
 //	stale        old behaviour, or a node that is cut off
@@ -66,7 +77,10 @@ func (s *Server) appendSegment(b []byte, v *visitor, person bool) []byte {
 		x, ok := s.stale.Value(&v.view, v.now, &s.Params)
 		stale = stale || ok && x > s.StaleShare
 	}
-	b = appendBool(b, `,"linked":`, v.proof == known && v.record.Linked)
+	b = appendBool(b, `,"linked":`, v.proof == known && v.record.Linked || v.hidden)
+	if v.hidden {
+		b = append(b, `,"proof_needed":true`...)
+	}
 	b = appendInt(b, `,"age_ms":`, age)
 	b = appendInt(b, `,"lag_ms":`, lag.Milliseconds())
 	b = appendBool(b, `,"stale":`, stale)
@@ -113,6 +127,10 @@ func (s *Server) issue(v *visitor) (text string, expires int64) {
 	issued := v.now / 1000
 	c := token.Claims{Audience: token.Segment, Site: s.Site, Subject: token.Subject(v.id), Path: s.Tree.Path(v.served),
 		Issued: issued, Expires: issued + int64(s.TokenTTL/time.Second)}
+	if v.proven != "" && v.proven == token.Subject(v.person) {
+		c.Proven, c.Until = v.proven, v.until
+		c.Expires = min(c.Expires, c.Until)
+	}
 	return s.Keys.Sign(c), c.Expires
 }
 

@@ -32,6 +32,9 @@ type visitor struct {
 	record segment.Record
 	view   segment.View
 	refuse string // why a token was not believed
+	proven string // token.Subject of the user whose proof the request has
+	until  int64  // s since the epoch: the proof holds so long
+	hidden bool   // the device is a user's, of which there is no proof
 	owner  string // how offers name the visitor; empty: nobody in particular
 	offers []offer
 	told   bool   // the request tells of offers, so that the answer does, too
@@ -43,6 +46,7 @@ type asked struct {
 	device, user, token, claim, segment string
 	stated                              string // a device that a token must be of, and that is not looked up
 	cookie                              string // the token of the browser's cookie
+	proof                               string // of the userId
 }
 
 // maxID bounds the ids that are looked up, in bytes.
@@ -54,8 +58,16 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.user != "" && !admin {
-		return nil, &Error{http.StatusForbidden, "a userId can be guessed: ask with the admin key as a bearer, or with the device's anonymousId"}
+	if !s.Verified && a.proof != "" && a.device != "" { // no proof is asked for
+		without := *a
+		without.user, without.proof = "", ""
+		a = &without
+	}
+	if a.user != "" && !admin && a.proof == "" {
+		return nil, &Error{http.StatusForbidden, "a userId can be guessed: ask with a proof of it (docs/identity.md), with the admin key as a bearer, or with the device's anonymousId alone"}
+	}
+	if event.IsUserDevice(a.device) && !admin {
+		return nil, &Error{http.StatusForbidden, "an anonymousId that begins with user: is what servers send of a userId; ask as for a userId"}
 	}
 	if len(a.device) > maxID || len(a.user) > maxID {
 		return nil, bad("the id is longer than 512 bytes")
@@ -63,12 +75,16 @@ func (s *Server) find(r *http.Request, a *asked) (*visitor, error) {
 	v := s.visitors.Get().(*visitor)
 	*v = visitor{now: s.nowMS(), record: segment.Record{Values: v.record.Values}, out: v.out, offers: v.offers[:0]}
 	switch {
+	case a.device != "" && (a.user == "" || !admin):
+		v.id = session.PersonID(a.device, "")
 	case a.user != "":
 		v.id = session.PersonID("", a.user)
-	case a.device != "":
-		v.id = session.PersonID(a.device, "")
 	}
-	if err := s.lookUp(v, a); err != nil {
+	if err := s.prove(v, a, admin); err != nil {
+		s.give(v)
+		return nil, err
+	}
+	if err := s.lookUp(v, a, admin); err != nil {
 		s.give(v)
 		return nil, err
 	}
@@ -91,16 +107,19 @@ func (s *Server) give(v *visitor) { s.visitors.Put(v) }
 func subjectOf(device string) string { return token.Subject(session.PersonID(device, "")) }
 
 // lookUp asks the store.
-func (s *Server) lookUp(v *visitor, a *asked) (err error) {
+func (s *Server) lookUp(v *visitor, a *asked, admin bool) (err error) {
 	if s.Store == nil || v.id == "" {
 		return nil
 	}
 	ok := false
 	v.person = v.id
-	if a.user != "" {
+	if strings.HasPrefix(v.id, "u:") {
 		ok, err = s.Store.Get(v.id, &v.record)
 	} else {
 		v.person, ok, err = s.Store.Find(a.device, &v.record)
+	}
+	if err == nil && s.Verified && !admin {
+		ok, err = s.proved(v, a, ok)
 	}
 	if err != nil || !ok {
 		return err

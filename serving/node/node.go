@@ -207,9 +207,13 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, st *store.Stor
 	if err != nil {
 		return c, err
 	}
+	_, proofs, err := identityKeys(cfg, &o.Secrets)
+	if err != nil {
+		return c, err
+	}
 	s := &cfg.Serving
 	return api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
-		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL,
+		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL, Verified: !cfg.Unchecked(), Proofs: proofs,
 		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now}, nil
 }
 

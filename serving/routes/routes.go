@@ -54,7 +54,7 @@ func calls(under string, words ...string) (out []Route) {
 
 // Others are all other routes of a node.
 var Others = []Route{
-	{"GET", "/api/segment", Node},
+	{"GET POST", "/api/segment", Node},
 	{"GET", "/api/segment/explain", Node},
 	{"GET", "/api/stream", Node},
 	{"POST", "/api/personalize", Node},

@@ -39,6 +39,8 @@ type Claims struct {
 	Issued   int64  `json:"i"`           // seconds since the epoch
 	Expires  int64  `json:"e"`           // likewise; not good from then on
 	Offer    *Offer `json:"o,omitempty"` // of a Grant
+	Proven   string `json:"q,omitempty"` // of a Segment: Subject of the user whose proof the request brought
+	Until    int64  `json:"w,omitempty"` // seconds since the epoch: the proof holds so long, however often the token is renewed
 }
 
 // Offer is what was granted: its slot keeps the content until the deadline,

@@ -54,6 +54,14 @@ func replayAll(t *testing.T, site string, src io.ReadCloser, sort bool, change f
 // replayTo does the same on a given log, with a topic named like the site.
 func replayTo(t *testing.T, brokers []string, site string, src io.ReadCloser, sort bool, change func(*config.Config)) driver.Conn {
 	t.Helper()
+	j, conn := replaying(t, brokers, site, src, sort, change)
+	check(t, j.Stop())
+	return conn
+}
+
+// replaying is replayTo with the job still running.
+func replaying(t *testing.T, brokers []string, site string, src io.ReadCloser, sort bool, change func(*config.Config)) (*pipelines.Job, driver.Conn) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	check(t, kafkalog.CreateTopic(ctx, brokers, site, 4))
@@ -69,8 +77,7 @@ func replayTo(t *testing.T, brokers []string, site string, src io.ReadCloser, so
 	check(t, err)
 	t.Cleanup(func() { conn.Close() })
 	check(t, j.Drained(ctx, r.Ends))
-	check(t, j.Stop())
-	return conn
+	return j, conn
 }
 
 func check(t *testing.T, err error) {

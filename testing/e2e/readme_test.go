@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 var sqlBlock = regexp.MustCompile("(?s)```sql\n(.*?)```")
@@ -23,7 +24,15 @@ func TestReadmeQueries(t *testing.T) {
 		t.Fatalf("the README has %d queries", len(queries))
 	}
 	const site = "readme"
-	conn := replayAll(t, site, io.NopCloser(bytes.NewReader(bytes.Join(visit(t), []byte("\n")))), false, func(*config.Config) {})
+	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
+	check(t, err)
+	t.Cleanup(log.Close)
+	j, conn := replaying(t, log.Brokers(), site, io.NopCloser(bytes.NewReader(bytes.Join(visit(t), []byte("\n")))), false, func(*config.Config) {})
+	// The audience is that of all shards' time, which passes when all are read and idle.
+	waitFor(t, "the audience", func() bool {
+		return count(t, conn, "SELECT count() FROM audience_once WHERE site = ? AND toUnixTimestamp(minute) % 600 = 0", site) > 0
+	})
+	check(t, j.Stop())
 	ctx := clickhouse.Context(context.Background(), clickhouse.WithParameters(clickhouse.Parameters{"site": site}))
 	for _, q := range queries {
 		rows, err := conn.Query(ctx, string(q[1]))

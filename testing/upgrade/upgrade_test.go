@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // dsn is that of a database of its own.
 func dsn(name string) string {
-	return strings.Replace(server.DSN(), "/microseg", "/"+name, 1)
+	return strings.TrimSuffix(server.DSN(), "/microseg") + "/" + name
 }
 
 // TestGoesOnFromAnOlderProgram: jobs that the program before lateness classes and
