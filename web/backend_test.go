@@ -89,6 +89,8 @@ type backend struct {
 	preflights int
 	noStream   bool // streams are refused
 	refused    int  // streams
+	tokens     []string         // that streams came with
+	proofs     []map[string]any // bodies of POST /api/segment
 }
 
 func newBackend(t *testing.T) *backend {
@@ -104,6 +106,7 @@ func newBackend(t *testing.T) *backend {
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { b.page(pages, w, r) })
 	mux.HandleFunc("POST /v1/batch", b.collect)
 	mux.HandleFunc("GET /api/segment", b.segment)
+	mux.HandleFunc("POST /api/segment", b.proven)
 	mux.HandleFunc("GET /api/stream", b.stream)
 	mux.HandleFunc("POST /api/personalize", b.personalize)
 	srv := httptest.NewServer(b.cors(mux))
@@ -222,6 +225,19 @@ func (b *backend) segment(w http.ResponseWriter, r *http.Request) {
 	b.answer(w, map[string]any{"person": "d:" + r.URL.Query().Get("anonymousId"), "served": b.served, "token": "v1.t.t"})
 }
 
+// proven answers who has brought a proof.
+func (b *backend) proven(w http.ResponseWriter, r *http.Request) {
+	var ask map[string]any
+	err := json.NewDecoder(r.Body).Decode(&ask)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		b.t.Errorf("reading a request of a segment: %v", err)
+	}
+	b.proofs = append(b.proofs, ask)
+	b.answer(w, map[string]any{"known": true, "served": b.served, "token": "v1.proven.t", "expires": time.Now().Add(time.Minute).Unix()})
+}
+
 func (b *backend) personalize(w http.ResponseWriter, r *http.Request) {
 	var ask map[string]any
 	err := json.NewDecoder(r.Body).Decode(&ask)
@@ -253,6 +269,7 @@ func (b *backend) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	b.streams[ch] = r.URL.Query().Get("anonymousId")
+	b.tokens = append(b.tokens, r.URL.Query().Get("token"))
 	ch <- b.served
 	b.mu.Unlock()
 	defer func() {

@@ -1,7 +1,7 @@
 // Events in the form of the Segment spec, as the collector and event/ read them.
 
 import { doc, iso, uuid } from "./env.js";
-import { anonymousId, consents, userId } from "./identity.js";
+import { anonymousId, consents, proofOf, userId } from "./identity.js";
 
 export const version = "1.0.0";
 
@@ -22,16 +22,18 @@ const tablet = /Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints
 
 // build makes an event on a page; members that are undefined are not sent.
 export function build(type, page, fields) {
+  const user = fields.userId || userId() || undefined;
   return {
     type,
     ...fields,
     messageId: uuid(),
     anonymousId: anonymousId(),
-    userId: fields.userId || userId() || undefined,
+    userId: user,
     timestamp: iso(),
     context: {
       library: { name: "microseg.js", version },
       page,
+      proof: proofOf(user), // the collector takes it out
       userAgent: navigator.userAgent,
       locale: navigator.language,
       screen: { width: screen.width, height: screen.height, density: devicePixelRatio },

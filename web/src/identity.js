@@ -19,10 +19,20 @@ export function anonymousId() {
 }
 
 export const userId = () => local.get("user_id");
-export const setUser = (id) => local.set("user_id", String(id));
+
+// setUser keeps who the visitor is, and the proof of it that the site's server has made.
+export function setUser(id, proof) {
+  if (proof) local.set("proof", proof);
+  else if (String(id) !== userId()) local.remove("proof");
+  local.set("user_id", String(id));
+}
+
+// proofOf is the proof of a userId, undefined without one.
+export const proofOf = (id) => (id && id === userId() && local.get("proof")) || undefined;
 
 export function forget() {
   local.remove("anonymous_id");
   local.remove("user_id");
+  local.remove("proof");
   local.remove("skew");
 }

@@ -1,12 +1,12 @@
 // The way back: which segment the visitor is in, and what that does to the page.
 
 import { backoff, doc, emit, endpoint, learnClock, now, on, parse, setCookie } from "./env.js";
-import { allowed, anonymousId } from "./identity.js";
+import { allowed, anonymousId, proofOf, userId } from "./identity.js";
 import { keep, offersChanged, words } from "./offers.js";
 import { anySlot, apply, leavePage, onExpire } from "./slots.js";
 import { pageEvent, viewed } from "./view.js";
 
-let token, latest, stream, retry, tries = 0, asked = 0;
+let token, latest, stream, retry, tries = 0, asked = 0, turns = 0, proven;
 
 async function ask(path, options) {
   const sent = now();
@@ -16,6 +16,15 @@ async function ask(path, options) {
   learnClock(r, answer, sent);
   return answer;
 }
+
+// who is the visitor in a body; with the proof of the userId, where there is one.
+function who() {
+  const id = userId(), proof = proofOf(id);
+  return { anonymousId: anonymousId(), userId: proof && id, proof, token };
+}
+
+// What needs no proof is asked for as ever. A proof stands in no address.
+const lookUp = () => (who().proof ? ask("/api/segment", { method: "POST", body: JSON.stringify(who()) }) : ask("/api/segment" + me()));
 
 const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
 
@@ -36,7 +45,7 @@ function learn(answer) {
 export async function getUserSegment() {
   if (!allowed()) return null;
   const id = anonymousId();
-  const answer = { ...learn(await ask("/api/segment" + me())), anonymousId: id, offers: words() };
+  const answer = { ...learn(await lookUp()), anonymousId: id, offers: words() };
   return Object.defineProperty(answer, "toString", { value: () => answer.served });
 }
 
@@ -58,7 +67,7 @@ export async function personalizeContent(segment, event) {
   const turn = ++asked, { href } = location, offers = words();
   const answer = await ask("/api/personalize", {
     method: "POST",
-    body: JSON.stringify({ segment, event: event || pageEvent(), anonymousId: anonymousId(), token, offers, view_ms: viewed() }),
+    body: JSON.stringify({ segment, event: event || pageEvent(), ...who(), offers, view_ms: viewed() }),
   });
   return turn === asked && href === location.href ? applyContent(answer, offers) : answer;
 }
@@ -69,14 +78,23 @@ export const refresh = () => (latest != null && anySlot() ? personalizeContent(l
 
 // listen has the server push the visitor's segment, at once and when it
 // changes. A hidden tab does not listen: browsers allow few connections.
-export function listen() {
+export async function listen() {
   quiet();
   if (!allowed() || doc.hidden || !window.EventSource) return;
-  stream = new EventSource(endpoint + "/api/stream" + me());
+  let proof = "";
+  if (who().proof) {
+    const turn = turns;
+    const answer = await getUserSegment().catch(() => {});
+    if (turn !== turns) return; // somebody has called meanwhile
+    proven = answer && !answer.proof_needed;
+    if (proven && token) proof = "&token=" + token;
+  }
+  stream = new EventSource(endpoint + "/api/stream" + me() + proof);
   on(stream, "open", () => { tries = 0; });
   on(stream, "segment", (e) => {
     const answer = parse(e.data);
     if (!answer) return;
+    if (answer.proof_needed && proven) return listen(); // the token is over, the proof may not be
     learn(answer);
     emit("segment", answer);
     refresh();
@@ -88,6 +106,8 @@ export function listen() {
 }
 
 function quiet() {
+  turns++;
+  proven = 0;
   clearTimeout(retry);
   if (stream) stream.close();
   stream = null;

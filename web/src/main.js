@@ -23,11 +23,13 @@ const api = {
   anonymousId: () => (allowed() ? anonymousId() : null),
   track,
   page: (name, properties) => (typeof name === "object" ? enter(undefined, name) : enter(name, properties)),
-  identify(id, traits) {
+  // identify may bring the proof of the id: { proof } or { context: { proof } }.
+  identify(id, traits, { proof, context = {} } = {}) {
     if (id && typeof id === "object") [id, traits] = [undefined, id];
     if (!allowed()) return;
-    if (id) setUser(id);
+    if (id) setUser(id, proof = proof || context.proof);
     call("identify", { traits: { ...traits } });
+    if (proof) listen();
   },
   redeem, // an order that the page's own events do not tell of
   alias(to, from) {
