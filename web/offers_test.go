@@ -55,7 +55,7 @@ func TestOfferStays(t *testing.T) {
 	tab := p.Tab()
 	tab.Goto(b.url + "/cart")
 	for name, p := range map[string]*chromium.Page{"the tab": p, "another": tab} {
-		if got := p.Text(bannerText); !strings.HasPrefix(got, "10% off 09:") {
+		if got := p.Text(bannerText); !strings.HasPrefix(got, "10% off 09:") && got != "10% off 10:00" {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
@@ -71,7 +71,8 @@ func TestOfferStays(t *testing.T) {
 	p.Eval(`microseg.track("Order Completed", {order_id: "1"})`, nil)
 	for name, p := range map[string]*chromium.Page{"the tab": p, "another": tab} {
 		p.Wait(`!document.querySelector(".offer")`)
-		if got := p.Text(`JSON.parse(localStorage.ms_offers).cart.state`); got != "redeemed" {
+		// A late answer of the other tab may have been written since, of which the end is kept apart.
+		if got := p.Text(`JSON.parse(localStorage.ms_ended).cart.state`); got != "redeemed" {
 			t.Errorf("%s: the offer is %s", name, got)
 		}
 	}
