@@ -20,6 +20,7 @@ type envelope struct {
 	integrations []byte // likewise
 	receivedAt   string // RFC 3339
 	userAgent    string // of the visitor; "": not known
+	retried      bool   // the request says that it was sent before
 }
 
 // call is one event as it is rewritten: the members that the collector
@@ -153,12 +154,14 @@ func (c *call) times(e *jx.Encoder, env *envelope) {
 	sent := env.sentAt
 	if !isTime(sent) {
 		sent = c.sentAt
-	} else if c.corrected(env) {
+	} else if !env.retried && c.corrected(env) {
 		sent = nil
 	}
 	e.FieldStart("receivedAt")
 	e.Str(env.receivedAt)
-	raw(e, "sentAt", sent)
+	if !env.retried { // else it may be of the first attempt, which tells nothing of the clock
+		raw(e, "sentAt", sent)
+	}
 	raw(e, "originalTimestamp", c.original)
 	switch {
 	case stated(c.timestamp):

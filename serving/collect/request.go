@@ -96,6 +96,7 @@ func (q *request) serve(w http.ResponseWriter, read func(*request) error) error 
 	}
 	q.env.receivedAt = q.now.UTC().Format(timeForm)
 	q.env.userAgent = visitor(q.r.UserAgent())
+	q.env.retried = retried(q.r)
 	if err := q.recognise(); err != nil {
 		return err
 	}
@@ -104,6 +105,18 @@ func (q *request) serve(w http.ResponseWriter, read func(*request) error) error 
 		return err
 	}
 	return q.c.produce(q.records)
+}
+
+// retried reports whether the client says that it has sent the request before. Bodies of
+// such requests may still have the first attempt's sentAt, hours old, which would pass for
+// a clock that is behind.
+func retried(r *http.Request) bool {
+	for _, name := range [...]string{"X-Retry-Count", "Rsa-Retry-Attempt"} {
+		if n, err := strconv.Atoi(r.Header.Get(name)); err == nil && n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // timeForm is RFC 3339 with the milliseconds that events have.
