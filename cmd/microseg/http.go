@@ -25,12 +25,13 @@ import (
 //	/health   the verdict of `microseg health` as JSON, 503 when a check fails
 //	/metrics  Prometheus
 type monitor struct {
-	job  *job
-	also func(context.Context) error // what else must be ready; nil: nothing
-	more func() string               // what else is degraded; nil: nothing
-	conn driver.Conn
-	srv  *server
-	addr string
+	job   *job
+	also  func(context.Context) error // what else must be ready; nil: nothing
+	more  func() string               // what else is degraded; nil: nothing
+	trust func() *trustHealth         // what a collector beside it saw; nil: none is
+	conn  driver.Conn
+	srv   *server
+	addr  string
 }
 
 // newMonitor connects to the record; close it.
@@ -144,6 +145,9 @@ func (m *monitor) notes() []string {
 	if m.more != nil {
 		out = append(out, m.more())
 	}
+	if m.trust != nil {
+		out = append(out, m.trust().lines()...)
+	}
 	return out
 }
 
@@ -200,5 +204,12 @@ func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 	if !h.OK {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	json.NewEncoder(w).Encode(h)
+	body := struct {
+		*query.HealthData
+		Identity *trustHealth `json:"identity,omitempty"`
+	}{HealthData: h}
+	if m.trust != nil {
+		body.Identity = m.trust()
+	}
+	json.NewEncoder(w).Encode(body)
 }

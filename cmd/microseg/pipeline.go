@@ -63,6 +63,7 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 			if err := j.start(c.Context(), rebuild); err != nil {
 				return err
 			}
+			warnTrust(j.Config, false)
 			registry := newRegistry(j)
 			j.watch(c.Context(), *cfg, registry, nil)
 			if monitor != "" {
@@ -200,6 +201,9 @@ func check(w io.Writer, path string) error {
 	}
 	for _, p := range conf.Notes() {
 		fmt.Fprintln(w, "note:", p.Error())
+	}
+	for _, n := range trustNotes(conf, true) {
+		fmt.Fprintln(w, "note:", n)
 	}
 	if err := checkClients(w); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,6 +72,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 		return err
 	}
 	warn(cfg)
+	warnTrust(cfg, true)
 	stop := tuneGC(ctx)
 	defer stop()
 	registry := processRegistry()
@@ -94,7 +96,14 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	n.Register(mux)
 	persons.Register(mux)
 	web.RegisterScript(mux)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, reload.note(), measured.note()) })
+	trust := func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified()) }
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, nil, append(trust().lines(), reload.note(), measured.note())...)
+	})
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]*trustHealth{"identity": trust()})
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, n.Ready(r.Context()), reload.note(), measured.note())
 	})

@@ -99,6 +99,9 @@ clickhouse native  %[6]s
 clickhouse http    %[7]s
 admin key          %[8]s
 `, a.HTTP, cfg.Collector.WriteKeys[0], a.Kafka, o.topic, j.Segments.Topic, a.ClickHouseNative, a.ClickHouseHTTP, filepath.Join(o.dir, "admin.key"))
+	if o.config == "" {
+		fmt.Println("identity           off: the demo's visitors may say who they are without proof (a site of your own: docs/identity.md)")
+	}
 	if o.visitors > 0 {
 		fmt.Printf("visitors           %d simulated ones, whose ids begin with sim- (--visitors 0: none)\n", o.visitors)
 		crowded, stop := context.WithCancel(ctx)
@@ -147,6 +150,8 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	}
 	j.watch(ctx, o.config, registry, s.node.Reload)
 	warn(cfg)
+	warnTrust(cfg, true)
+	s.mon.trust = func() *trustHealth { return newTrustHealth(cfg, s.node.Collector.Identified()) }
 	mux := http.NewServeMux()
 	s.node.Register(mux)
 	s.pers.Register(mux)

@@ -48,7 +48,7 @@ type Verifier struct {
 func New(c Config) (*Verifier, error) {
 	secrets, err := ParseKeys(c.Keys)
 	if err != nil {
-		return nil, fmt.Errorf("reading the keys of user proofs: %w", err)
+		return nil, fmt.Errorf("reading MICROSEG_IDENTITY_KEYS: %w", err)
 	}
 	v := &Verifier{secrets: secrets}
 	if c.Algorithm != "" {
