@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/microseg/microseg/transforms/rows"
@@ -62,12 +63,21 @@ func flush(t *testing.T, w *Writer) {
 	}
 }
 
-// text reads a whole query as text, a line a row.
+// text reads a whole query as text, a line a row. A server that was stopped may abort
+// behind the last answer and be started again (away.resume): then it is asked again.
 func text(t *testing.T, conn driver.Conn, q string) string {
 	t.Helper()
-	rs, err := conn.Query(t.Context(), "SELECT arrayStringConcat(arrayMap(x -> toString(x), [*]), ' ') FROM ("+q+")")
-	if err != nil {
-		t.Fatalf("%s: %v", q, err)
+	var rs driver.Rows
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		var err error
+		rs, err = conn.Query(t.Context(), "SELECT arrayStringConcat(arrayMap(x -> toString(x), [*]), ' ') FROM ("+q+")")
+		if err == nil {
+			break
+		}
+		var refused *clickhouse.Exception
+		if errors.As(err, &refused) || time.Now().After(end) {
+			t.Fatalf("%s: %v", q, err)
+		}
 	}
 	defer rs.Close()
 	var b strings.Builder
