@@ -87,8 +87,8 @@ type backend struct {
 	edge       string // what an edge puts into the slot hero
 	paths      []string
 	preflights int
-	noStream   bool // streams are refused
-	refused    int  // streams
+	noStream   bool             // streams are refused
+	refused    int              // streams
 	tokens     []string         // that streams came with
 	proofs     []map[string]any // bodies of POST /api/segment
 }

@@ -20,14 +20,17 @@ func (s *Server) prove(v *visitor, a *asked, admin bool) error {
 	now := time.UnixMilli(v.now)
 	if a.proof != "" && a.user != "" && !admin {
 		until, err := s.Proofs.Verify(a.user, a.proof, now)
-		if err != nil {
-			return &Error{http.StatusForbidden, "userId, proof: " + err.Error()}
+		if err == nil {
+			v.proven, v.until = token.Subject(session.PersonID("", a.user)), now.Add(proofLife).Unix()
+			if !until.IsZero() {
+				v.until = min(v.until, until.Unix())
+			}
+			return nil
 		}
-		v.proven, v.until = token.Subject(session.PersonID("", a.user)), now.Add(proofLife).Unix()
-		if !until.IsZero() {
-			v.until = min(v.until, until.Unix())
+		// A page keeps its proof, which may have ended: the device is answered all the same.
+		if v.refuse = "userId, proof: " + err.Error(); a.device == "" {
+			return &Error{http.StatusForbidden, v.refuse}
 		}
-		return nil
 	}
 	for _, text := range [...]string{a.token, a.cookie} {
 		if text == "" || v.id == "" {
@@ -51,11 +54,11 @@ func (s *Server) proved(v *visitor, a *asked, ok bool) (bool, error) {
 		v.person, v.hidden = v.id, true
 		return false, nil
 	}
-	if a.user == "" || a.proof == "" || strings.HasPrefix(v.person, "u:") {
+	user := session.PersonID("", a.user)
+	if a.user == "" || strings.HasPrefix(v.person, "u:") || v.proven != token.Subject(user) {
 		return ok, nil
 	}
 	var of segment.Record
-	user := session.PersonID("", a.user)
 	is, err := s.Store.Get(user, &of)
 	if err != nil || !is {
 		return ok, err

@@ -32,7 +32,8 @@ const cartPath, comparerPath = "everyone/high_intent/cart_abandoner", "everyone/
 
 type provenAnswer struct {
 	Known, Linked bool
-	ProofNeeded   bool `json:"proof_needed"`
+	ProofNeeded   bool   `json:"proof_needed"`
+	TokenError    string `json:"token_error"`
 	Path, Token   string
 	Expires       int64
 }
@@ -95,11 +96,16 @@ func TestOldTokenOfALinkedDevice(t *testing.T) {
 // TestProofsOfReads: what is no proof is an error that says so, and nobody's name is a device.
 func TestProofsOfReads(t *testing.T) {
 	s := verifiedSite(t)
+	var ended provenAnswer
+	s.read(&ended, "POST", "/api/segment", `{"anonymousId":"phone","userId":"ann","proof":"`+hashOf("bob")+`"}`)
+	if ended.Known || !ended.ProofNeeded || !strings.Contains(ended.TokenError, "not of this userId") {
+		t.Errorf("a wrong proof with a device: %+v", ended)
+	}
 	for body, want := range map[string]string{
-		`{"anonymousId":"phone","userId":"ann"}`:                                 "proof",
-		`{"anonymousId":"phone","userId":"ann","proof":"` + hashOf("bob") + `"}`: "not of this userId",
-		`{"userId":"ann","proof":"x"}`:                                           "neither",
-		`{"anonymousId":"user:ann"}`:                                             "begins with user:",
+		`{"anonymousId":"phone","userId":"ann"}`:           "proof",
+		`{"userId":"ann","proof":"` + hashOf("bob") + `"}`: "not of this userId",
+		`{"userId":"ann","proof":"x"}`:                     "neither",
+		`{"anonymousId":"user:ann"}`:                       "begins with user:",
 	} {
 		r := s.ask("POST", "/api/segment", body)
 		if r.Code != 403 || !strings.Contains(r.Body.String(), want) {

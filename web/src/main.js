@@ -24,12 +24,13 @@ const api = {
   track,
   page: (name, properties) => (typeof name === "object" ? enter(undefined, name) : enter(name, properties)),
   // identify may bring the proof of the id: { proof } or { context: { proof } }.
-  identify(id, traits, { proof, context = {} } = {}) {
+  identify(id, traits, options) {
     if (id && typeof id === "object") [id, traits] = [undefined, id];
     if (!allowed()) return;
-    if (id) setUser(id, proof = proof || context.proof);
+    const { proof, context } = options || {}, sure = proof || (context || {}).proof;
+    if (id) setUser(id, sure);
     call("identify", { traits: { ...traits } });
-    if (proof) listen();
+    if (sure) listen();
   },
   redeem, // an order that the page's own events do not tell of
   alias(to, from) {
