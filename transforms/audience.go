@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
-	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/transforms/rows"
@@ -77,14 +76,14 @@ func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out
 		}
 	}
 	held, leave := Outputs{Rows: out, Records: records}.hold()
-	err = guard("audience", func() []identity.Place { return nil }, func() error { return a.Apply(&c, fn.built, held.Rows, held.Records) })
+	err = a.try(&c, fn.built, held.Rows, held.Records)
 	if poisoned(err) != nil { // the counts are left out; their time passes
 		if a, err = NewAudienceState(fn.built), nil; len(b) > 0 {
 			err = json.Unmarshal(b, a)
 		}
 		held, leave = Outputs{Rows: out, Records: records}.hold()
-		if c.Minutes = nil; err == nil {
-			err = a.Apply(&c, fn.built, held.Rows, held.Records)
+		if err == nil {
+			err = a.pass(&c, fn.built, held.Rows, held.Records)
 		}
 	}
 	if err == nil {

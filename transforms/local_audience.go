@@ -64,17 +64,13 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 		m.unsaid = nil
 		var e audienceEntry
 		at := countsAt{c.Reporter, c.Seq}
-		if m.poison[at] { // its time passes, and nothing else
-			c = &shardCounts{Reporter: c.Reporter, Seq: c.Seq, UpTo: c.UpTo, Idle: c.Idle}
+		take := m.state.try
+		if m.poison[at] {
+			take = m.state.pass
 		}
-		err := guard("audience", func() []identity.Place { return nil }, func() error {
-			if l.built.testPanic != nil && len(c.Minutes) > 0 {
-				l.built.testPanic("audience", identity.Place{Partition: int32(c.Reporter), Offset: c.Seq})
-			}
-			return m.state.Apply(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) })
-		})
+		err := take(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) })
 		if p := poisoned(err); p != nil && !m.poison[at] {
-			return l.decideCounts(p, at)
+			return l.decideCounts(p, at, c.place())
 		}
 		if err != nil {
 			return err
@@ -99,12 +95,12 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 
 // decideCounts puts the verdict into the journal that a reporter's counts are left out;
 // the next ones of that reporter are absolute again.
-func (l *Local) decideCounts(p *PoisonError, at countsAt) error {
+func (l *Local) decideCounts(p *PoisonError, at countsAt, place identity.Place) error {
 	entry, err := json.Marshal(&audienceEntry{Poison: &at})
 	if err != nil {
 		return fmt.Errorf("encoding a verdict: %w", err)
 	}
-	p.Places = []identity.Place{{Partition: int32(at.Reporter), Offset: at.Seq}}
+	p.Places = []identity.Place{place}
 	return l.decide(p, 2*l.built.Spec.Shards, entry)
 }
 
