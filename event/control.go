@@ -40,6 +40,12 @@ const (
 	TypeRebuild = "$rebuild"
 )
 
+// Administrative reports whether only the endpoints of the site's own servers write
+// records of a type. The collector refuses any other type that begins with $, too.
+func Administrative(typ string) bool {
+	return typ == TypeDelete || typ == TypeUnlink || typ == TypeRebuild || typ == TypeDisclaim
+}
+
 // rebuildStart is how each record of Rebuild begins, and no other one that the
 // collector lets through: such a record is as long as it must be.
 const rebuildStart = `{"type":"$rebuild",`

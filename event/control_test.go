@@ -82,10 +82,10 @@ func TestControl(t *testing.T) {
 	}
 	whole := (&Rebuild{Device: "a1", Receipt: "r", Payload: bytes.Repeat([]byte{7}, 200_000)}).Append(nil)
 	var e Event
-	if err := strict.Decode(whole, Unstated, genNow, &e); err != nil || e.Kind != KindRebuild || e.Device != "a1" || len(e.Raw) != 200_000 || !e.Kind.Control() || !e.Kind.Reserved() {
+	if err := strict.Decode(whole, Unstated, genNow, &e); err != nil || e.Kind != KindRebuild || e.Device != "a1" || len(e.Raw) != 200_000 || !e.Kind.Control() || !Administrative(TypeRebuild) {
 		t.Errorf("a rebuild of %d bytes: %v, %s of %s with %d", len(whole), err, e.Kind, e.Device, len(e.Raw))
 	}
-	if !KindUnlink.Reserved() || KindReset.Reserved() || KindAlias.Control() {
+	if !Administrative(TypeUnlink) || Administrative(TypeReset) || KindAlias.Control() {
 		t.Error("anybody may unlink, nobody reset, or an alias is none of the device's events")
 	}
 	for _, bad := range []string{`{"type":"alias","userId":"ann"}`, `{"type":"alias","previousId":"null","userId":"ann"}`, `{"type":"alias","previousId":"a1","anonymousId":"a2"}`,

@@ -112,12 +112,6 @@ func (k Kind) Control() bool {
 	return k >= KindDelete && k <= KindReset || k == KindRebuild || k == KindDisclaim
 }
 
-// Reserved reports whether only the endpoints of the site's own servers write
-// such records.
-func (k Kind) Reserved() bool {
-	return k == KindDelete || k == KindUnlink || k == KindRebuild || k == KindDisclaim
-}
-
 // FirstCustom is the kind of Config.Custom[0].
 const FirstCustom Kind = 64
 

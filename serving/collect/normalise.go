@@ -34,7 +34,8 @@ type call struct {
 
 var (
 	errNotObject = errors.New("the event is not a JSON object")
-	// What only the site's own endpoints write, and what only the collector does.
+	// What only the site's own endpoints write, and what only the collector does. Of the
+	// former nothing is kept.
 	errAdmin    = errors.New("its type is reserved for the site's own servers")
 	errReserved = errors.New("its type is reserved")
 )
@@ -42,7 +43,7 @@ var (
 // reserved refuses types that are ours: none of them reaches the log from outside.
 func reserved(typ string) error {
 	switch {
-	case typ == event.TypeDelete || typ == event.TypeUnlink || typ == event.TypeRebuild:
+	case event.Administrative(typ):
 		return errAdmin
 	case strings.HasPrefix(typ, "$"):
 		return errReserved

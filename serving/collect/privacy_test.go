@@ -78,6 +78,7 @@ func TestDeletionIsNotAClients(t *testing.T) {
 		`{"type":"$delete","userId":"victim"}`,
 		`{"type":"$delete","anonymousId":"victim","context":{"consent":{"categoryPreferences":{"Analytics":false}}}}`,
 		`{"type":"$delete","anonymousId":"victim","properties":{"x":"` + strings.Repeat("y", 40_000) + `"}}`,
+		`{"type":"$disclaim","anonymousId":"victim","userId":"secret-of-ann"}`,
 		`{"type":"$erased","anonymousId":"victim"}`,
 		`{"type":"$anything","anonymousId":"victim"}`,
 	}
@@ -86,6 +87,9 @@ func TestDeletionIsNotAClients(t *testing.T) {
 	for _, r := range s.records(len(events) + 1) {
 		if e, _, err := decoded(t, event.Config{}, r); err == nil {
 			t.Errorf("%.80s is taken as %v of %q", r.Value, e.Kind, e.Device)
+		}
+		if strings.Contains(string(r.Value), "secret-of-ann") {
+			t.Errorf("who plays admin has left a userId: %s", r.Value)
 		}
 	}
 }

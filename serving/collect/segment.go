@@ -165,12 +165,6 @@ func (q *request) add(sent, raw []byte, typ string, bad error) {
 	case len(sent) > q.c.cfg.MaxEventBytes || len(value) > q.c.cfg.MaxEventBytes+event.Overhead:
 		q.refuse(value, event.Oversized, fmt.Sprintf("%d bytes, at most %d are allowed", len(sent), q.c.cfg.MaxEventBytes), e.Device)
 		return
-	case judged == nil && e.Kind.Reserved(): // a client that plays admin; nothing of it is kept
-		q.refuse(nil, event.Malformed, "its type is reserved", "")
-		return
-	case judged != nil && judged.Payload != nil: // a client that plays collector
-		q.refuse(value, event.Malformed, "its type is reserved", "")
-		return
 	case judged == nil && e.Flags&event.FlagBot != 0:
 		outcome = "bot"
 	}
