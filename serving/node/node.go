@@ -106,6 +106,7 @@ type Node struct {
 	options Options
 	started *config.Config // with this one
 	tree    *segment.Tree
+	keys    *keys
 	answers atomic.Pointer[answers]
 }
 
@@ -128,30 +129,25 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{options: o, started: cfg, tree: tree}
+	k, err := readKeys(cfg, &o.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{options: o, started: cfg, tree: tree, keys: k}
 	opts := store.Config{Brokers: o.Brokers, Topic: o.Segments, MaxProfiles: cfg.Serving.MaxProfiles, Tree: tree, Activation: cfg.Activation(tree)}
 	if n.Store, err = store.Open(ctx, opts); err != nil {
 		return nil, err
 	}
-	server, err := newAPI(cfg, o, tree, n.Store)
+	server, err := newAPI(cfg, o, tree, k, n.Store)
 	if err != nil {
 		n.Store.Close()
 		return nil, err
 	}
 	n.answers.Store(answering(server))
 	c := &cfg.Collector
-	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
-	if err != nil {
-		n.Store.Close()
-		return nil, err
-	}
-	servers, proofs, err := identityKeys(cfg, &o.Secrets)
-	if err != nil {
-		n.Store.Close()
-		return nil, err
-	}
-	n.Collector, err = collect.New(collect.Config{ServerKeys: servers, Proofs: proofs, Unchecked: cfg.Unchecked(), Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes,
-		MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout, IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: keys, Site: o.Site, Metrics: o.Metrics})
+	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, ServerKeys: k.servers, Proofs: k.proofs, Unchecked: cfg.Unchecked(),
+		Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes, MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout,
+		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics})
 	if err != nil {
 		n.Store.Close()
 		return nil, err
@@ -159,18 +155,29 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 	return n, nil
 }
 
-// identityKeys are what the collector believes a userId by.
-func identityKeys(cfg *config.Config, s *Secrets) (servers []string, v *proof.Verifier, err error) {
-	keys, err := proof.ParseKeys(s.ServerKeys)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", EnvServerKeys, err)
+// keys are what a node signs and verifies with. They are read once, so that what
+// collects and what answers believe the same, also after a Reload.
+type keys struct {
+	tokens  *token.Keys
+	servers []string
+	proofs  *proof.Verifier
+}
+
+func readKeys(cfg *config.Config, s *Secrets) (k *keys, err error) {
+	k = &keys{}
+	if k.tokens, err = token.ParseKeys(s.TokenKeys); err != nil {
+		return nil, err
 	}
-	for _, k := range keys {
-		servers = append(servers, string(k))
+	servers, err := proof.ParseKeys(s.ServerKeys)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", EnvServerKeys, err)
+	}
+	for _, key := range servers {
+		k.servers = append(k.servers, string(key))
 	}
 	j := &cfg.Identity.JWT
-	v, err = proof.New(proof.Config{Keys: s.IdentityKeys, Algorithm: j.Algorithm, Audience: j.Audience, KeyFile: j.KeyFile})
-	return servers, v, err
+	k.proofs, err = proof.New(proof.Config{Keys: s.IdentityKeys, Algorithm: j.Algorithm, Audience: j.Audience, KeyFile: j.KeyFile})
+	return k, err
 }
 
 // API is what answers without a log: from tokens and claims alone.
@@ -179,18 +186,22 @@ func API(cfg *config.Config, o Options) (*api.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newAPI(cfg, o, tree, nil)
+	k, err := readKeys(cfg, &o.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	return newAPI(cfg, o, tree, k, nil)
 }
 
-func newAPI(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) (*api.Server, error) {
-	c, err := apiConfig(cfg, o, tree, st)
+func newAPI(cfg *config.Config, o Options, tree *segment.Tree, k *keys, st *store.Store) (*api.Server, error) {
+	c, err := apiConfig(cfg, o, tree, k, st)
 	if err != nil {
 		return nil, err
 	}
 	return api.New(c)
 }
 
-func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, st *store.Store) (c api.Config, err error) {
+func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, k *keys, st *store.Store) (c api.Config, err error) {
 	rules, err := cfg.RuleSet(tree)
 	if err != nil {
 		return c, err
@@ -203,17 +214,9 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, st *store.Stor
 	if err != nil {
 		return c, fmt.Errorf("reading the page rules: %w", err)
 	}
-	keys, err := token.ParseKeys(o.Secrets.TokenKeys)
-	if err != nil {
-		return c, err
-	}
-	_, proofs, err := identityKeys(cfg, &o.Secrets)
-	if err != nil {
-		return c, err
-	}
 	s := &cfg.Serving
 	return api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
-		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: keys, TokenTTL: s.TokenTTL, Verified: !cfg.Unchecked(), Proofs: proofs,
+		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: k.tokens, TokenTTL: s.TokenTTL, Verified: !cfg.Unchecked(), Proofs: k.proofs,
 		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now}, nil
 }
 
@@ -237,7 +240,7 @@ func (n *Node) Reload(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	c, err := apiConfig(cfg, n.options, tree, n.Store)
+	c, err := apiConfig(cfg, n.options, tree, n.keys, n.Store)
 	if err != nil {
 		return err
 	}
