@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -36,6 +37,9 @@ func TestProof(t *testing.T) {
 	p.Eval(`microseg.identify("bob"); microseg.track("Claimed")`, nil)
 	if e := b.wait("Claimed", 1)[0]; e.UserID != "bob" || e.Context["proof"] != nil {
 		t.Errorf("another user has the proof: %s", e.Raw)
+	}
+	if got := p.Text(`document.cookie`); strings.Contains(got, "v1.proven") {
+		t.Errorf("another user has the token of the one before: %s", got)
 	}
 	p.Eval(`microseg.identify("ann", {}, { context: { proof: "again" } }); microseg.reset(); microseg.track("After")`, nil)
 	if e := b.wait("After", 1)[0]; e.UserID != "" || e.Context["proof"] != nil || p.Text(`localStorage.ms_proof`) != "undefined" {

@@ -45,7 +45,9 @@ function learn(answer) {
 export async function getUserSegment() {
   if (!allowed()) return null;
   const id = anonymousId();
-  const answer = { ...learn(await lookUp()), anonymousId: id, offers: words() };
+  const found = await lookUp();
+  if (id === anonymousId()) learn(found); // else the visitor has logged out meanwhile
+  const answer = { ...found, anonymousId: id, offers: words() };
   return Object.defineProperty(answer, "toString", { value: () => answer.served });
 }
 

@@ -28,9 +28,12 @@ const api = {
     if (id && typeof id === "object") [id, traits] = [undefined, id];
     if (!allowed()) return;
     const { proof, context } = options || {}, sure = proof || (context || {}).proof;
+    const before = userId();
     if (id) setUser(id, sure);
+    const other = before && before !== userId();
+    if (other) stop(); // what was said of that one is not this one's
     call("identify", { traits: { ...traits } });
-    if (sure) listen();
+    if (sure || other) listen();
   },
   redeem, // an order that the page's own events do not tell of
   alias(to, from) {
