@@ -14,7 +14,6 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/transforms/rows"
-	"github.com/microseg/microseg/transforms/wire"
 )
 
 // shoppers makes the log of a few users, each with two to four devices and a server
@@ -87,10 +86,7 @@ func (l *testLog) cutFast(t *testing.T, spec *Spec, r *rand.Rand) (out []element
 			raw.Due = raw.Emitted
 		}
 		raw.Chunks = [][]identity.Record{records}
-		h, b := d.Decode(&raw)
-		enc, err := wire.NewEventWriter().Encode(&h, b)
-		check(t, err)
-		out = append(out, element{shard, enc})
+		out = append(out, element{shard, sent(t, d, &raw)})
 	}
 	now := begin
 	for left > 0 {

@@ -316,10 +316,7 @@ func (p *process) batch(s *testSource) []byte {
 		return nil
 	}
 	s.next = raw.ID + 1
-	h, b := p.decoder.Decode(&raw)
-	out, err := wire.NewEventWriter().Encode(&h, b)
-	check(p.t, err)
-	return out
+	return sent(p.t, p.decoder, &raw)
 }
 
 func (s *testSource) cut(p *process, records []identity.Record, idle int64) identity.RawBatch {

@@ -166,6 +166,17 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 	return out
 }
 
+// sent is a batch as the decoder sends it to the device stage.
+func sent(t testing.TB, d *BatchDecoder, raw *identity.RawBatch) []byte {
+	t.Helper()
+	h, b := d.Decode(raw)
+	out, err := wire.NewEventWriter().Encode(&h, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // element is one element of a keyed PCollection.
 type element struct {
 	key   int

@@ -93,10 +93,7 @@ func (y *youngSite) cut(t *testing.T, first, last, step time.Duration) (out []el
 				raw.Due = raw.Emitted
 			}
 			raw.Chunks = [][]identity.Record{records}
-			h, b := d.Decode(&raw)
-			enc, err := wire.NewEventWriter().Encode(&h, b)
-			check(t, err)
-			out = append(out, element{shard, enc})
+			out = append(out, element{shard, sent(t, d, &raw)})
 		}
 	}
 	return out
