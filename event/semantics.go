@@ -14,10 +14,12 @@ type Semantics uint8
 // each kind of event has its lateness, the newest device says whether it is a
 // crawler's, and a record in another partition than its device is a stray. From 3 on a
 // record has the trust of who sent it. From 4 on what time changes of a user waits for
-// the events of all of its devices.
+// the events of all of its devices. From 5 on what one sender can do has bounds: what a
+// device keeps, how many devices there are, who counts in the audience, how far a
+// clock that is ahead reaches.
 const (
 	FirstSemantics  Semantics = 1
-	NewestSemantics Semantics = 4
+	NewestSemantics Semantics = 5
 )
 
 // Has reports whether what came with number n holds.
