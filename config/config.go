@@ -209,6 +209,19 @@ type Collector struct {
 	Origins     []string      `yaml:"origins"`             // whose pages may send, such as https://shop.example; none: those of any site, without cookies
 	PublicURL   string        `yaml:"public_url"`          // address that browser libraries send to; empty: the one that they ask
 	Consent     Consent       `yaml:"consent"`
+	Limits      Limits        `yaml:"limits"`
+}
+
+// Limits bound the events of one client, so that one does not keep out others; an event of more than 4 KiB counts
+// as several. Beyond them the collector answers 429 with the time after which the client sends again. Where a
+// proxy is in front, name it in serving.trusted_proxies, or all visitors are one address. 0 a second is no limit.
+type Limits struct {
+	AddressRate  int `yaml:"address_per_second"`    // events a second of one address, or of 64 bits of IPv6: an office or a mobile network has many visitors
+	AddressBurst int `yaml:"address_burst"`         // and so many at once
+	DeviceRate   int `yaml:"device_per_second"`     // events a second of one device from one address
+	DeviceBurst  int `yaml:"device_burst"`          // and so many at once: an app that was offline sends what it kept
+	ServerRate   int `yaml:"server_key_per_second"` // events a second with one server key, for all of its users; they count for no other limit
+	ServerBurst  int `yaml:"server_key_burst"`      // and so many at once
 }
 
 // Consent says whose events make a profile: the job and the collector drop the
@@ -222,10 +235,12 @@ type Consent struct {
 // Serving tunes the nodes that answer pages and edges. Secrets are not here but
 // in the environment: MICROSEG_TOKEN_KEYS and MICROSEG_ADMIN_KEY.
 type Serving struct {
-	Origins     []string      `yaml:"origins"`      // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
-	TokenTTL    time.Duration `yaml:"token_ttl"`    // an edge believes a token for so long
-	MaxProfiles int           `yaml:"max_profiles"` // records that a node holds in memory, about 400 bytes each
-	MaxStreams  int           `yaml:"max_streams"`  // pages that may listen to one node
+	Origins     []string      `yaml:"origins"`         // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
+	TokenTTL    time.Duration `yaml:"token_ttl"`       // an edge believes a token for so long
+	MaxProfiles int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each
+	MaxStreams  int           `yaml:"max_streams"`     // pages that may listen to one node
+	Proxies     []string      `yaml:"trusted_proxies"` // addresses and networks (10.0.0.0/8) of your own proxies and CDN, whose header tells who the client is; none: the client is who connects
+	ProxyHeader string        `yaml:"proxy_header"`    // the header that they write: X-Forwarded-For or Forwarded
 }
 
 // Source tunes reading the log.

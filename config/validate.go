@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -41,6 +42,22 @@ func asShare(v float64) string {
 
 func count(path string, v, lo, hi int) bound {
 	return bound{path, v >= lo && v <= hi, fmt.Sprintf("%d is out of bounds; choose from %d to %d", v, lo, hi)}
+}
+
+// limit is a rate of events, and burst what may come at once.
+func limit(path string, v int) bound { return count(path, v, 0, 1<<30) }
+
+func burst(path string, v int) bound {
+	return count(path, v, 1, 1<<30)
+}
+
+// isNetwork reports whether s is an address or a network.
+func isNetwork(s string) bool {
+	_, err := netip.ParsePrefix(s)
+	if err != nil {
+		_, err = netip.ParseAddr(s)
+	}
+	return err == nil
 }
 
 // bounds is the table of limits of single values.
@@ -86,6 +103,14 @@ func (c *Config) bounds() []bound {
 		{"collector.public_url", publicURL(col.PublicURL), "use an address like https://collect.example.com, or leave it out"},
 		{"collector.consent.categories", len(col.Consent.Categories) <= 32 && !slices.Contains(col.Consent.Categories, ""), "choose at most 32 names, none of them empty"},
 		{"collector.origins", !slices.ContainsFunc(c.Collector.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
+		limit("collector.limits.address_per_second", col.Limits.AddressRate),
+		burst("collector.limits.address_burst", col.Limits.AddressBurst),
+		limit("collector.limits.device_per_second", col.Limits.DeviceRate),
+		burst("collector.limits.device_burst", col.Limits.DeviceBurst),
+		limit("collector.limits.server_key_per_second", col.Limits.ServerRate),
+		burst("collector.limits.server_key_burst", col.Limits.ServerBurst),
+		{"serving.trusted_proxies", !slices.ContainsFunc(c.Serving.Proxies, func(p string) bool { return !isNetwork(p) }), "write addresses or networks, such as 10.1.2.3 or 10.0.0.0/8"},
+		{"serving.proxy_header", slices.Contains([]string{"X-Forwarded-For", "Forwarded"}, c.Serving.ProxyHeader), "choose X-Forwarded-For or Forwarded, the one that the proxies write themselves"},
 		{"serving.origins", !slices.ContainsFunc(c.Serving.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
 		span("serving.token_ttl", c.Serving.TokenTTL, time.Second, 24*time.Hour),
 		count("serving.max_profiles", c.Serving.MaxProfiles, 1, 1<<30),

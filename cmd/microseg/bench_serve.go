@@ -160,7 +160,7 @@ func benchNode(ctx context.Context, cfg *config.Config, dir string, o *serveOpti
 		out.Personalize = n.attack(ctx, "personalize", o.Rate, o, personalizes(n.addr, o.Profiles))
 	}
 	if slices.Contains(o.Only, "collect") {
-		out.Collect, err = n.collect(ctx, cfg, log.Brokers(), o)
+		out.Collect, err = n.collect(ctx, log.Brokers(), o)
 	}
 	return err
 }

@@ -48,7 +48,7 @@ func startNode(ctx context.Context, brokers []string, o *serveOptions) (*nodePro
 		args = append(args, "--cpuprofile", o.Profile)
 	}
 	n := &nodeProcess{cmd: exec.Command(self, args...), start: time.Now(), ended: make(chan error, 1)}
-	n.cmd.Env = append(os.Environ(), node.EnvTokenKeys+"=bench:"+strings.Repeat("0b", 32))
+	n.cmd.Env = append(os.Environ(), node.EnvTokenKeys+"=bench:"+strings.Repeat("0b", 32), node.EnvServerKeys+"="+benchServerKey)
 	pipe, err := n.cmd.StderrPipe()
 	if err == nil {
 		err = n.cmd.Start()

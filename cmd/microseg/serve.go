@@ -96,7 +96,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	n.Register(mux)
 	persons.Register(mux)
 	web.RegisterScript(mux)
-	trust := func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified()) }
+	trust := func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) }
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, nil, append(trust().lines(), reload.note(), measured.note())...)
 	})

@@ -39,18 +39,19 @@ func warnTrust(cfg *config.Config, collector bool) {
 // trustHealth is what a node tells of userIds since it began. It fails no check.
 type trustHealth struct {
 	Verification string   `json:"verification"`
-	Server       uint64   `json:"server"`  // with a server key
-	Proven       uint64   `json:"proven"`  // with a good proof
-	Claimed      uint64   `json:"claimed"` // with the public key alone
-	Refused      uint64   `json:"refused"` // of the claimed: with a proof that is none
-	Notes        []string `json:"notes,omitempty"`
+	Server       uint64   `json:"server"`          // with a server key
+	Proven       uint64   `json:"proven"`          // with a good proof
+	Claimed      uint64   `json:"claimed"`         // with the public key alone
+	Refused      uint64   `json:"refused"`         // of the claimed: with a proof that is none
+	Notes        []string `json:"notes,omitempty"` // also of who a client is
 }
 
-func newTrustHealth(cfg *config.Config, i collect.Identified) *trustHealth {
+func newTrustHealth(cfg *config.Config, i collect.Identified, more ...string) *trustHealth {
 	h := &trustHealth{cfg.Identity.Verification, i.Server, i.Proven, i.Claimed, i.Refused, trustNotes(cfg, true)}
 	if !cfg.Unchecked() && i.Claimed > 0 && i.Server == 0 && i.Proven == 0 {
 		h.Notes = append(h.Notes, "identity.verification is signed, and no proof has ever been seen since this node began: every userId is a claim")
 	}
+	h.Notes = append(h.Notes, more...)
 	return h
 }
 

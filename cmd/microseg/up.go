@@ -151,7 +151,9 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	j.watch(ctx, o.config, registry, s.node.Reload)
 	warn(cfg)
 	warnTrust(cfg, true)
-	s.mon.trust = func() *trustHealth { return newTrustHealth(cfg, s.node.Collector.Identified()) }
+	s.mon.trust = func() *trustHealth {
+		return newTrustHealth(cfg, s.node.Collector.Identified(), s.node.Collector.Notes()...)
+	}
 	mux := http.NewServeMux()
 	s.node.Register(mux)
 	s.pers.Register(mux)

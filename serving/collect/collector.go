@@ -25,6 +25,7 @@ type Collector struct {
 	decoders chan *event.Decoder // one a core: decoding does not wait
 	inFlight atomic.Int64        // bytes of bodies
 	metrics  *metrics
+	senders  *senders
 	log      background
 
 	identified identified
@@ -53,6 +54,9 @@ func New(cfg Config) (*Collector, error) {
 	var err error
 	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the collector's metrics: %w", err)
+	}
+	if c.senders, err = newSenders(&cfg.Limits, cfg.Metrics); err != nil {
+		return nil, err
 	}
 	if c.client, err = newClient(&cfg); err != nil {
 		return nil, fmt.Errorf("connecting the collector to the log at %v: %w", cfg.Brokers, err)

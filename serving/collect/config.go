@@ -16,6 +16,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/proof"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -47,6 +48,9 @@ type Config struct {
 	MaxBatchEvents int           // default 2500; more: 413
 	MaxInFlight    int64         // bytes of bodies under way; more: 429. Default 64 MiB
 	ProduceTimeout time.Duration // until the log has acknowledged; then 503. Default 5 s
+
+	Limits  Limits            // zero: none
+	Clients *throttle.Clients // tells whose a request is; nil: whose the connection is
 
 	// IgnoreGPC keeps events of browsers that send Sec-GPC: 1, the Global
 	// Privacy Control; by default they are acknowledged and dropped.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func FuzzBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, kind uint8) {
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.SetBasicAuth("k", "")
-		q := &request{c: c, r: r, now: time.Now()}
+		q := &request{c: c, r: r, now: time.Now(), sender: c.senders.sender(netip.Addr{}, "", time.Now())}
 		w := httptest.NewRecorder()
 		release, err := q.readBody(w)
 		defer release()

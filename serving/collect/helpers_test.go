@@ -12,8 +12,10 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/collect"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -27,6 +29,7 @@ type site struct {
 	url      string
 	reader   *kgo.Client
 	registry *prometheus.Registry
+	client   *http.Client
 }
 
 func start(t testing.TB, change func(*collect.Config)) *site {
@@ -36,7 +39,7 @@ func start(t testing.TB, change func(*collect.Config)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(log.Close)
-	s := &site{t: t, log: log, registry: prometheus.NewRegistry()}
+	s := &site{t: t, log: log, registry: prometheus.NewRegistry(), client: http.DefaultClient}
 	cfg := collect.Config{Brokers: log.Brokers(), WriteKeys: []string{key, "other"}, Metrics: s.registry}
 	if change != nil {
 		change(&cfg)
@@ -116,7 +119,7 @@ func (s *site) do(method, path, body string, opts ...option) reply {
 	for _, o := range opts {
 		o(r)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := s.client.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -126,6 +129,20 @@ func (s *site) do(method, path, body string, opts ...option) reply {
 		s.t.Fatal(err)
 	}
 	return reply{resp.StatusCode, string(b), resp.Header}
+}
+
+// throttled is how much the collector has refused because of a limit.
+func throttled(t testing.TB, s *site, limit string) float64 {
+	t.Helper()
+	m, err := throttle.NewRefusals(s.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out dto.Metric
+	if err := m.WithLabelValues(limit).Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Counter.GetValue()
 }
 
 func (s *site) ok(r reply) {

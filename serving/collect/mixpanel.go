@@ -93,7 +93,7 @@ func (q *request) mixpanelItems() ([][]byte, error) {
 		}
 		i = end
 	}
-	return items, nil
+	return items, q.sender.pay(len(items))
 }
 
 // unwrapped is the JSON in a form's data.

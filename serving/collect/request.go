@@ -12,6 +12,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -47,6 +48,7 @@ type request struct {
 	body    []byte
 	env     envelope
 	server  bool // it came with a server key
+	sender  sender
 	dropped bool // by the browser's Global Privacy Control
 	form    form // of Mixpanel's requests
 	events  int
@@ -70,7 +72,7 @@ func (c *Collector) handle(route string, a answers, read func(*request) error) h
 			why := asRefusal(err)
 			status = why.status
 			if why.retry > 0 {
-				w.Header().Set("Retry-After", strconv.Itoa(int(why.retry/time.Second)))
+				w.Header().Set("Retry-After", throttle.RetryAfter(why.retry))
 			}
 			a.fail(w, q, why)
 		} else {
@@ -89,22 +91,38 @@ func asRefusal(err error) *refusal {
 }
 
 func (q *request) serve(w http.ResponseWriter, read func(*request) error) error {
+	if err := q.admit(); err != nil {
+		return err
+	}
 	release, err := q.readBody(w)
 	defer release()
 	if err != nil {
 		return err
 	}
+	q.sender.read(len(q.body))
 	q.env.receivedAt = q.now.UTC().Format(timeForm)
 	q.env.userAgent = visitor(q.r.UserAgent())
 	q.env.retried = retried(q.r)
-	if err := q.recognise(); err != nil {
-		return err
-	}
 	q.dropped = q.r.Header.Get("Sec-GPC") == "1" && !q.c.cfg.IgnoreGPC
 	if err := q.decode(read); err != nil {
 		return err
 	}
 	return q.c.produce(q.records)
+}
+
+// admit lets a request in by its head alone: who sends it, and whether that one still may.
+func (q *request) admit() error {
+	if err := q.recognise(); err != nil {
+		return err
+	}
+	clients, key := q.c.cfg.Clients, ""
+	if q.server {
+		key = basicKey(q.r)
+	}
+	q.sender = q.c.senders.sender(clients.Of(q.r), key, time.Now())
+	err := q.sender.arrive()
+	q.c.senders.notice(clients, q.r, err != nil)
+	return err
 }
 
 // retried reports whether the client says that it has sent the request before. Bodies of
@@ -126,7 +144,10 @@ const timeForm = "2006-01-02T15:04:05.000Z"
 func (q *request) decode(read func(*request) error) error {
 	q.decoder = <-q.c.decoders
 	defer func() { q.c.decoders <- q.decoder }()
-	return read(q)
+	if err := read(q); err != nil {
+		return err
+	}
+	return q.sender.payDevices(q.records)
 }
 
 // authorise checks the write key of the header, else the one that the body

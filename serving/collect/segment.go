@@ -100,7 +100,7 @@ func (q *request) list(array []byte) (events [][]byte, err error) {
 	case len(events) > q.c.cfg.MaxBatchEvents:
 		return nil, &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("more than %d events in a batch", q.c.cfg.MaxBatchEvents)}
 	}
-	return events, nil
+	return events, q.sender.pay(len(events))
 }
 
 // common is what the batch says for all of its events: an object of JSON, or

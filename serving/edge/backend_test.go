@@ -51,7 +51,10 @@ func newBackend(t *testing.T, change ...func(*config.Config)) *backend {
 	mux := http.NewServeMux()
 	api.Register(mux)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("POST /v1/batch", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"success":true}`) })
+	mux.HandleFunc("POST /v1/batch", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Was-For", r.Header.Get("X-Forwarded-For"))
+		io.WriteString(w, `{"success":true}`)
+	})
 	b.node = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.count(w, r, mux) }))
 	b.site = httptest.NewServer(http.HandlerFunc(b.page))
 	t.Cleanup(func() { b.site.Close(); b.node.Close() })

@@ -63,6 +63,9 @@ function at(origin, path, query) {
 async function forward(request, url, origin) {
   const headers = new Headers(request.headers);
   for (const name of [...headers.keys()]) if (FORBIDDEN.test(name)) headers.delete(name);
+  // Who asks, as the platform knows it: the client may have begun the header itself.
+  const client = request.headers.get("cf-connecting-ip");
+  if (client) headers.set("x-forwarded-for", client);
   try {
     return await fetch(new Request(at(origin, url.pathname, url.search), { method: request.method, headers, body: request.body, redirect: "manual" }));
   } catch {

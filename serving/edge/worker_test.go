@@ -134,6 +134,23 @@ func TestWorkerKey(t *testing.T) {
 	}
 }
 
+// TestWorkerTellsTheClient: the node learns whose a request is from the platform, not from
+// what the client says of itself; all visitors shared the limits of one otherwise.
+func TestWorkerTellsTheClient(t *testing.T) {
+	t.Parallel()
+	s := startWorker(t, newBackend(t))
+	r, err := http.NewRequest("POST", s.URL()+"/v1/batch", strings.NewReader("{}"))
+	check(t, err)
+	r.Header.Set("X-Forwarded-For", "198.51.100.1")
+	r.Header.Set("CF-Connecting-IP", "203.0.113.7")
+	answer, err := http.DefaultClient.Do(r)
+	check(t, err)
+	answer.Body.Close()
+	if got := answer.Header.Get("X-Was-For"); answer.StatusCode != 200 || got != "203.0.113.7" {
+		t.Errorf("answered %d, the node was told of %q", answer.StatusCode, got)
+	}
+}
+
 // TestWorkerOutage: stale content while everything is down, and the page's own
 // where nothing was kept.
 func TestWorkerOutage(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
@@ -144,10 +145,13 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.answers.Store(answering(server))
-	c := &cfg.Collector
+	c, l := &cfg.Collector, &cfg.Collector.Limits
 	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, ServerKeys: k.servers, Proofs: k.proofs, Unchecked: cfg.Unchecked(),
 		Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes, MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout,
-		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics})
+		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics, Clients: k.clients, Limits: collect.Limits{
+			Address:   throttle.Rate{PerSecond: float64(l.AddressRate), Burst: float64(l.AddressBurst)},
+			Device:    throttle.Rate{PerSecond: float64(l.DeviceRate), Burst: float64(l.DeviceBurst)},
+			ServerKey: throttle.Rate{PerSecond: float64(l.ServerRate), Burst: float64(l.ServerBurst)}}})
 	if err != nil {
 		n.Store.Close()
 		return nil, err
@@ -155,18 +159,22 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 	return n, nil
 }
 
-// keys are what a node signs and verifies with. They are read once, so that what
+// keys are what a node signs and verifies with, and knows proxies by. They are read once, so that what
 // collects and what answers believe the same, also after a Reload.
 type keys struct {
 	tokens  *token.Keys
 	servers []string
 	proofs  *proof.Verifier
+	clients *throttle.Clients
 }
 
 func readKeys(cfg *config.Config, s *Secrets) (k *keys, err error) {
 	k = &keys{}
 	if k.tokens, err = token.ParseKeys(s.TokenKeys); err != nil {
 		return nil, err
+	}
+	if k.clients, err = throttle.NewClients(cfg.Serving.Proxies, cfg.Serving.ProxyHeader); err != nil {
+		return nil, fmt.Errorf("reading serving.trusted_proxies: %w", err)
 	}
 	servers, err := proof.ParseKeys(s.ServerKeys)
 	if err != nil {

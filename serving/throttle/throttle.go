@@ -104,6 +104,24 @@ func (b *Buckets) Take(k Key, n int, now time.Time) time.Duration {
 	return wait
 }
 
+// Charge takes n tokens if there is at least one, and what is not there yet is owed: so
+// who sends much at a time gets his turn beside those who send little, and the wait is
+// the same for all. Else it takes none, and returns when there will be one.
+func (b *Buckets) Charge(k Key, n int, now time.Time) time.Duration {
+	if b == nil {
+		return 0
+	}
+	s, at := b.set(k), b.at(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	full := s.fullAt(k, at)
+	wait := b.wait(full, 1, at)
+	if wait == 0 {
+		s.keep(k, full+b.cost(n), at)
+	}
+	return wait
+}
+
 // Spend takes the tokens whether they are there or not, for what has been done already.
 // No bucket ever lacks more than two bursts.
 func (b *Buckets) Spend(k Key, n int, now time.Time) {

@@ -61,6 +61,27 @@ func TestSpendIsBounded(t *testing.T) {
 	}
 }
 
+// TestChargeIsFair: a client whose batches need 50 tokens had never its turn beside one that
+// takes each token as it comes; what was charged is owed, so the rate holds all the same.
+func TestChargeIsFair(t *testing.T) {
+	t.Parallel()
+	b := New(Rate{PerSecond: 10, Burst: 100}, 1)
+	rnd, now, large, small := rand.New(rand.NewPCG(1, 2)), b.begun, 0, 0
+	for now.Sub(b.begun) < 10*time.Minute {
+		now = now.Add(time.Duration(rnd.IntN(int(20 * time.Millisecond))))
+		if n := 1 + 49*rnd.IntN(2); b.Charge(1, n, now) > 0 {
+			continue
+		} else if n > 1 {
+			large++
+		} else {
+			small++
+		}
+	}
+	if large < 50 || small < 50 || 50*large+small < 5900 || 50*large+small > 6000+100+50 {
+		t.Errorf("%d large and %d small ones in the time of 6,000 tokens and a burst of 100", large, small)
+	}
+}
+
 // TestNobodyGetsRidOfWhatIsSpent: with a network of IPv6 an attacker has more addresses
 // than there are places. A table that forgets the one that was silent longest, or any
 // one, gave him a full bucket back for one request from each; one that shares places
