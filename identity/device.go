@@ -118,20 +118,32 @@ func (s *Shard) Profile(id string) *session.Profile {
 // duplicate reports whether the device, in this epoch or an earlier one, has
 // the event.
 func (s *Shard) duplicate(d *device, id uint64) bool {
-	if d.Duplicate(id) {
-		return true
-	}
 	if len(s.past) == 0 {
-		return false
+		return d.Duplicate(id, nil)
 	}
-	return slices.ContainsFunc(s.past[d.id], func(p *device) bool { return p.Duplicate(id) })
+	past := s.past[d.id]
+	return d.Duplicate(id, func(yield func(*session.Profile) bool) {
+		for _, o := range past {
+			if !yield(&o.Profile) {
+				return
+			}
+		}
+	})
 }
 
-// leave drops an earlier epoch that no late event can reach any more.
+// leave drops an earlier epoch that no late event can reach any more; mostly it is
+// the oldest.
 func (s *Shard) leave(d *device) {
-	rest := slices.DeleteFunc(s.past[d.id], func(p *device) bool { return p == d })
-	if s.past[d.id] = rest; len(rest) == 0 {
+	all := s.past[d.id]
+	switch i := slices.Index(all, d); {
+	case i < 0:
+	case len(all) == 1:
 		delete(s.past, d.id)
+	case i == 0:
+		all[0] = nil
+		s.past[d.id] = all[1:]
+	default:
+		s.past[d.id] = slices.Delete(all, i, i+1)
 	}
 }
 

@@ -15,7 +15,9 @@ type facts struct {
 	// until a session has begun after it came.
 	late []item
 	// ids are those of the events that may come late, while they may come again.
-	ids []seen
+	ids    []seen
+	oldest int64 // the least time among ids
+	index  *ids  // of all ids that the device remembers, nil while they are few
 }
 
 // seen is an event that was accepted.
@@ -34,8 +36,7 @@ func (q *Profile) made() *facts {
 // note takes what the event says of the person beyond its session.
 func (q *Profile) note(it *item, p *Params) {
 	if p.Patient(it.Kind) {
-		f := q.made()
-		f.ids = append(f.ids, seen{it.Time, it.ID})
+		q.made().keep(seen{it.Time, it.ID})
 	}
 	switch it.Kind {
 	case event.KindOrder:
@@ -99,18 +100,30 @@ func (q *Profile) Orders() (n uint32, revenue, refunded float64) {
 	return q.facts.orders, q.facts.revenue, q.facts.refunded
 }
 
-// remembers reports whether an event that may come late was accepted before.
-func (f *facts) remembers(id uint64) bool {
-	return f != nil && slices.ContainsFunc(f.ids, func(s seen) bool { return s.id == id })
+// keep keeps an id.
+func (f *facts) keep(s seen) {
+	if f.index.add(s.id); len(f.ids) == 0 || s.time < f.oldest {
+		f.oldest = s.time
+	}
+	f.ids = append(f.ids, s)
 }
 
 // forget lets the ids go that no accepted event can have any more.
 func (f *facts) forget(horizon int64) {
-	if f != nil {
-		f.ids = slices.DeleteFunc(f.ids, func(s seen) bool { return s.time < horizon })
-		if len(f.ids) == 0 {
-			f.ids = nil
+	if f == nil || len(f.ids) == 0 || f.oldest >= horizon {
+		return
+	}
+	f.oldest = math.MaxInt64
+	f.ids = slices.DeleteFunc(f.ids, func(s seen) bool {
+		if s.time < horizon {
+			f.index.remove(s.id)
+			return true
 		}
+		f.oldest = min(f.oldest, s.time)
+		return false
+	})
+	if len(f.ids) == 0 {
+		f.ids = nil
 	}
 }
 
@@ -120,18 +133,20 @@ func (q *Profile) Remembered() (t int64, ok bool) {
 	if q.facts == nil || len(q.facts.ids) == 0 {
 		return 0, false
 	}
-	t = math.MaxInt64
-	for _, s := range q.facts.ids {
-		t = min(t, s.time)
-	}
-	return t, true
+	return q.facts.oldest, true
 }
 
-// Inherit takes over the ids that an earlier epoch of the device remembers: a
-// duplicate may be of that one.
+// Inherit takes over the ids that an earlier epoch of the device remembers, and the
+// index: a duplicate may be of that one.
 func (q *Profile) Inherit(o *Profile) {
-	if o.facts != nil && len(o.facts.ids) > 0 {
-		q.made().ids, o.facts.ids = o.facts.ids, nil
+	if o.facts == nil {
+		return
+	}
+	if x := o.facts.index; x != nil {
+		q.made().index = x
+	}
+	if len(o.facts.ids) > 0 {
+		q.made().ids, q.facts.oldest, o.facts.ids = o.facts.ids, o.facts.oldest, nil
 	}
 }
 

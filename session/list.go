@@ -79,16 +79,6 @@ const (
 
 func (l *list) len() int { return len(l.ids) }
 
-// has looks for an id, the newest first: most duplicates follow at once.
-func (l *list) has(id uint64) bool {
-	for i := len(l.ids) - 1; i >= 0; i-- {
-		if l.ids[i] == id {
-			return true
-		}
-	}
-	return false
-}
-
 // follows reports whether the item comes after all others.
 func (l *list) follows(it *item) bool {
 	return len(l.ids) == 0 || l.last.time < it.Time || l.last.time == it.Time && l.last.offset < it.Offset

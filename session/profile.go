@@ -51,12 +51,6 @@ func (q *Profile) Oldest() (t int64, ok bool) {
 	return q.tail.list.oldest, true
 }
 
-// Duplicate reports whether an event with this id is among those kept. Those
-// folded away are older than the allowed lateness and judged late before.
-func (q *Profile) Duplicate(id uint64) bool {
-	return q.tail != nil && q.tail.list.has(id) || q.facts.remembers(id)
-}
-
 // Change is what an event did to the device's sessions, for the rows.
 type Change struct {
 	Closed   []*Fold // sessions that are complete or were changed behind the newest one
@@ -75,6 +69,7 @@ func (q *Profile) Add(e *event.Event, p *Params) Change {
 	if q.tail == nil {
 		q.tail = &tail{base: q.head.clone()}
 	}
+	q.index().add(it.ID)
 	if q.tail.list.follows(&it) {
 		return q.append(&it, p)
 	}
@@ -175,6 +170,9 @@ func (q *Profile) FoldAway(horizon, settled int64, p *Params) {
 func (q *Profile) foldTail(horizon int64, p *Params) {
 	t := q.tail
 	if q.tail.list.last.time < horizon { // then all are older, and the head is their fold
+		for _, id := range t.list.ids {
+			q.index().remove(id)
+		}
 		q.tail = nil
 		return
 	}
@@ -184,6 +182,7 @@ func (q *Profile) foldTail(horizon int64, p *Params) {
 			break
 		}
 		t.base.step(it, q.facts, p)
+		q.index().remove(it.ID)
 		n++
 	}
 	t.list.drop(n)

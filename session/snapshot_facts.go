@@ -87,7 +87,8 @@ func FirstCarts(items, value float64, added int64) *Carts {
 }
 
 func (f *facts) appendTo(w *codec.Writer) {
-	if w.Bool(f != nil); f == nil {
+	says := f.says()
+	if w.Bool(says); !says {
 		return
 	}
 	w.Uint(uint64(f.orders))
@@ -104,6 +105,11 @@ func (f *facts) appendTo(w *codec.Writer) {
 	}
 }
 
+// says reports whether there is anything in them but the index, which is no state.
+func (f *facts) says() bool {
+	return f != nil && (f.orders > 0 || f.revenue != 0 || f.refunded != 0 || len(f.late) > 0 || len(f.ids) > 0)
+}
+
 func readFacts(r *codec.Reader) *facts {
 	if !r.Bool() {
 		return nil
@@ -113,7 +119,7 @@ func readFacts(r *codec.Reader) *facts {
 		f.late = append(f.late, readItem(r))
 	}
 	for range r.Len() {
-		f.ids = append(f.ids, seen{r.Int(), r.Fixed()})
+		f.keep(seen{r.Int(), r.Fixed()})
 	}
 	return f
 }
