@@ -7,6 +7,8 @@
 #   ./run.sh test               set-up, go vet and all tests
 #   ./run.sh faults ...         kill everything again and again, and compare with
 #                               the oracle (--events N --duration 15m --seed N)
+#   ./run.sh attack ...         do what a stranger can do, to a stack of its own or,
+#                               with --url, to a node (--scale 0.1, --only NAMES)
 #   ./run.sh WORD ...           any other word goes to the binary (./run.sh --help)
 #
 # What it gets and builds lies in .cache/ and .microseg/. It speaks on stderr;
@@ -103,6 +105,13 @@ faults)
   build
   go build -o .microseg/bin/faults ./testing/faults/cmd || die "the build failed; the compiler's words are above."
   exec .microseg/bin/faults "$@"
+  ;;
+attack)
+  shift
+  get_clickhouse
+  build
+  go build -o .microseg/bin/attack ./testing/attack/cmd || die "the build failed; the compiler's words are above."
+  exec .microseg/bin/attack "$@"
   ;;
 demo | up | bench | clickhouse | sql) get_clickhouse ;;
 esac
