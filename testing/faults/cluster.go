@@ -33,7 +33,7 @@ const (
 var skews = [nodes + 1]time.Duration{5 * time.Minute, -5 * time.Minute, 0}
 
 // secrets of the nodes.
-var secrets = []string{"MICROSEG_TOKEN_KEYS=k:" + strings.Repeat("5a", 32), "MICROSEG_ADMIN_KEY=" + adminKey}
+var secrets = []string{"MICROSEG_TOKEN_KEYS=k:" + strings.Repeat("5a", 32), "MICROSEG_ADMIN_KEY=" + adminKey, "MICROSEG_IDENTITY_KEYS=" + identityKey}
 
 // cluster is everything that runs: Kafka, ClickHouse, the job and two nodes,
 // each a process of its own.

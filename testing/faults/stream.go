@@ -119,6 +119,7 @@ func (s *stream) send(e *sentEvent) error {
 	}
 	s.next++
 	e.MessageID = "e" + strconv.Itoa(m.number)
+	s.prove(e)
 	var err error
 	if m.body, err = json.Marshal(e); err != nil {
 		return fmt.Errorf("writing event %s: %w", e.MessageID, err)
