@@ -12,7 +12,7 @@ import (
 // fixture is the configuration of testing/upgrade, as the job of that site.
 func fixture(t *testing.T, edit func(*config.Config)) *transforms.Built {
 	t.Helper()
-	cfg, err := config.Load("../testing/upgrade/fixture/microseg.yaml")
+	cfg, err := config.Load("../testing/upgrade/fixture/semantics1/microseg.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,13 +84,13 @@ func goOn(t *testing.T, name, database string, shards int) {
 	var made upgrade.Made
 	var more []upgrade.Record
 	dir := t.TempDir()
-	check(t, upgrade.ReadJSON(filepath.Join("fixture", name+"-made.json.gz"), &made))
-	check(t, upgrade.ReadJSON(filepath.Join("fixture", "continuation.json.gz"), &more))
-	check(t, upgrade.Unpack(filepath.Join("fixture", name+".tar.gz"), dir))
+	check(t, upgrade.ReadJSON(filepath.Join("fixture", "semantics1", name+"-made.json.gz"), &made))
+	check(t, upgrade.ReadJSON(filepath.Join("fixture", "semantics1", "continuation.json.gz"), &more))
+	check(t, upgrade.Unpack(filepath.Join("fixture", "semantics1", name+".tar.gz"), dir))
 	log, err := kafkalog.Start(kafkalog.Options{Dir: dir})
 	check(t, err)
 	defer log.Close()
-	cfg, err := config.Load(filepath.Join("fixture", "microseg.yaml"))
+	cfg, err := config.Load(filepath.Join("fixture", "semantics1", "microseg.yaml"))
 	check(t, err)
 	if shards > 0 {
 		cfg.Source.Shards = shards

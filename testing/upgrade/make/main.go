@@ -2,7 +2,7 @@
 // built from the commit that fixture/README.md names, on an embedded log and
 // ClickHouse, ends it in two ways, and notes what it makes of both.
 //
-//	go run ./testing/upgrade/make --old /path/to/older/microseg --out testing/upgrade/fixture
+//	go run ./testing/upgrade/make --old /path/to/older/microseg --out testing/upgrade/fixture/semantics2
 package main
 
 import (
@@ -31,7 +31,7 @@ const partitions = 4
 func main() {
 	clickhouse.HandleChild()
 	old := flag.String("old", "", "the older program")
-	out := flag.String("out", "testing/upgrade/fixture", "folder of the fixture; microseg.yaml is there")
+	out := flag.String("out", "testing/upgrade/fixture/semantics2", "folder of the fixture; microseg.yaml is there")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
