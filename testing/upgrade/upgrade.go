@@ -74,6 +74,16 @@ func Ask(ctx context.Context, dsn, site string) (Rows, error) {
 	return out, nil
 }
 
+// Lines asks one question of a site's rows.
+func Lines(ctx context.Context, dsn, q, site string) ([]string, error) {
+	conn, err := clickhouseio.Dial(dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return lines(ctx, conn, q, site)
+}
+
 func lines(ctx context.Context, conn driver.Conn, q, site string) (out []string, err error) {
 	q = strings.ReplaceAll(q, "{site:String}", "'"+site+"'")
 	rows, err := conn.Query(ctx, "SELECT arrayStringConcat(arrayMap(x -> toString(x), [toJSONString(tuple(*))]), '') FROM ("+q+")")
@@ -91,8 +101,13 @@ func lines(ctx context.Context, conn driver.Conn, q, site string) (out []string,
 	return out, rows.Err()
 }
 
-// Send sends records with the append times that they state.
+// Send sends records with the append times that they state, as one whom nobody checks.
 func Send(ctx context.Context, brokers []string, records []Record) error {
+	return SendAs(ctx, brokers, event.Unchecked, records)
+}
+
+// SendAs sends them with the trust that a collector found.
+func SendAs(ctx context.Context, brokers []string, trust event.Trust, records []Record) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(Topic))
 	if err != nil {
 		return fmt.Errorf("connecting to the log: %w", err)
@@ -100,7 +115,7 @@ func Send(ctx context.Context, brokers []string, records []Record) error {
 	defer cl.Close()
 	for _, r := range records {
 		rec := &kgo.Record{Key: []byte(r.Key), Value: []byte(r.Value), Timestamp: time.UnixMilli(r.At),
-			Headers: []kgo.RecordHeader{{Key: event.TrustHeader, Value: []byte(event.Unchecked.String())}}}
+			Headers: []kgo.RecordHeader{{Key: event.TrustHeader, Value: []byte(trust.String())}}}
 		if err := cl.ProduceSync(ctx, rec).FirstErr(); err != nil {
 			return fmt.Errorf("sending an event: %w", err)
 		}
