@@ -65,3 +65,42 @@ func FuzzFragment(f *testing.F) {
 		}
 	})
 }
+
+// provenSite is one that asks for proofs, with a user on a phone.
+var provenSite = sync.OnceValue(func() *site { return verifiedSite(fuzzing{}) })
+
+// FuzzSegment: nobody reads a user's state without a proof of that user, whatever the body
+// says and whatever the address says beside it. The seeds have what comes near to one.
+func FuzzSegment(f *testing.F) {
+	good := hashOf("ann")
+	for _, body := range append([]string{`{}`, `{"anonymousId":"phone"}`, `{"anonymousId":"user:ann"}`, `{"anonymousId":"u:ann"}`, `{"userId":"ann"}`,
+		`{"anonymousId":"phone","userId":"ann","proof":"` + good[1:] + `0"}`, `{"anonymousId":"phone","userId":"ann","proof":"` + hashOf("bob") + `"}`,
+		`{"anonymousId":"phone","userId":"bob","proof":"` + hashOf("bob") + `"}`, `{"anonymousId":"phone","userId":"ann","proof":"e30.e30.e30"}`,
+		`{"anonymousId":"phone","userId":"ann","userId":"bob","proof":"` + hashOf("bob") + `"}`, `{"anonymousid":"phone","USERID":"ann","Proof":""}`,
+		`{"anonymousId":["phone"],"userId":{"a":"ann"},"proof":true}`, `{"token":"v1.e30.AA","anonymousId":"phone"}`, `[`}, hostile...) {
+		for _, query := range []string{"", "anonymousId=phone", "userId=ann", "anonymousId=user:ann&userId=ann&proof=" + good[1:]} {
+			f.Add([]byte(body), query)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, query string) {
+		if strings.Contains(string(body)+query, good) {
+			return // which the fuzzer does not come upon
+		}
+		for _, of := range []struct{ method, path string }{{"POST", "/api/segment"}, {"GET", "/api/segment"}, {"GET", "/api/segment/explain"}, {"POST", "/api/personalize"}} {
+			r := httptest.NewRequest(of.method, of.path, strings.NewReader(string(body)))
+			r.URL.RawQuery = query
+			w := httptest.NewRecorder()
+			provenSite().mux.ServeHTTP(w, r)
+			if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%s %s: %d %s", of.method, of.path, w.Code, w.Body)
+			}
+			var got struct {
+				Known bool
+				Path  string
+			}
+			if json.Unmarshal(w.Body.Bytes(), &got) == nil && got.Known && got.Path == cartPath {
+				t.Errorf("%s %s tells of the user: %s", of.method, of.path, w.Body)
+			}
+		}
+	})
+}

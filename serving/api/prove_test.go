@@ -16,7 +16,7 @@ const identityKey = "identity-key-identity-key-identity"
 
 func hashOf(user string) string { return hex.EncodeToString(userproof.Hash([]byte(identityKey), user)) }
 
-func verifiedSite(t *testing.T) *site {
+func verifiedSite(t testing.TB) *site {
 	v, err := userproof.New(userproof.Config{Keys: identityKey})
 	check(t, err)
 	s := newSite(t, func(_ *config.Config, c *Config) { c.Verified, c.Proofs = true, v })

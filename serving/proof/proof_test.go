@@ -22,7 +22,7 @@ const first, second = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcb
 
 var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-func verifier(t *testing.T, c proof.Config) *proof.Verifier {
+func verifier(t testing.TB, c proof.Config) *proof.Verifier {
 	t.Helper()
 	v, err := proof.New(c)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestHash(t *testing.T) {
 	}
 }
 
-func signed(t *testing.T, m jwt.SigningMethod, key any, c jwt.MapClaims) string {
+func signed(t testing.TB, m jwt.SigningMethod, key any, c jwt.MapClaims) string {
 	t.Helper()
 	text, err := jwt.NewWithClaims(m, c).SignedString(key)
 	if err != nil {
@@ -138,4 +138,32 @@ func TestKeys(t *testing.T) {
 	if v, err := proof.New(proof.Config{}); v != nil || err != nil {
 		t.Errorf("nothing configured: %v, %v", v, err)
 	}
+}
+
+// FuzzVerify: what is neither the user's HMAC nor a token that the issuer has signed for
+// the user is no proof, of anybody, and never takes the process down. The naive rule
+// compares with the only proofs that were ever made.
+func FuzzVerify(f *testing.F) {
+	v := verifier(f, proof.Config{Keys: first, Algorithm: "HS256", Audience: "shop"})
+	made := map[string]string{} // proof → user
+	for _, user := range []string{"ann", "bob", "null", ""} {
+		made[hash(first, user)] = user
+		made[strings.ToUpper(hash(first, user))] = user
+		made[signed(f, jwt.SigningMethodHS256, []byte(first), jwt.MapClaims{"sub": user, "aud": "shop", "exp": now.Add(time.Hour).Unix()})] = user
+	}
+	for p := range made {
+		for _, user := range []string{"ann", "bob", "", "a\x00nn", strings.Repeat("x", 1<<16)} {
+			f.Add(user, p)
+		}
+	}
+	for _, p := range []string{"", "..", "e30.e30.", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4ifQ.", strings.Repeat(".", 5000), strings.Repeat("0", 64)} {
+		f.Add("ann", p)
+	}
+	f.Fuzz(func(t *testing.T, user, p string) {
+		_, err := v.Verify(user, p, now)
+		of, known := made[p]
+		if good := known && of == user && user != ""; good != (err == nil) && !strings.EqualFold(p, hash(first, user)) {
+			t.Errorf("%q of %q: %v", p, user, err)
+		}
+	})
 }
