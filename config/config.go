@@ -102,7 +102,8 @@ type JWT struct {
 
 // Audience says which segments are served: those with enough active visitors.
 type Audience struct {
-	Window     time.Duration `yaml:"window"`      // a visitor is active for so long after an event
+	Window     time.Duration `yaml:"window"`      // a visitor who counts is active for so long after an event
+	MinSpan    time.Duration `yaml:"min_span"`    // a visitor counts from two events on that were received so far apart, at least; 0: from the first
 	Activate   float64       `yaml:"activate"`    // share of the active visitors that activates a segment
 	Hysteresis float64       `yaml:"hysteresis"`  // an active segment is deactivated below activate − hysteresis
 	MinSample  int           `yaml:"min_sample"`  // with fewer active visitors no segment changes its state

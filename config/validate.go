@@ -83,6 +83,7 @@ func (c *Config) bounds() []bound {
 		span("retention", c.Retention, time.Minute, 10*year),
 		{"retention", c.Retention > c.Session.Gap+c.Lateness.Short, "a visitor would be forgotten with a session open; make it longer than session.gap + lateness.short"},
 		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
+		span("audience.min_span", a.MinSpan, 0, time.Hour),
 		{"identity.verification", slices.Contains([]string{"signed", "off"}, c.Identity.Verification), "choose signed or off"},
 		{"identity.jwt.algorithm", slices.Contains([]string{"", "HS256", "RS256", "ES256", "EdDSA"}, c.Identity.JWT.Algorithm), "choose HS256, RS256, ES256 or EdDSA, or leave it out"},
 		{"identity.jwt.audience", c.Identity.JWT.Algorithm == "" || c.Identity.JWT.Audience != "", "a token that was made for something else would be a proof; name what aud must be"},

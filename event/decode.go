@@ -172,6 +172,9 @@ func (d *Decoder) Decode(raw []byte, trust Trust, appendMS int64, e *Event) erro
 	d.place(r, m, e)
 	d.context(r, e)
 	d.measure(r, e)
+	if r.passive(e) {
+		e.Flags |= FlagPassive
+	}
 	if receipt > 0 && e.Time > receipt && e.Time-receipt > d.cfg.FutureMS {
 		return &Error{Reason: Future, Detail: fmt.Sprintf("%d ms after its receipt, at most %d are allowed", e.Time-receipt, d.cfg.FutureMS)}
 	}

@@ -257,6 +257,7 @@ func (g gen) context() string {
 			g.maybe(0.3, "model", g.str(g.pick("iPad13,4", "iPhone15,2", "Pixel 8"))), g.maybe(0.2, "maxTouchPoints", g.pick("0", "5")))),
 		g.maybe(0.2, "userAgentData", g.object(g.maybe(0.9, "mobile", g.pick("true", "false")), g.maybe(0.9, "platform", g.str(g.pick("Android", "macOS", "Windows", ""))),
 			g.maybe(0.5, "brands", `[{"brand":"Chromium","version":"138"}]`))),
+		g.maybe(0.1, "active", g.pick("true", "false", `"false"`, `"False"`, "0", `"0"`, "null", "[]", "1")),
 		g.maybe(0.1, "consentManagement", g.object(g.maybe(0.7, "allowedConsentIds", g.pick(`["analytics"]`, `[]`, `["C0002","x"]`)), g.maybe(0.7, "deniedConsentIds", g.pick(`[]`, `["marketing"]`, `["Analytics"]`)))),
 		g.maybe(0.3, "os", g.object(g.maybe(0.8, "name", g.str(g.pick("Windows", "Windows 11", "macOS", "Mac OS X", "iOS", "iPadOS", "Android", "Linux", "Chrome OS", "Plan 9 from Bell Labs"))))),
 		g.maybe(0.5, "screen", g.object(g.maybe(0.9, "width", g.pick("390", "1920.5", "70000", "-5")), g.maybe(0.9, "height", "844"))),

@@ -33,6 +33,7 @@ type Event struct {
 	Item       uint64 // hash of the product id (of the play's session_id for KindVideo*), 0 when not stated
 	X, Y, Z    float64
 	Append     int64 // time of the append to the log (record timestamp)
+	Receipt    int64 // when a collector received it (receivedAt, which no payload sets); 0: not stated, as in files
 	Ingest     int64 // append minus sentAt in ms; -1 when not known (recorded events)
 	Width      uint16
 	Height     uint16
@@ -212,6 +213,9 @@ const (
 	// FlagContent: the event is of a part of a video (Segment's Video Content
 	// Started and Completed), not of the play as a whole.
 	FlagContent
+	// FlagPassive: nobody visits by it. It says so (context.active), or it is what a
+	// server states of somebody: an identify, a group, an alias.
+	FlagPassive
 )
 
 // Reason says why an event is a dead letter. The values are those of the

@@ -30,7 +30,7 @@ func (f field) inside() uint64 {
 	case fProperties:
 		return group(pPageType, pAsset)
 	case fContext:
-		return group(cUserAgent, cManagement)
+		return group(cUserAgent, cActive)
 	case cDevice:
 		return group(cDeviceType, cTouch)
 	case cOS:
@@ -186,6 +186,8 @@ func contextField(key []byte) field {
 		return cConsent
 	case "consentManagement":
 		return cManagement
+	case "active":
+		return cActive
 	}
 	return fSkip
 }

@@ -110,6 +110,10 @@ func model(cfg Config, raw []byte, appendMS int64) (Event, Reason) {
 	if modelHighTicket(cfg, top, props, path, &e) {
 		e.Flags |= FlagHighTicket
 	}
+	of := slices.Contains([]any{"identify", "group", "alias"}, top["type"]) && strings.HasPrefix(e.Device, "user:")
+	if active := context["active"]; of || active == false || active == "false" || active == "False" || active == "0" || active == json.Number("0") {
+		e.Flags |= FlagPassive
+	}
 	if receipt > 0 && e.Time > receipt+cfg.FutureMS {
 		return e, Future
 	}
@@ -410,6 +414,7 @@ func modelTimes(top object, e *Event) (receipt int64, ok bool) {
 	receipt = e.Append
 	if good("receivedAt") {
 		receipt = stamp["receivedAt"]
+		e.Receipt = receipt
 	}
 	if way := e.Append - stamp["sentAt"]; good("sentAt") && e.Append > 0 && way >= 0 && way <= 3_600_000 {
 		e.Ingest = way

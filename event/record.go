@@ -77,6 +77,7 @@ const (
 	cHints
 	cConsent
 	cManagement
+	cActive
 
 	numFields
 	fSkip   = numFields

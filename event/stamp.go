@@ -38,6 +38,7 @@ func (r *record) stamp(e *Event) (receipt int64, err error) {
 	if t.received < 0 {
 		return e.Append, nil
 	}
+	e.Receipt = t.received
 	return t.received, nil
 }
 

@@ -173,7 +173,7 @@ func (s *Shard) emit(d *device, e *event.Event, retract bool, out *Output) {
 // vectorOf makes the device's vector as of t.
 func (s *Shard) vectorOf(d *device, t int64) {
 	s.vector = session.Vector{Device: d.id, Epoch: d.epoch, User: d.userID(), Version: s.version(d), At: t, Last: d.Last,
-		End: d.End(s.session.Gap), Said: d.State().Context.At, Paged: d.Paged(), Carts: d.Carts(),
+		End: d.End(s.session.Gap), Said: d.State().Context.At, Paged: d.Paged(), Carts: d.Carts(), Presence: d.Presence(),
 		Bot: d.State().Context.Bot, Live: d.Live, Long: d.Long, Profile: &d.Profile}
 }
 

@@ -10,12 +10,13 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 7
-// knew no proofs, so that all its links are legacy; 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
+// knew nothing of when events were received; 7 knew no proofs, so that all its links are legacy; 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.
 const (
-	schemaVersion = 8
+	schemaVersion = 9
+	unreceived    = 8
 	unproven      = 7
 	uncopied      = 6
 	firstProfiles = 5
@@ -326,6 +327,9 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 		}
 	}
 	format := session.NewestFormat
+	if version <= unreceived {
+		format = session.SecondFormat
+	}
 	if version <= firstProfiles {
 		format = session.FirstFormat
 	}

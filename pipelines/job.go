@@ -144,7 +144,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	return transforms.Spec{Site: site, Job: fmt.Sprintf("%s-%d", site, now.UnixNano()), Run: now.Unix(), Life: uint64(now.UnixNano()), Shards: min(shards, int(parts)), Partitions: parts,
 		Event: cfg.EventConfig(), Signals: rules, HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))},
 		Kappa: cfg.Intent.Kappa, GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness.Short), LongMS: ms(cfg.Lateness.Long), Patient: cfg.Patient(), RefreshMS: ms(cfg.Refresh),
-		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
+		WindowMS: ms(cfg.Audience.Window), MinSpanMS: ms(cfg.Audience.MinSpan), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
 		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, LegacyUntil: cfg.Identity.LegacyUntilMS(), MinWeight: cfg.Health.SignalWeight, Trust: cfg.Trust(), Segments: cfg.SegmentSpecs(), Slots: cfg.RuleSlots(), Rules: cfg.RuleSpecs()}, nil
 }
 

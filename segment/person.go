@@ -44,6 +44,17 @@ func (q *person) last() int64 {
 	return q.profile.Last
 }
 
+// visits reports whether the person has visited for so long (ms), and when last.
+func (q *person) visits(span int64) (last int64, ok bool) {
+	p := session.Presence{}
+	if q.user != nil {
+		p = q.user.seen
+	} else {
+		p = q.profile.Presence()
+	}
+	return p.Active, p.Counts(span)
+}
+
 // bot reports whether a crawler speaks for the person.
 func (q *person) bot() bool {
 	if q.user != nil {

@@ -35,7 +35,8 @@ type ShardParams struct {
 	Params
 	Schema     *Schema
 	Tree       *Tree
-	Window     int64   // ms since the last event during which a person is active
+	Window     int64   // ms since the last event of a visit during which a person is active
+	MinSpan    int64   // ms from the first receipt to the last that make a visit (session.Presence)
 	Retention  int64   // ms since the last event after which a person is dropped
 	StaleShare float64 // share above which a segment's members are refreshed
 	// Slots are the stored features that vectors of users and records hold, in
@@ -232,10 +233,11 @@ func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partitio
 	q.evaluated = t
 	last := q.last()
 	s.newest = max(s.newest, last)
-	active := node != nowhere && t < last+s.p.Window && !q.bot()
+	seen, visits := q.visits(s.p.MinSpan)
+	active := node != nowhere && visits && t < seen+s.p.Window && !q.bot()
 	s.count(q, node, active, t)
 	if active {
-		next = min(next, last+s.p.Window)
+		next = min(next, seen+s.p.Window)
 	}
 	s.move(q, node, t, cause, offset, partition, out)
 	if e := q.expires(s.p.GapMS, t); e > t {

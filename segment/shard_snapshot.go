@@ -11,11 +11,12 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
-// shardVersion is the first byte of a snapshot; a newer one is refused. Version 3
-// kept of a device's cart what was in it last; version 2 was written at once; version 1 knew no limit of devices, and of a user's last
+// shardVersion is the first byte of a snapshot; a newer one is refused. Version 4
+// knew nothing of when events were received; 3 kept of a device's cart what was in it last; version 2 was written at once; version 1 knew no limit of devices, and of a user's last
 // vector alone whether it was a bot's.
 const (
-	shardVersion  = 4
+	shardVersion  = 5
+	unreceived    = 4
 	firstCarts    = 3
 	wholeVersion  = 2
 	oldestVersion = 1
@@ -176,6 +177,7 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Float(d.long.Sum)
 	w.Int(d.long.Ref)
 	w.Sparse(d.values)
+	d.seen.AppendTo(w, d.last)
 }
 
 func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []session.Slot) deviceVector {
@@ -188,6 +190,9 @@ func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []sess
 	}
 	d.live, d.long = signal.Decayed{Sum: r.Float(), Ref: r.Int()}, signal.Decayed{Sum: r.Float(), Ref: r.Int()}
 	d.values = r.Sparse(nil)
+	if d.seen = session.Whole(d.last); version > unreceived {
+		d.seen = session.ReadPresence(r, d.last)
+	}
 	if r.Err() == nil && !d.left {
 		s.fit(&d, version, slots)
 	}

@@ -14,6 +14,7 @@ import (
 type user struct {
 	devices []deviceVector // sorted by (device, epoch): sums are folded in this order
 	last    int64
+	seen    session.Presence
 	bot     bool
 	beyond  *session.Day // devices that were left out today; nil without one
 }
@@ -31,6 +32,7 @@ type deviceVector struct {
 	said       int64 // newest event that says something of the device
 	paged      int64 // and of a page
 	carts      *session.Carts
+	seen       session.Presence
 	live, long signal.Decayed
 	values     []float64 // by Shard.slots
 }
@@ -75,6 +77,7 @@ func (u *user) put(v *session.Vector, limit int) outcome {
 	d := &u.devices[i]
 	d.version, d.bot, d.last, d.live, d.long = v.Version, v.Bot, v.Last, v.Live, v.Long
 	d.end, d.said, d.paged, d.carts = v.End, v.Said, v.Paged, v.Carts
+	d.seen = v.Presence
 	d.values = append(d.values[:0], v.Values...)
 	u.settle()
 	return got
@@ -105,14 +108,14 @@ func (u *user) lose(v *session.Vector) bool {
 
 // settle finds what the vectors say of the user as a whole.
 func (u *user) settle() {
-	u.last, u.bot = 0, false
+	u.last, u.bot, u.seen = 0, false, session.Presence{}
 	said := int64(0)
 	for i := range u.devices {
 		d := &u.devices[i]
 		if d.left {
 			continue
 		}
-		u.last = max(u.last, d.last)
+		u.last, u.seen = max(u.last, d.last), u.seen.With(d.seen)
 		if d.said >= said { // a server's event says nothing of who browses
 			said, u.bot = d.said, d.bot
 		}

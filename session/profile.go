@@ -22,6 +22,7 @@ type Profile struct {
 	head  State  // fold of everything that was not too late for a session
 	tail  *tail  // nil when no late event can come any more
 	facts *facts // nil where there is nothing to say
+	presence
 }
 
 // tail is what a profile keeps for late events: the events behind the horizon
@@ -60,7 +61,7 @@ type Change struct {
 // Add folds an accepted event in; the event must not be a duplicate and not
 // older than the horizon of the last FoldAway.
 func (q *Profile) Add(e *event.Event, p *Params) Change {
-	it := newItem(e)
+	it := q.itemOf(e, p)
 	if !p.Semantics.Has(2) {
 		it.Flags |= flagOlder
 	}
@@ -76,12 +77,15 @@ func (q *Profile) Add(e *event.Event, p *Params) Change {
 	return q.insert(&it, p)
 }
 
+// weigh takes in what an event says of the person whatever came before it.
 func (q *Profile) weigh(e *event.Event, p *Params) {
+	was := q.Presence()
 	if w := p.Weigher.Weight(e); w > 0 {
 		q.Live = q.Live.Add(w, e.Time, p.HalfLives.Live)
 		q.Long = q.Long.Add(w, e.Time, p.HalfLives.Long)
 	}
 	q.Last = max(q.Last, e.Time)
+	q.meet(e, was, p)
 }
 
 // append is the common case: the event is the newest of the device.

@@ -20,7 +20,8 @@ type Format byte
 
 const (
 	FirstFormat  Format = 1 // carts as they were last, one open play, nothing beyond sessions
-	NewestFormat Format = 2
+	SecondFormat Format = 2 // nothing of when events were received
+	NewestFormat Format = 3
 )
 
 // AppendTo writes the profile: the head, or the base and the list that it is
@@ -29,6 +30,7 @@ func (q *Profile) AppendTo(w *codec.Writer) {
 	putDecayed(w, q.Live)
 	putDecayed(w, q.Long)
 	w.Int(q.Last)
+	q.Presence().AppendTo(w, q.Last)
 	q.facts.appendTo(w)
 	w.Uint(uint64(q.Pending()))
 	if q.tail == nil {
@@ -46,6 +48,11 @@ func (q *Profile) AppendTo(w *codec.Writer) {
 // profile.
 func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	q.Live, q.Long, q.Last = getDecayed(r), getDecayed(r), r.Int()
+	seen := Whole(q.Last) // who was counted is counted on
+	if format > SecondFormat {
+		seen = ReadPresence(r, q.Last)
+	}
+	q.setPresence(seen)
 	if format > FirstFormat {
 		q.facts = readFacts(r)
 	}

@@ -47,8 +47,9 @@ type Vector struct {
 	Said   int64 // newest event that says something of the device itself, ms; 0: none
 	Paged  int64 // and of a page, in the open session
 	Carts  *Carts
-	Live   signal.Decayed
-	Long   signal.Decayed
+	Presence
+	Live signal.Decayed
+	Long signal.Decayed
 	// One of both: the features by Slot, or the living profile that has them.
 	Values  []float64
 	Profile *Profile

@@ -59,6 +59,7 @@ type epoch struct {
 	number int64 // offset of the record that opened it, 0 unless another epoch was there
 	reset  bool  // a log-out opened it
 	opened int64 // at this data clock
+	erased int64 // at this one; 0: not
 	user   string
 	claim  string // a user whom it names without a proof
 	shared bool   // on a device that too many share: nobody's for good
@@ -337,6 +338,9 @@ func (m *model) erase(device string, clock int64) {
 		}
 	}
 	m.evaluated[device] = 0
+	for _, e := range es {
+		e.erased = clock
+	}
 	m.past[device] = append(m.past[device], es...)
 	m.devices[device] = []*epoch{{}}
 }
@@ -665,13 +669,24 @@ func (m *model) nodeAt(device string, at int64) int {
 	return node
 }
 
-// activeAt reports whether the device had an event in the window before.
+// activeAt reports whether the device counted at an instant: it had a visit of some
+// seconds, by the receipts of its events, and not too long before.
 func (m *model) activeAt(device string, at int64) bool {
 	for _, e := range slices.Concat(m.past[device], m.devices[device]) {
+		if e.erased > 0 && e.erased <= at {
+			continue
+		}
+		var receipts []int64
+		recent := false
 		for _, ev := range slices.Concat(e.events, e.late) {
-			if ev.Time <= at && at < ev.Time+m.b.Spec.WindowMS {
-				return true
+			if ev.Time > at || ev.Flags&event.FlagPassive != 0 {
+				continue
 			}
+			receipts = append(receipts, cmp.Or(ev.Receipt, ev.Time))
+			recent = recent || at < ev.Time+m.b.Spec.WindowMS
+		}
+		if recent && slices.Max(receipts)-slices.Min(receipts) >= m.b.Spec.MinSpanMS {
+			return true
 		}
 	}
 	return false

@@ -35,7 +35,7 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 	return Spec{Site: "test", Job: job, Run: 1, Shards: shards, Partitions: parts, Event: cfg.EventConfig(), Signals: rules,
 		HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))}, Kappa: cfg.Intent.Kappa,
 		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness.Short), LongMS: ms(cfg.Lateness.Long), Patient: cfg.Patient(), RefreshMS: ms(cfg.Refresh),
-		WindowMS: ms(cfg.Audience.Window), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
+		WindowMS: ms(cfg.Audience.Window), MinSpanMS: ms(cfg.Audience.MinSpan), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
 		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
 }
 
@@ -420,8 +420,22 @@ func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
 		if late && r.IntN(8) == 0 { // a phone's queue, after an outage
 			line = ordered(d, user, i, at.Add(-time.Duration(r.Int64N(int64(3*time.Hour)))))
 		}
+		line = received(rand.New(rand.NewPCG(uint64(n), uint64(i))), line, at) // the rest of the log is the same with it and without
 		sent, from = append(sent, line), append(from, p)
 		l.add(p, line)
 	}
 	return l
+}
+
+// received lets about half of the records pass a collector, several in one request, and
+// some say that nobody visits by them.
+func received(r *rand.Rand, line string, at time.Time) string {
+	if r.IntN(2) == 0 {
+		receipt := at.Add(time.Duration(r.IntN(2000)) * time.Millisecond).Truncate(time.Duration(1+59*r.IntN(2)) * time.Second)
+		line = fmt.Sprintf(`{"receivedAt":"%s",%s`, receipt.UTC().Format("2006-01-02T15:04:05.000Z"), line[1:])
+	}
+	if r.IntN(10) == 0 {
+		line = strings.Replace(line, `"context":{`, `"context":{"active":false,`, 1)
+	}
+	return line
 }

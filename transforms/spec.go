@@ -35,7 +35,8 @@ type Spec struct {
 	Patient     []event.Kind       `setting:"lateness.events"`                  // further kinds
 	RefreshMS   int64              `setting:"refresh_interval,ms"`
 	WindowMS    int64              `setting:"audience.window,ms"` // of the audience
-	Retention   int64              `setting:"retention,ms"`       // ms
+	MinSpanMS   int64              `setting:"audience.min_span,ms,default=10s"`
+	Retention   int64              `setting:"retention,ms"` // ms
 	Activate    float64            `setting:"audience.activate"`
 	Hysteresis  float64            `setting:"audience.hysteresis"`
 	MinSample   int                `setting:"audience.min_sample"`
@@ -98,7 +99,7 @@ func (s *Spec) Build() (*Built, error) {
 	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Long: min(s.LongMS, s.Retention), Waited: append(session.Patient(), s.Patient...), Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
-	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
+	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, MinSpan: s.MinSpanMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}
 	b.Identity.Tick = b.Segment.TickMS()
 	if err := b.publish(); err != nil {
 		return nil, err

@@ -65,6 +65,7 @@ type epoch struct {
 	user      string // the same, if that is proven in the end
 	events    []event.Event
 	late      []event.Event // too late for a session
+	visits    []visit       // in the order of the log
 }
 
 // Oracle takes the log, record by record.
@@ -200,6 +201,7 @@ func (o *Oracle) accept(e *event.Event, late bool) {
 	if e.User != "" && e.Trust.Verified() {
 		o.proven[pair{e.Device, e.User}] = true
 	}
+	last.visited(e)
 	if late {
 		last.late = append(last.late, *e)
 		return

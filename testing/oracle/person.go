@@ -17,6 +17,7 @@ type Person struct {
 	res     *Result
 	linked  bool
 	parts   []*Part // of each epoch, in the order of (device, epoch)
+	epochs  []*epoch
 }
 
 // Person folds a person of Persons; nil: there is none of that name.
@@ -42,7 +43,7 @@ func (r *Result) Person(id string) (*Person, error) {
 	for _, e := range es {
 		devices[e.device] = true
 	}
-	out := &Person{res: r, linked: linked, Devices: len(devices)}
+	out := &Person{res: r, linked: linked, Devices: len(devices), epochs: es}
 	for _, e := range es {
 		q := &session.Profile{}
 		for i := range e.events {

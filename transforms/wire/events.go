@@ -23,6 +23,7 @@ var eventSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "codes", Type: arrow.PrimitiveTypes.Uint64}, // kind, page type, element, device, os, network, flags, trust: a byte each
 	{Name: "screen", Type: arrow.PrimitiveTypes.Uint32},
 	{Name: "more", Type: arrow.BinaryTypes.Binary}, // y, z, item and raw of the few events that have them
+	{Name: "receipt", Type: arrow.PrimitiveTypes.Int64},
 }, nil)
 
 var eventPreamble = arrowipc.Preamble(eventSchema)
@@ -31,6 +32,7 @@ var eventPreamble = arrowipc.Preamble(eventSchema)
 type EventWriter struct {
 	device, user, more   text
 	time, offset, append []int64
+	receipt              []int64
 	partition, ingest    []int32
 	id, page, codes      []uint64
 	x                    []float64
@@ -49,6 +51,7 @@ func (w *EventWriter) reset() {
 	w.user.reset()
 	w.more.reset()
 	w.time, w.offset, w.append = w.time[:0], w.offset[:0], w.append[:0]
+	w.receipt = w.receipt[:0]
 	w.partition, w.ingest = w.partition[:0], w.ingest[:0]
 	w.id, w.page, w.codes = w.id[:0], w.page[:0], w.codes[:0]
 	w.x, w.screen = w.x[:0], w.screen[:0]
@@ -74,6 +77,7 @@ func (w *EventWriter) Encode(h *Header, b *identity.Batch) ([]byte, error) {
 	c.add(arrow.PrimitiveTypes.Uint64, arrow.Uint64Traits.CastToBytes(w.codes))
 	c.add(arrow.PrimitiveTypes.Uint32, arrow.Uint32Traits.CastToBytes(w.screen))
 	c.text(arrow.BinaryTypes.Binary, &w.more)
+	c.add(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(w.receipt))
 	for i := range b.Dead {
 		c.bytes += len(b.Dead[i].Raw) + 512
 	}
@@ -94,6 +98,7 @@ func (w *EventWriter) add(e *event.Event) {
 	w.page = append(w.page, e.Page)
 	w.x = append(w.x, e.X)
 	w.append = append(w.append, e.Append)
+	w.receipt = append(w.receipt, e.Receipt)
 	w.ingest = append(w.ingest, int32(e.Ingest))
 	w.codes = append(w.codes, uint64(e.Kind)|uint64(e.PageType)<<8|uint64(e.Element)<<16|uint64(e.DeviceType)<<24|
 		uint64(e.OS)<<32|uint64(e.Network)<<40|uint64(e.Flags)<<48|uint64(e.Trust)<<56)
@@ -174,13 +179,13 @@ func appendEvents(out []event.Event, rec arrow.Record) ([]event.Event, error) {
 	i64 := func(i int) []int64 { return rec.Column(i).(*array.Int64).Int64Values() }
 	i32 := func(i int) []int32 { return rec.Column(i).(*array.Int32).Int32Values() }
 	u64 := func(i int) []uint64 { return rec.Column(i).(*array.Uint64).Uint64Values() }
-	times, offsets, parts, ids, pages := i64(2), i64(3), i32(4), u64(5), u64(6)
+	times, offsets, parts, ids, pages, receipts := i64(2), i64(3), i32(4), u64(5), u64(6), i64(13)
 	xs, appends, ingests, codes := rec.Column(7).(*array.Float64).Float64Values(), i64(8), i32(9), u64(10)
 	screens := rec.Column(11).(*array.Uint32).Uint32Values()
 	for i := range times {
 		c := codes[i]
 		e := event.Event{Device: device.Value(i), User: user.Value(i), Time: times[i], Offset: offsets[i], Partition: parts[i],
-			ID: ids[i], Page: pages[i], X: xs[i], Append: appends[i], Ingest: int64(ingests[i]),
+			ID: ids[i], Page: pages[i], X: xs[i], Append: appends[i], Receipt: receipts[i], Ingest: int64(ingests[i]),
 			Width: uint16(screens[i] >> 16), Height: uint16(screens[i]), Kind: event.Kind(c), PageType: event.PageType(c >> 8),
 			Element: uint8(c >> 16), DeviceType: event.DeviceType(c >> 24), OS: event.OS(c >> 32), Network: event.Network(c >> 40), Flags: event.Flags(c >> 48), Trust: event.Trust(c >> 56)}
 		if e.PageType >= event.NumPageTypes || !e.Trust.Known() {

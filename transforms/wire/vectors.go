@@ -24,7 +24,7 @@ var vectorSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "live_ref", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "long", Type: arrow.PrimitiveTypes.Float64},
 	{Name: "long_ref", Type: arrow.PrimitiveTypes.Int64},
-	{Name: "values", Type: arrow.BinaryTypes.Binary}, // codec.Sparse: most features of most visitors are 0; then what a device says, since semantics 2
+	{Name: "values", Type: arrow.BinaryTypes.Binary}, // codec.Sparse: most features of most visitors are 0; then what a device says, since semantics 2, and when it was seen, since 5
 	{Name: "append", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "ingest", Type: arrow.PrimitiveTypes.Int64},
 }, nil)
@@ -113,6 +113,7 @@ func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest 
 	values.Int(v.Said - v.Last)
 	values.Int(v.Paged - v.Last)
 	v.Carts.AppendTo(&values)
+	v.Presence.AppendTo(&values, v.Last)
 	w.values.data = values.B
 	w.values.end()
 	w.append = append(w.append, appended)
@@ -172,8 +173,12 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 		scratch = r.Sparse(scratch)
 		var end, said, paged int64
 		var carts *session.Carts
+		seen := session.Whole(last[i])
 		if len(r.B) > 0 {
 			end, said, paged, carts = last[i]+r.Int(), last[i]+r.Int(), last[i]+r.Int(), session.ReadCarts(&r)
+		}
+		if len(r.B) > 0 {
+			seen = session.ReadPresence(&r, last[i])
 		}
 		if err := r.Err(); err != nil {
 			return err
@@ -182,7 +187,7 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 			Device: device.Value(i), User: user.Value(i), Epoch: epoch[i],
 			Version: session.Version{Generation: gen[i], Offset: offset[i], Revision: rev[i]},
 			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, Erased: flags[i]&flagErased != 0, Rebuilt: flags[i]&flagRebuilt != 0, Former: flags[i]&flagFormer != 0, At: at[i], Last: last[i],
-			End: end, Said: said, Paged: paged, Carts: carts,
+			End: end, Said: said, Paged: paged, Carts: carts, Presence: seen,
 			Live: signal.Decayed{Sum: live[i], Ref: liveRef[i]}, Long: signal.Decayed{Sum: long[i], Ref: longRef[i]}, Values: scratch}})
 	}
 	return nil

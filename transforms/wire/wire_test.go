@@ -17,7 +17,7 @@ func randomBatch(r *rand.Rand) (Header, *identity.Batch) {
 	b := &identity.Batch{Ranges: h.Ranges, Semantics: h.Semantics, Due: h.Due, Emitted: h.Emitted}
 	for i := range r.IntN(8) {
 		e := event.Event{Device: fmt.Sprint("d", r.IntN(3)), Time: r.Int64(), Offset: int64(i), Partition: 3, ID: r.Uint64(), Page: r.Uint64(), X: r.NormFloat64(), Append: r.Int64(), Ingest: int64(r.IntN(1000)) - 1,
-			Width: 1920, Height: 1080, Kind: event.Kind(r.IntN(70)), PageType: event.PageType(r.IntN(int(event.NumPageTypes))), Element: uint8(r.IntN(5)), DeviceType: event.DeviceMobile, OS: event.OSiOS, Network: event.Network4G, Flags: event.Flags(r.IntN(8))}
+			Width: 1920, Height: 1080, Receipt: r.Int64(), Kind: event.Kind(r.IntN(70)), PageType: event.PageType(r.IntN(int(event.NumPageTypes))), Element: uint8(r.IntN(5)), DeviceType: event.DeviceMobile, OS: event.OSiOS, Network: event.Network4G, Flags: event.Flags(r.IntN(8))}
 		if r.IntN(2) == 0 {
 			e.User, e.Y, e.Z, e.Item = "u", r.NormFloat64(), 1, r.Uint64()
 		}
@@ -64,6 +64,9 @@ func TestVectorsRoundTrip(t *testing.T) {
 		for range r.IntN(6) {
 			v := session.Vector{Device: "d", User: fmt.Sprint("u", r.IntN(9)), Epoch: r.Int64(), Version: session.Version{Generation: 1, Offset: r.Int64(), Revision: 2},
 				Retract: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Erased: r.IntN(2) == 0, At: r.Int64(), Last: r.Int64(), Live: signal.Decayed{Sum: r.Float64(), Ref: 5}, Long: signal.Decayed{Sum: r.Float64(), Ref: 6}, Values: []float64{0, r.Float64(), 0, 4}}
+			if r.IntN(2) == 0 {
+				v.Presence = session.Presence{Seen: r.Int64(), Span: r.Uint32(), Active: v.Last - r.Int64N(1000)}
+			}
 			w.Add(&v, 7, 8, 9)
 			want = append(want, fmt.Sprintf("%+v", Vector{v, 7, 8, 9}))
 		}
