@@ -236,12 +236,13 @@ type Consent struct {
 // Serving tunes the nodes that answer pages and edges. Secrets are not here but
 // in the environment: MICROSEG_TOKEN_KEYS and MICROSEG_ADMIN_KEY.
 type Serving struct {
-	Origins     []string      `yaml:"origins"`         // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
-	TokenTTL    time.Duration `yaml:"token_ttl"`       // an edge believes a token for so long
-	MaxProfiles int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each
-	MaxStreams  int           `yaml:"max_streams"`     // pages that may listen to one node
-	Proxies     []string      `yaml:"trusted_proxies"` // addresses and networks (10.0.0.0/8) of your own proxies and CDN, whose header tells who the client is; none: the client is who connects
-	ProxyHeader string        `yaml:"proxy_header"`    // the header that they write: X-Forwarded-For or Forwarded
+	Origins      []string      `yaml:"origins"`         // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
+	TokenTTL     time.Duration `yaml:"token_ttl"`       // an edge believes a token for so long
+	MaxProfiles  int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each
+	MaxStreams   int           `yaml:"max_streams"`     // pages that may listen to one node
+	Proxies      []string      `yaml:"trusted_proxies"` // addresses and networks (10.0.0.0/8) of your own proxies and CDN, whose header tells who the client is; none: the client is who connects
+	AddressShare float64       `yaml:"address_share"`   // share of the memory for bodies, of connections and of streams that one address may have; proxies that are trusted may have all
+	ProxyHeader  string        `yaml:"proxy_header"`    // the header that they write: X-Forwarded-For or Forwarded
 }
 
 // Source tunes reading the log.

@@ -111,6 +111,7 @@ func (c *Config) bounds() []bound {
 		limit("collector.limits.server_key_per_second", col.Limits.ServerRate),
 		burst("collector.limits.server_key_burst", col.Limits.ServerBurst),
 		{"serving.trusted_proxies", !slices.ContainsFunc(c.Serving.Proxies, func(p string) bool { return !isNetwork(p) }), "write addresses or networks, such as 10.1.2.3 or 10.0.0.0/8"},
+		{"serving.address_share", c.Serving.AddressShare > 0 && c.Serving.AddressShare <= 1, fmt.Sprintf("%v is out of bounds; choose a share above 0, up to 1", c.Serving.AddressShare)},
 		{"serving.proxy_header", slices.Contains([]string{"X-Forwarded-For", "Forwarded"}, c.Serving.ProxyHeader), "choose X-Forwarded-For or Forwarded, the one that the proxies write themselves"},
 		{"serving.origins", !slices.ContainsFunc(c.Serving.Origins, func(o string) bool { return o != "*" && (o == "" || !publicURL(o)) }), "write origins like https://shop.example"},
 		span("serving.token_ttl", c.Serving.TokenTTL, time.Second, 24*time.Hour),

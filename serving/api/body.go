@@ -14,7 +14,10 @@ import (
 )
 
 // maxBody bounds the body of a request, in bytes: an event, tokens and offers.
-const maxBody = 64 << 10
+const (
+	maxBody   = 64 << 10
+	usualBody = 4 << 10
+)
 
 // personalizeRequest is the body of POST /api/personalize. The event is the
 // page's path or URL, {"page": …}, or a page call in the form of the Segment spec.
@@ -194,7 +197,7 @@ func first(texts ...string) string {
 
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	var b bytes.Buffer
-	b.Grow(int(max(0, min(r.ContentLength, maxBody))) + bytes.MinRead)
+	b.Grow(int(max(0, min(r.ContentLength, usualBody))) + bytes.MinRead) // the rest as it arrives
 	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -6,78 +6,77 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-// readBody fills q.body, unpacked, and takes its room of MaxInFlight, which
-// release gives back. What is gzip is told by its first bytes: libraries and
-// proxies get the header wrong both ways.
+// readBody fills q.body, unpacked, in the memory of bodies, which release gives back.
+// What is gzip is told by its first bytes: libraries and proxies get the header wrong
+// both ways.
 func (q *request) readBody(w http.ResponseWriter) (release func(), err error) {
 	limit := int64(q.c.cfg.MaxBatchBytes)
-	var held int64
-	release = func() { q.c.inFlight.Add(-held) }
 	if q.r.ContentLength > limit {
-		return release, errTooLong
+		return func() {}, errTooLong
 	}
-	// A body whose length is not known, or that may unpack, may become as long
-	// as any; what it did not need is given back below.
-	need := limit
-	if q.r.ContentLength >= 0 && q.r.Header.Get("Content-Encoding") == "" {
-		need = q.r.ContentLength
+	most := limit + 1
+	if q.r.ContentLength >= 0 {
+		most = q.r.ContentLength + 1
 	}
-	if !q.c.take(need) {
-		return release, errBusy
-	}
-	held = need
-	sent, err := io.ReadAll(http.MaxBytesReader(w, q.r.Body, limit))
+	conn := http.NewResponseController(w)
+	b := q.c.memory.begin(q.sender.addr, q.server, func() {
+		_ = conn.SetReadDeadline(time.Now()) // one that has no deadlines is none of a network
+	})
+	sent, err := b.readAll(http.MaxBytesReader(w, q.r.Body, limit), most)
 	if err != nil {
-		return release, unread(err)
+		return b.release, q.unread(b, err)
+	}
+	b.whole()
+	if b.wasCut() { // between its last byte and here
+		return b.release, q.unread(b, errNoMemory)
 	}
 	q.c.metrics.bytes("sent", len(sent))
 	if !isGzip(sent) {
 		q.body = trimmed(sent)
-	} else if q.body, err = unpack(sent, limit); err != nil {
-		return release, err
+	} else if q.body, err = unpack(b, sent, limit); err != nil {
+		return b.release, q.unread(b, err)
 	}
 	q.c.metrics.bytes("unpacked", len(q.body))
-	now := int64(len(q.body))
-	q.c.inFlight.Add(now - held)
-	held = now
-	return release, nil
-}
-
-// take reserves n bytes of MaxInFlight.
-func (c *Collector) take(n int64) bool {
-	if c.inFlight.Add(n) > c.cfg.MaxInFlight {
-		c.inFlight.Add(-n)
-		return false
-	}
-	return true
+	b.keep(int64(len(q.body)))
+	return b.release, nil
 }
 
 func isGzip(b []byte) bool { return len(b) > 2 && b[0] == 0x1f && b[1] == 0x8b }
 
 // unpack stops at the limit: what a bomb would become is never held.
-func unpack(sent []byte, limit int64) ([]byte, error) {
+func unpack(b *body, sent []byte, limit int64) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(sent))
 	if err != nil {
 		return nil, &refusal{status: http.StatusBadRequest, message: "unpacking the gzip body: " + err.Error()}
 	}
 	defer z.Close()
-	out, err := io.ReadAll(io.LimitReader(z, limit+1))
+	out, err := b.readAll(io.LimitReader(z, limit+1), limit+1)
 	switch {
 	case int64(len(out)) > limit:
 		return nil, errTooLong
+	case errors.Is(err, errNoMemory):
+		return nil, err
 	case err != nil:
 		return nil, &refusal{status: http.StatusBadRequest, message: "unpacking the gzip body: " + err.Error()}
 	}
 	return trimmed(out), nil
 }
 
-func unread(err error) error {
+// unread is why a body could not be read.
+func (q *request) unread(b *body, err error) error {
 	var long *http.MaxBytesError
+	var told *refusal
 	switch {
+	case errors.Is(err, errNoMemory) || b.wasCut():
+		q.c.senders.refused.WithLabelValues("bodies").Inc()
+		return errBusy
+	case errors.As(err, &told):
+		return told
 	case errors.As(err, &long):
 		return errTooLong
 	case errors.Is(err, os.ErrDeadlineExceeded):

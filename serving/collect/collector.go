@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
@@ -23,7 +22,7 @@ type Collector struct {
 	keys     map[string]bool
 	client   *kgo.Client
 	decoders chan *event.Decoder // one a core: decoding does not wait
-	inFlight atomic.Int64        // bytes of bodies
+	memory   *memory
 	metrics  *metrics
 	senders  *senders
 	log      background
@@ -38,7 +37,8 @@ func New(cfg Config) (*Collector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Collector{cfg: cfg, keys: map[string]bool{}, decoders: make(chan *event.Decoder, runtime.GOMAXPROCS(0))}
+	c := &Collector{cfg: cfg, keys: map[string]bool{}, decoders: make(chan *event.Decoder, runtime.GOMAXPROCS(0)),
+		memory: newMemory(cfg.MaxInFlight, cfg.AddressShare, cfg.MaxBatchBytes)}
 	for _, k := range cfg.WriteKeys {
 		c.keys[k] = true
 	}
@@ -52,7 +52,7 @@ func New(cfg Config) (*Collector, error) {
 		c.decoders <- d
 	}
 	var err error
-	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
+	if c.metrics, err = newMetrics(cfg.Metrics, c.memory); err != nil {
 		return nil, fmt.Errorf("registering the collector's metrics: %w", err)
 	}
 	if c.senders, err = newSenders(&cfg.Limits, cfg.Metrics); err != nil {

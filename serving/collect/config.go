@@ -49,6 +49,8 @@ type Config struct {
 	MaxInFlight    int64         // bytes of bodies under way; more: 429. Default 64 MiB
 	ProduceTimeout time.Duration // until the log has acknowledged; then 503. Default 5 s
 
+	AddressShare float64 // of MaxInFlight, that one address may have; default 0.25
+
 	Limits  Limits            // zero: none
 	Clients *throttle.Clients // tells whose a request is; nil: whose the connection is
 
@@ -78,10 +80,11 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxBatchBytes, 500<<10)
 	setDefault(&c.MaxBatchEvents, 2500)
 	setDefault(&c.MaxInFlight, 64<<20)
+	setDefault(&c.AddressShare, 0.25)
 	setDefault(&c.ProduceTimeout, 5*time.Second)
 }
 
-func setDefault[T int | int64 | time.Duration](v *T, to T) {
+func setDefault[T int | int64 | float64 | time.Duration](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -90,44 +89,34 @@ func TestTopicMissing(t *testing.T) {
 	}
 }
 
-// TestOverload: bodies beyond MaxInFlight are put off, and room that was given
-// back is used again.
+// TestOverload: bodies beyond MaxInFlight are put off, while those that are there wait for
+// the log; memory that was given back is used again.
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(c *collect.Config) { c.MaxBatchBytes, c.MaxInFlight = 64<<10, 64<<10 })
-	slow, release := io.Pipe()
-	answered := make(chan int)
-	go func() { // its length is not known: it takes all the room
-		r, err := http.NewRequest("POST", s.url+"/v1/track", slow)
-		if err != nil {
-			panic(err)
-		}
-		auth(r)
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			answered <- 0
-			return
-		}
-		resp.Body.Close()
-		answered <- resp.StatusCode
-	}()
-	io.WriteString(release, `{"event":"A",`)
-	for s.metric("microseg_collector_in_flight_bytes") < 64<<10 {
-		time.Sleep(time.Millisecond)
+	s := start(t, func(c *collect.Config) {
+		c.MaxBatchBytes, c.MaxInFlight, c.AddressShare, c.ProduceTimeout = 64<<10, 128<<10, 1, 5*time.Second
+	})
+	s.log.Close()
+	body := `{"event":"A","anonymousId":"a","properties":{"a":"` + strings.Repeat("x", 25<<10) + `"}}`
+	answered := make(chan int, 5)
+	for i := range cap(answered) {
+		go func() { answered <- s.post("/v1/track", body, auth).code }()
+		s.inFlight(float64((i + 1) * len(body)))
 	}
-	if r := s.post("/v1/track", `{"event":"B","anonymousId":"a"}`, auth); r.code != 429 || r.header.Get("Retry-After") == "" {
+	if r := s.post("/v1/track", body, auth); r.code != 429 || r.header.Get("Retry-After") == "" {
 		t.Errorf("%+v", r)
 	}
-	if r := s.post("/track?verbose=1", `{"event":"B","properties":{"token":"demo","distinct_id":"a"}}`); r.code != 429 || !strings.Contains(r.body, `"status":0`) {
+	if r := s.post("/track?verbose=1", body); r.code != 429 || !strings.Contains(r.body, `"status":0`) {
 		t.Errorf("%+v", r)
 	}
-	io.WriteString(release, `"anonymousId":"a"}`)
-	release.Close()
-	if code := <-answered; code != 200 {
-		t.Errorf("the slow one: %d", code)
+	for range cap(answered) {
+		if code := <-answered; code != 503 {
+			t.Errorf("one that waited for the log: %d", code)
+		}
 	}
-	s.records(1)
-	s.nothing()
+	if n := s.metric("microseg_collector_in_flight_bytes"); n != 0 {
+		t.Errorf("%v bytes are still in flight", n)
+	}
 }
 
 // TestSlowClient: a body that never ends is cut off, with the server that we

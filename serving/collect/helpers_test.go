@@ -131,6 +131,16 @@ func (s *site) do(method, path, body string, opts ...option) reply {
 	return reply{resp.StatusCode, string(b), resp.Header}
 }
 
+// inFlight waits until there are so many bytes of bodies.
+func (s *site) inFlight(n float64) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); s.metric("microseg_collector_in_flight_bytes") < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("%v bytes are in flight, not %v", s.metric("microseg_collector_in_flight_bytes"), n)
+		}
+	}
+}
+
 // throttled is how much the collector has refused because of a limit.
 func throttled(t testing.TB, s *site, limit string) float64 {
 	t.Helper()

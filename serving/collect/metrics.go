@@ -19,7 +19,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, error) {
+func newMetrics(to prometheus.Registerer, bodies *memory) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_requests_total", Help: "Requests, by route and status."}, []string{"route", "code"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_collector_events_total",
@@ -36,7 +36,7 @@ func newMetrics(to prometheus.Registerer, inFlight *atomic.Int64) (*metrics, err
 		return m, nil
 	}
 	under := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "microseg_collector_in_flight_bytes", Help: "Bytes of bodies under way."},
-		func() float64 { return float64(inFlight.Load()) })
+		func() float64 { return float64(bodies.inUse()) })
 	for _, c := range []prometheus.Collector{m.requests, m.events, m.warnings, m.body, m.proofs, m.seconds, under} {
 		if err := to.Register(c); err != nil {
 			return nil, err

@@ -148,7 +148,7 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 	c, l := &cfg.Collector, &cfg.Collector.Limits
 	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, ServerKeys: k.servers, Proofs: k.proofs, Unchecked: cfg.Unchecked(),
 		Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes, MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout,
-		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics, Clients: k.clients, Limits: collect.Limits{
+		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics, Clients: k.clients, AddressShare: cfg.Serving.AddressShare, Limits: collect.Limits{
 			Address:   throttle.Rate{PerSecond: float64(l.AddressRate), Burst: float64(l.AddressBurst)},
 			Device:    throttle.Rate{PerSecond: float64(l.DeviceRate), Burst: float64(l.DeviceBurst)},
 			ServerKey: throttle.Rate{PerSecond: float64(l.ServerRate), Burst: float64(l.ServerBurst)}}})
