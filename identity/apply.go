@@ -64,9 +64,10 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		q := s.parts[r.Partition]
 		q.moved = r.Last > q.Offset
 		q.Offset = max(q.Offset, r.Last)
-		q.idle = r.idle(q)
-		if q.Clock > 0 {
-			q.Time = max(q.Time, q.Clock+r.Idle)
+		q.pace.keep(q.Clock, b.Emitted/1000)
+		idle, since := s.quiet(q, r)
+		if q.idle = idle; q.Clock > 0 {
+			q.Time = max(q.Time, q.Clock+since)
 		}
 	}
 	s.pass(out)

@@ -100,7 +100,8 @@ func (s *Shard) lowest(runs map[int32]*run) (low int64, left bool) {
 		var e *event.Event
 		idle := false
 		if r := runs[id]; r != nil {
-			e, idle = r.next(), r.of.idle(q)
+			e = r.next()
+			idle, _ = s.quiet(q, r.of)
 		}
 		switch {
 		case e != nil:

@@ -31,6 +31,7 @@ type Partition struct {
 	Time   int64 // event time that has passed here: the clock, or later while idle
 	Counts Counts
 	idle   bool
+	pace   pace
 	moved  bool  // the batch that is being applied has records of it
 	older  int64 // offset up to which records were applied by programs that knew no trusts, -1: none
 	agenda agenda
@@ -47,18 +48,6 @@ type Range struct {
 	Prev        int64 // last offset of the previous batch, -1 at the start
 	First, Last int64 // First = Prev+1; Last < First when nothing was read
 	Idle        int64 // ms of wall clock since the partition's last record, once it is read to its end; 0 while busy; ReadToEnd
-}
-
-// ReadToEnd is the Idle of a range that ends where the log does, too little time ago for
-// the partition to be idle.
-const ReadToEnd = -1
-
-// idle reports whether the partition holds no time back behind the range. One that never
-// had an event has no time to hold back: once nothing is left to read it is idle at once,
-// as if the log held nothing of it, or whoever sends garbage there every few seconds
-// would hold the shard's time at 1970.
-func (r *Range) idle(q *Partition) bool {
-	return r.Idle > 0 || r.Idle == ReadToEnd && q.Clock == 0
 }
 
 // GapError says that records between the state and a batch are missing.

@@ -11,7 +11,8 @@ import (
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
-// knew nothing of when events were received; 7 knew no proofs, so that all its links are legacy; 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
+// knew nothing of when events were received and of the pace of clocks; 7 knew no proofs, so that all its links are legacy;
+// 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.
 const (
@@ -66,6 +67,8 @@ func (s *Shard) Save(w *codec.Writer) {
 		}
 		appendCopied(w, q.copied)
 		w.Int(q.older)
+		w.Int(q.pace.clock)
+		w.Int(q.pace.wall)
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
@@ -230,6 +233,9 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		}
 		if q.older = q.Offset; v > unproven {
 			q.older = r.Int()
+		}
+		if v > unreceived {
+			q.pace = pace{clock: r.Int(), wall: r.Int()}
 		}
 		if v <= wholeVersion {
 			for range r.Len() {

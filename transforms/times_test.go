@@ -82,7 +82,7 @@ func (y *youngSite) cut(t *testing.T, first, last, step time.Duration) (out []el
 				if rg.Last >= rg.First {
 					seen[p] = y.times[identity.Place{Partition: p, Offset: rg.Last}]
 				}
-				rg.Idle = identity.ReadToEnd
+				rg.Idle = identity.ReadToEnd(5 * time.Second)
 				if quiet := now - seen[p]; rg.Last < rg.First && (seen[p] == 0 || quiet >= 5000) {
 					rg.Idle = max(1, quiet)
 				}

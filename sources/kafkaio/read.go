@@ -265,7 +265,7 @@ func (fn *readFn) batch(rd *reader, rest *Restriction) identity.RawBatch {
 		if end, ok := last[p.Partition]; ok {
 			r.Last = end
 			if drained, _ := rd.f.quiet(p.Partition); drained {
-				r.Idle = identity.ReadToEnd
+				r.Idle = identity.ReadToEnd(fn.Options.IdleAfter)
 			}
 		} else {
 			r.Idle = rd.idle(p.Partition, today, fn.Options.IdleAfter)
@@ -285,7 +285,7 @@ func (rd *reader) idle(partition int32, now time.Time, after time.Duration) int6
 	case !drained:
 		return 0
 	case idle < after && !blank:
-		return identity.ReadToEnd
+		return identity.ReadToEnd(after)
 	}
 	return max(1, idle.Milliseconds())
 }
