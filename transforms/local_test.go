@@ -310,7 +310,7 @@ func (p *process) batch(s *testSource) []byte {
 		}
 	case s.idle < 3 && p.read() && s.idle == p.rounds(): // what is under way between the shards must have its rows, too
 		s.idle++
-		raw = s.cut(p, nil, 1)
+		raw = s.cut(p, nil, quietFor)
 		raw.Due = raw.Emitted
 	default:
 		return nil

@@ -434,11 +434,11 @@ func (m *model) values(q *session.Profile) []float64 {
 }
 
 // end is the event time that has passed in a shard when all is read: its
-// partitions are idle for 1 ms.
+// partitions are idle for so long.
 func (m *model) end(shard int) (t int64) {
 	for p, c := range m.clocks {
 		if int(p)%m.b.Spec.Shards == shard {
-			t = max(t, c+1)
+			t = max(t, c+quietFor)
 		}
 	}
 	return t

@@ -95,6 +95,9 @@ func (l *testLog) ReadRange(_ context.Context, partition int32, first, last int6
 	return nil
 }
 
+// quietFor is for how long (ms) partitions were quiet in the end, longer than batches take.
+const quietFor = 1000
+
 // cut makes the batches of all shards, encoded, in an order in which a source
 // could emit them; the last ones say that all partitions are idle.
 func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
@@ -160,7 +163,7 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 	done = len(l.arrival)
 	for range 2 {
 		for shard := range spec.Shards {
-			emit(shard, nil, 1)
+			emit(shard, nil, quietFor)
 		}
 	}
 	return out
