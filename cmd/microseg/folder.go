@@ -29,6 +29,7 @@ type addresses struct {
 	Site             string `json:"site"`
 	Topic            string `json:"topic"`
 	DSN              string `json:"clickhouse_dsn"`
+	AnalystDSN       string `json:"clickhouse_analyst_dsn,omitempty"` // for your own queries: it reads the tables, within limits
 	AdminKey         string `json:"admin_key_file,omitempty"`
 }
 

@@ -180,7 +180,13 @@ func clickhouseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Printf("native %s\nhttp   %s\ndsn    %s\n", s.Addr(), s.HTTPAddr(), s.DSN())
+			if s.Exposed != "" {
+				fmt.Fprintln(os.Stderr, s.Exposed)
+			}
+			fmt.Printf("native %s\nhttp   %s\n", s.Addr(), s.HTTPAddr())
+			for _, user := range []string{clickhouse.User, clickhouse.Analyst} {
+				fmt.Printf("user   %s, with the password in %s\n", user, clickhouse.PasswordFile(dir, user))
+			}
 			select {
 			case <-c.Context().Done():
 			case <-s.Exited():

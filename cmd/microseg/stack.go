@@ -74,6 +74,9 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 	if s.ch, err = clickhouse.Start(ctx, ch); err != nil {
 		return fmt.Errorf("starting ClickHouse: %w", err)
 	}
+	if s.ch.Exposed != "" {
+		slog.Warn("the embedded ClickHouse is not confined", "why", s.ch.Exposed)
+	}
 	s.kept = s.ch.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
 	if s.space, err = space.Start(uint64(o.minFree), room, folder, ch.Dir); err != nil {
 		return err
@@ -117,7 +120,7 @@ func (s *stack) close() error {
 }
 
 func (s *stack) addresses(site, topic string) addresses {
-	return addresses{PID: os.Getpid(), Kafka: s.log.Brokers()[0], ClickHouseNative: s.ch.Addr(), ClickHouseHTTP: s.ch.HTTPAddr(), Site: site, Topic: topic, DSN: s.ch.DSN()}
+	return addresses{PID: os.Getpid(), Kafka: s.log.Brokers()[0], ClickHouseNative: s.ch.Addr(), ClickHouseHTTP: s.ch.HTTPAddr(), Site: site, Topic: topic, DSN: s.ch.DSN(), AnalystDSN: s.ch.AnalystDSN()}
 }
 
 func (s *stack) writeAddresses(a addresses) error {

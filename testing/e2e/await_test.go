@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +60,7 @@ func TestWaitsForItsStores(t *testing.T) {
 	port, err := child.FreePort()
 	check(t, err)
 	data := t.TempDir() // its password is there before the server is
-	check(t, os.WriteFile(filepath.Join(data, "password"), []byte("early"), 0o600))
+	check(t, os.WriteFile(clickhouse.PasswordFile(data, clickhouse.User), []byte("early"), 0o600))
 	dsn := fmt.Sprintf("clickhouse://%s:early@127.0.0.1:%d/microseg", clickhouse.User, port)
 	cfg := config.Demo()
 	var j *pipelines.Job

@@ -54,7 +54,7 @@ func (s *stack) start() {
 		m := at.FindStringSubmatch(p.Log())
 		if m != nil {
 			s.http, s.kafka = m[1], m[2]
-			password, err := os.ReadFile(s.room.path(filepath.Join("up", "clickhouse", "password")))
+			password, err := os.ReadFile(s.room.path(filepath.Join("up", "clickhouse.password")))
 			if err != nil {
 				s.t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ package clickhouse
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"unsafe"
 
@@ -37,13 +38,16 @@ func HandleChild() {
 // Main is the embedded server: it loads libchdb.so and serves what the
 // configuration file (see writeConfig) says until SIGTERM. The library brings
 // signal handlers, threads and an allocator of its own, so that nothing else
-// may run in this process.
+// may run in this process. What that can reach is the configuration's folder.
 func Main(lib, config string) error {
 	// chdb takes the thread that calls it for its main thread.
 	runtime.LockOSThread()
 	handle, err := purego.Dlopen(lib, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return fmt.Errorf("loading %s: %w", lib, err)
+	}
+	if err := confine(filepath.Dir(config)); err != nil {
+		return err
 	}
 	var cmdline func(argc int32, argv **byte) uintptr
 	var resultError func(uintptr) string

@@ -35,6 +35,7 @@ var configuration = template.Must(template.New("config").Funcs(template.FuncMap{
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
   </merge_tree>
+  <access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant></access_control_improvements>
   <default_profile>default</default_profile>
   <default_database>default</default_database>
   <user_directories><users_xml><path>{{x .Users}}</path></users_xml></user_directories>{{if .Server}}
@@ -47,9 +48,22 @@ var configuration = template.Must(template.New("config").Funcs(template.FuncMap{
 // is the only one that `default` may have, and lasts as long as the server: whoever
 // else comes as `default` is refused. `clickhouse server` has no such session, and
 // gives `default` no address.
+//
+// What a format or a disk reads is none of a query's business (sealed); an analyst may
+// choose settings, but none that changes anything, and no more of what is limited.
 var users = template.Must(template.New("users").Parse(`<clickhouse>
-  <profiles><default></default><session><max_sessions_for_user>1</max_sessions_for_user>
-    <constraints><max_sessions_for_user><const/></max_sessions_for_user></constraints></session></profiles>
+  <profiles>
+    <default></default>
+    <session><max_sessions_for_user>1</max_sessions_for_user>
+      <constraints><max_sessions_for_user><const/></max_sessions_for_user></constraints></session>
+    <user><constraints>{{range .Sealed}}<{{.}}><const/></{{.}}>{{end}}</constraints></user>
+    <analyst>
+      <readonly>2</readonly>{{range .Limits}}
+      <{{.Name}}>{{.Value}}</{{.Name}}>{{end}}
+      <constraints>{{range .Sealed}}<{{.}}><const/></{{.}}>{{end}}{{range .Limits}}
+        <{{.Name}}><min>1</min><max>{{.Value}}</max></{{.Name}}>{{end}}</constraints>
+    </analyst>
+  </profiles>
   <quotas><default></default></quotas>
   <users>
     <default>
@@ -57,28 +71,52 @@ var users = template.Must(template.New("users").Parse(`<clickhouse>
       <networks><ip>{{if .Open}}127.0.0.1{{else}}0.0.0.0{{end}}</ip></networks>
       <profile>session</profile>
       <quota>default</quota>
-    </default>
-    <{{.User}}>
+    </default>{{range .Users}}
+    <{{.Name}}>
       <password_sha256_hex>{{.Hash}}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>
-      <profile>default</profile>
+      <profile>{{.Profile}}</profile>
       <quota>default</quota>
       <grants>{{range .Grants}}<query>{{.}}</query>{{end}}</grants>
-    </{{.User}}>
+    </{{.Name}}>{{end}}
   </users>
 </clickhouse>
 `))
 
+// sealed are settings that nobody changes: paths of files that formats read, and the
+// disk of a table, which may be an address of the network.
+var sealed = []string{"format_template_row", "format_template_resultset", "format_schema", "format_schema_source",
+	"merge_tree_disk", "merge_tree_storage_policy"}
+
+// limits of an analyst's queries: the most, and what they have when they say nothing.
+// The temporary data are those of all queries of the user together.
+var limits = []struct {
+	Name  string
+	Value int64
+}{
+	{"max_execution_time", 60}, // seconds
+	{"max_memory_usage", 1 << 30},
+	{"max_memory_usage_for_user", 1 << 30},
+	{"max_threads", 2},
+	{"max_concurrent_queries_for_user", 8},
+	{"max_temporary_data_on_disk_size_for_user", 1 << 30},
+}
+
 // writeUsers writes the users' file, a new one at each start: one that another
 // server in this folder still reads must not be opened again.
-func writeUsers(dir, password string, open bool) (path string, err error) {
-	old, _ := filepath.Glob(filepath.Join(dir, "users-*.xml")) // the pattern is well-formed
-	for _, o := range old {
-		_ = os.Remove(o) // what is left over harms nobody
+func writeUsers(o Options, passwords map[string]string, open bool) (path string, err error) {
+	old, _ := filepath.Glob(filepath.Join(o.Dir, "users-*.xml")) // the pattern is well-formed
+	for _, f := range old {
+		_ = os.Remove(f) // what is left over harms nobody
 	}
+	type user struct {
+		Name, Profile, Hash string
+		Grants              []string
+	}
+	who := []user{{User, "user", hash(passwords[User]), grants}, {Analyst, "analyst", hash(passwords[Analyst]), []string{"GRANT SELECT ON " + o.Database + ".*"}}}
 	var b bytes.Buffer
-	path = filepath.Join(dir, "users-"+rand.Text()+".xml")
-	if err := users.Execute(&b, map[string]any{"Open": open, "User": User, "Hash": hash(password), "Grants": grants}); err != nil {
+	path = filepath.Join(o.Dir, "users-"+rand.Text()+".xml")
+	if err := users.Execute(&b, map[string]any{"Open": open, "Users": who, "Sealed": sealed, "Limits": limits}); err != nil {
 		return "", err
 	}
 	return path, writePrivate(path, b.Bytes())
@@ -98,11 +136,11 @@ var grants = []string{"GRANT SHOW, SELECT, INSERT, ALTER, SYSTEM MERGES, CREATE 
 const maxMemory = 3 << 30
 
 // writeConfig writes the server's configuration into o.Dir and returns its path.
-// Beside it lie the users, User with the hash of the password.
-func writeConfig(o Options, password string, tcp, http int, server bool) (string, error) {
+// Beside it lie the users with the hashes of their passwords.
+func writeConfig(o Options, passwords map[string]string, tcp, http int, server bool) (string, error) {
 	path := filepath.Join(o.Dir, "config.xml")
 	var b bytes.Buffer
-	users, err := writeUsers(o.Dir, password, !server)
+	users, err := writeUsers(o, passwords, !server)
 	if err == nil {
 		err = configuration.Execute(&b, map[string]any{"Dir": o.Dir, "KeepFree": o.KeepFree, "TCP": tcp, "HTTP": http,
 			"MaxMemory": int64(maxMemory), "Server": server, "Users": users})

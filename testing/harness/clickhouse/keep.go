@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -83,9 +82,11 @@ func (s *Server) restart(ctx context.Context, why error, report func(error)) {
 	report(why)
 	o := s.opts
 	o.TCPPort, o.HTTPPort = s.tcp, s.http
-	// Clients keep the address that they were told, with the password in it.
-	if err := writePrivate(filepath.Join(o.Dir, secretName), []byte(s.password+"\n")); err != nil {
-		report(err)
+	// Clients keep the addresses that they were told, with the passwords in them.
+	for user, password := range map[string]string{User: s.password, Analyst: s.analyst} {
+		if err := writePrivate(PasswordFile(o.Dir, user), []byte(password+"\n")); err != nil {
+			report(err)
+		}
 	}
 	for {
 		found, err := o.find()

@@ -25,20 +25,35 @@ type child struct {
 }
 
 func command(found Found, config string) *exec.Cmd {
+	dir := filepath.Dir(config)
 	if found.Binary != "" {
 		args := []string{"--config-file=" + config}
 		if filepath.Base(found.Binary) == "clickhouse" {
 			args = append([]string{"server"}, args...)
 		}
-		return exec.Command(found.Binary, args...)
+		cmd := exec.Command(found.Binary, args...)
+		cmd.Env = environment(dir)
+		return cmd
 	}
 	self, err := os.Executable()
 	if err != nil {
 		self = os.Args[0]
 	}
 	cmd := exec.Command(self, found.Lib, config)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd.Env = append(environment(dir), childEnv+"=1")
 	return cmd
+}
+
+// environment of the server: of ours, which holds secrets, what it needs. The
+// server's own is there to be read for whoever may ask it (see confine).
+func environment(dir string) []string {
+	out := []string{"TMPDIR=" + filepath.Join(dir, "tmp")}
+	for _, name := range []string{"PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"} {
+		if v, ok := os.LookupEnv(name); ok {
+			out = append(out, name+"="+v)
+		}
+	}
+	return out
 }
 
 // startChild starts cmd with its output in the log file, a new one each time.

@@ -12,18 +12,31 @@ import (
 	"strings"
 )
 
-// User is whom clients connect as. The user `default` stays, since views of earlier
-// versions run in its name and the library's own session is its; no client gets in
-// as it (see users).
-const User = "microseg"
+// Who connects. The user `default` stays, since views of earlier versions run in its
+// name and the library's own session is its; no client gets in as it (see users).
+const (
+	User    = "microseg" // the job, its nodes and our own commands
+	Analyst = "analyst"  // reads the tables of the database, within limits
+)
 
-// secretName is the file in the data folder with the password of User.
-const secretName = "password"
+// PasswordFile is where the password of a user of the server in dir is. It lies beside
+// the folder, not in it: what is in it the server reads for whoever asks (see confine).
+func PasswordFile(dir, user string) string {
+	if user == User {
+		return filepath.Clean(dir) + ".password"
+	}
+	return filepath.Clean(dir) + "." + user + ".password"
+}
 
-// secret reads the password in dir, or makes one where the file is missing or
-// empty. Only the owner may read the file.
-func secret(dir string) (string, error) {
-	path := filepath.Join(dir, secretName)
+// secret reads the password of a user of the server in dir, or makes one where the
+// file is missing or empty. Only the owner may read the file.
+func secret(dir, user string) (string, error) {
+	path := PasswordFile(dir, user)
+	if user == User { // an earlier version had it in the folder
+		if err := os.Rename(filepath.Join(dir, "password"), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("moving ClickHouse's password out of its data folder: %w", err)
+		}
+	}
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading ClickHouse's password: %w", err)
@@ -33,7 +46,7 @@ func secret(dir string) (string, error) {
 	}
 	s := rand.Text()
 	if err := writePrivate(path, []byte(s+"\n")); err != nil {
-		return "", fmt.Errorf("writing ClickHouse's password: %w", err)
+		return "", fmt.Errorf("writing ClickHouse's password beside its data folder: %w", err)
 	}
 	return s, nil
 }

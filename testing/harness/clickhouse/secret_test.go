@@ -49,9 +49,9 @@ func TestNobodyEntersWithoutThePassword(t *testing.T) {
 	if got := query(t, s, "SELECT currentUser()"); got != User {
 		t.Errorf("the user is %s", got)
 	}
-	modes := map[string]os.FileMode{".": 0o700, secretName: 0o600, "config.xml": 0o600}
+	modes := map[string]os.FileMode{dir: 0o700, PasswordFile(dir, User): 0o600, PasswordFile(dir, Analyst): 0o600, filepath.Join(dir, "config.xml"): 0o600}
 	for name, want := range modes {
-		info, err := os.Stat(filepath.Join(dir, name))
+		info, err := os.Stat(name)
 		if err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v; want %v", name, info.Mode(), err, want)
 		}
@@ -66,7 +66,7 @@ func TestNobodyEntersWithoutThePassword(t *testing.T) {
 	if err := again.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, secretName), nil, 0o644); err != nil {
+	if err := os.WriteFile(PasswordFile(dir, User), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if last := start(t, Options{Dir: dir}); last.Password() == "" || last.Password() == s.Password() {
@@ -74,36 +74,21 @@ func TestNobodyEntersWithoutThePassword(t *testing.T) {
 	}
 }
 
-// TestThePasswordReachesNoFileAndNoNetwork: whoever has the password has the
-// tables alone, no file of the machine, no address of the network and no way to
-// give itself more.
-func TestThePasswordReachesNoFileAndNoNetwork(t *testing.T) {
-	s := start(t, Options{Dir: t.TempDir()})
-	secretFile := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secretFile, []byte("treasure\n"), 0o600); err != nil {
+// TestAPasswordInTheFolder is one of an earlier version: in the data folder the
+// server reads it for whoever asks, so it moves.
+func TestAPasswordInTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte("earlier\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := map[string]string{
-		"file": "'" + secretFile + "', 'LineAsString', 'a String'", "url": "'http://127.0.0.1:1/', 'LineAsString', 'a String'",
-		"s3": "'http://127.0.0.1:1/bucket/k', 'LineAsString', 'a String'", "remote": "'127.0.0.1:1', system.one",
-		"mysql": "'127.0.0.1:1', 'd', 't', 'u', 'p'", "postgresql": "'127.0.0.1:1', 'd', 't', 'u', 'p'",
-		"remoteSecure": "'127.0.0.1:1', system.one",
-		"sqlite":       "'" + secretFile + "', 't'", "mongodb": "'127.0.0.1:1', 'd', 'c', 'u', 'p', 'a String'",
-		"redis": "'127.0.0.1:1', 'k', 'k String'", "hdfs": "'hdfs://127.0.0.1:1/x', 'TSV', 'a String'",
+	got, err := secret(dir, User)
+	if err != nil || got != "earlier" {
+		t.Errorf("%q, %v", got, err)
 	}
-	for f, a := range args {
-		code, body := ask(t, s, User, s.Password(), "SELECT * FROM "+f+"("+a+")")
-		if code == http.StatusOK || !strings.Contains(body, "ACCESS_DENIED") && !strings.Contains(body, "UNKNOWN_FUNCTION") {
-			t.Errorf("%s: %d %.200s", f, code, body)
-		}
+	if _, err := os.Stat(filepath.Join(dir, "password")); err == nil {
+		t.Error("it is still in the folder")
 	}
-	for _, q := range []string{"CREATE USER u",
-		"SYSTEM SHUTDOWN", "SYSTEM STOP LISTEN HTTP", "CREATE FUNCTION f AS x -> x", "GRANT ALL ON *.* TO microseg",
-		"CREATE TABLE default.t (a String) ENGINE = URL('http://127.0.0.1:1/', 'TSV')",
-		"CREATE TABLE default.t (a String) ENGINE = File('TSV', '" + secretFile + "')",
-		"BACKUP DATABASE default TO File('x')", "CREATE DICTIONARY default.d (a String) PRIMARY KEY a SOURCE(FILE(path '/x' format 'TSV')) LAYOUT(FLAT()) LIFETIME(1)"} {
-		if code, body := ask(t, s, User, s.Password(), q); code == http.StatusOK || strings.Contains(body, "treasure") {
-			t.Errorf("%s: %d %.200s", q, code, body)
-		}
+	if info, err := os.Stat(PasswordFile(dir, User)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
 	}
 }

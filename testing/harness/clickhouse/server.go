@@ -36,8 +36,12 @@ type Options struct {
 type Server struct {
 	opts      Options
 	dsn       string
-	password  string
+	password  string // of User
+	analyst   string // the password of Analyst
 	tcp, http int
+	// Exposed says what the embedded library gives whoever may ask it beside the
+	// tables, where the kernel cannot forbid it; empty: nothing.
+	Exposed string
 
 	mu    sync.Mutex
 	child *child // nil for a server that someone else runs; Keep replaces it
@@ -105,11 +109,15 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	password, err := secret(o.Dir)
+	password, err := secret(o.Dir, User)
 	if err != nil {
 		return nil, err
 	}
-	config, err := writeConfig(o, password, tcp, http, found.Binary != "")
+	analyst, err := secret(o.Dir, Analyst)
+	if err != nil {
+		return nil, err
+	}
+	config, err := writeConfig(o, map[string]string{User: password, Analyst: analyst}, tcp, http, found.Binary != "")
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +125,11 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, tcp: tcp, http: http, child: c, password: password,
-		dsn: fmt.Sprintf("clickhouse://%s:%s@127.0.0.1:%d/%s", User, password, tcp, o.Database)}
+	s := &Server{opts: o, tcp: tcp, http: http, child: c, password: password, analyst: analyst}
+	s.dsn = s.dsnOf(User, password)
+	if found.Lib != "" {
+		s.Exposed = exposed()
+	}
 	if err := s.wait(ctx, o.StartTimeout); err != nil {
 		c.stop(0)
 		return nil, err
@@ -129,6 +140,18 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 // DSN is the server's address for clickhouse-go. Its database may not exist
 // yet: the migrations make it.
 func (s *Server) DSN() string { return s.dsn }
+
+// AnalystDSN is the same address for Analyst; empty for a server from a DSN.
+func (s *Server) AnalystDSN() string {
+	if s.analyst == "" {
+		return ""
+	}
+	return s.dsnOf(Analyst, s.analyst)
+}
+
+func (s *Server) dsnOf(user, password string) string {
+	return fmt.Sprintf("clickhouse://%s:%s@%s/%s", user, password, s.Addr(), s.opts.Database)
+}
 
 // Addr is host:port of the native protocol; empty for a server from a DSN.
 func (s *Server) Addr() string { return addr(s.tcp) }
