@@ -20,6 +20,7 @@ import (
 type nodeProcess struct {
 	cmd   *exec.Cmd
 	addr  string
+	admin string // address of its admin listener
 	start time.Time
 	ready time.Duration // from the start of the process
 	ended chan error
@@ -64,6 +65,8 @@ func startNode(ctx context.Context, brokers []string, o *serveOptions) (*nodePro
 		}
 		if _, rest, ok := strings.Cut(line, "serving on http://"); ok {
 			n.addr, _, _ = strings.Cut(rest, " ")
+		} else if _, rest, ok := strings.Cut(line, "metrics on http://"); ok {
+			n.admin = strings.TrimSpace(rest)
 		} else {
 			fmt.Fprint(os.Stderr, line)
 		}
@@ -132,7 +135,7 @@ func (n *nodeProcess) bootstrapped(ctx context.Context, profiles int) (*bootstra
 
 // metric reads one of the node's metrics.
 func (n *nodeProcess) metric(name string) (float64, error) {
-	resp, err := http.Get("http://" + n.addr + "/metrics")
+	resp, err := http.Get("http://" + n.admin + "/metrics")
 	if err != nil {
 		return 0, fmt.Errorf("reading the node's metrics: %w", err)
 	}

@@ -30,6 +30,7 @@ type addresses struct {
 	Topic            string `json:"topic"`
 	DSN              string `json:"clickhouse_dsn"`
 	AnalystDSN       string `json:"clickhouse_analyst_dsn,omitempty"` // for your own queries: it reads the tables, within limits
+	AdminHTTP        string `json:"admin_http,omitempty"`
 	AdminKey         string `json:"admin_key_file,omitempty"`
 }
 

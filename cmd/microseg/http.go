@@ -14,24 +14,15 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// monitor serves a job's health and metrics:
-//
-//	/healthz  200 while the pipeline and its sink work; what is degraded, such as
-//	          a ClickHouse that is away while rows wait in the log, is named
-//	/readyz   200 while what is decided is kept, in ClickHouse or in the log
-//	/health   the verdict of `microseg health` as JSON, 503 when a check fails
-//	/metrics  Prometheus
+// monitor tells how a job is.
 type monitor struct {
 	job   *job
 	also  func(context.Context) error // what else must be ready; nil: nothing
 	more  func() string               // what else is degraded; nil: nothing
 	trust func() *trustHealth         // what a collector beside it saw; nil: none is
 	conn  driver.Conn
-	srv   *server
-	addr  string
 }
 
 // newMonitor connects to the record; close it.
@@ -43,36 +34,45 @@ func newMonitor(j *job) (*monitor, error) {
 	return &monitor{job: j, conn: conn}, nil
 }
 
-// register adds the routes; metrics are those of the registry.
-func (m *monitor) register(mux *http.ServeMux, r *prometheus.Registry) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, m.working(), m.notes()...)
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, m.ready(r.Context()), m.notes()...)
-	})
-	mux.HandleFunc("GET /health", m.health)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+// probes of the job, with the metrics of the registry.
+func (m *monitor) probes(r *prometheus.Registry) *probes {
+	return &probes{live: m.working, ready: m.ready, notes: m.notes, health: m.health, metrics: r}
 }
 
-// startMonitor listens on addr (host:port, port 0 for a free one) until close.
-func startMonitor(j *job, r *prometheus.Registry, addr string) (*monitor, error) {
+// monitoring is a job's own listeners: public, if there is one, and the admin's.
+type monitoring struct {
+	*monitor
+	public, admin *server
+}
+
+// startMonitor listens until close; addresses are host:port, with port 0 for a free one.
+func startMonitor(j *job, r *prometheus.Registry, public, admin string) (*monitoring, error) {
 	m, err := newMonitor(j)
 	if err != nil {
 		return nil, err
 	}
+	out, p := &monitoring{monitor: m}, m.probes(r)
 	mux := http.NewServeMux()
-	m.register(mux, r)
-	if m.srv, err = listen(addr, mux); err != nil {
-		m.conn.Close()
-		return nil, err
+	p.admin(mux)
+	if out.admin, err = listenAdmin(admin, mux); err != nil {
+		return nil, errors.Join(err, m.conn.Close())
 	}
-	m.addr = m.srv.addr
-	return m, nil
+	if public != "" {
+		mux := http.NewServeMux()
+		p.public(mux)
+		if out.public, err = listen(public, mux); err != nil {
+			return nil, errors.Join(err, out.close())
+		}
+	}
+	return out, nil
 }
 
-func (m *monitor) close() error {
-	return errors.Join(m.srv.close(), m.conn.Close())
+func (m *monitoring) close() error {
+	err := m.admin.close()
+	if m.public != nil {
+		err = errors.Join(err, m.public.close())
+	}
+	return errors.Join(err, m.conn.Close())
 }
 
 // server is a listening HTTP server.
@@ -85,16 +85,29 @@ type server struct {
 // grace is for how long requests may finish when a server stops.
 const grace = 5 * time.Second
 
-// listen serves on addr until close.
+// listen serves on addr until close, for whoever reaches it.
 func listen(addr string, h http.Handler) (*server, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for HTTP: %w", err)
 	}
+	return serve(ln, h), nil
+}
+
+// listenAdmin serves the admin's routes on addr until close.
+func listenAdmin(addr string, h http.Handler) (*server, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the admin (--admin-http): %w", err)
+	}
+	return serve(ln, httpserver.LocalHost(h, ln.Addr().String())), nil
+}
+
+func serve(ln net.Listener, h http.Handler) *server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &server{addr: ln.Addr().String(), stop: stop, done: make(chan error, 1)}
 	go func() { s.done <- httpserver.Run(ctx, httpserver.New(h, httpserver.Limits{}), ln, grace) }()
-	return s, nil
+	return s
 }
 
 // failed is sent the server's error when it ends by itself.
@@ -174,35 +187,10 @@ func (m *monitor) degraded() string {
 		s.Spill.Rows, s.Spill.Bytes, s.Spill.Topic, s.Spill.Oldest.UTC().Format(time.RFC3339), why)
 }
 
-// answer is 200, or 503 with the error, and notes, one a line, either way.
-func answer(w http.ResponseWriter, err error, notes ...string) {
-	text := "ok"
-	if err != nil {
-		text = err.Error()
-	}
-	for _, n := range notes {
-		if n != "" {
-			text += "\n" + n
-		}
-	}
-	if err != nil {
-		http.Error(w, text, http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, text)
-}
-
-func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
-	defer cancel()
+func (m *monitor) health(ctx context.Context) *report {
 	h, err := query.Health(ctx, m.conn, m.job.Site, m.job.thresholds())
 	if err != nil {
-		answer(w, err, m.notes()...)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if !h.OK {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		return &report{err: err}
 	}
 	body := struct {
 		*query.HealthData
@@ -211,5 +199,6 @@ func (m *monitor) health(w http.ResponseWriter, r *http.Request) {
 	if m.trust != nil {
 		body.Identity = m.trust()
 	}
-	json.NewEncoder(w).Encode(body)
+	b, err := json.Marshal(body)
+	return &report{body: append(b, '\n'), ok: h.OK, err: err}
 }

@@ -42,13 +42,13 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 	}
 	t.Cleanup(func() { m.conn.Close() })
 	mux := http.NewServeMux()
-	m.register(mux, newRegistry(j))
+	m.probes(newRegistry(j)).admin(mux)
 	get := func(path string) (int, string) {
 		r := httptest.NewRecorder()
 		mux.ServeHTTP(r, httptest.NewRequest("GET", path, nil))
 		return r.Code, r.Body.String()
 	}
-	if code, text := get("/healthz"); code != http.StatusOK || text != "ok\n" {
+	if code, text := get("/livez"); code != http.StatusOK || text != "ok\n" {
 		t.Errorf("before: %d %s", code, text)
 	}
 	b := rows.NewSegmentEventBuilder()
@@ -63,7 +63,7 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 	for w.Stats().Spill.Trouble == "" {
 		time.Sleep(time.Millisecond)
 	}
-	for _, path := range []string{"/healthz", "/readyz"} {
+	for _, path := range []string{"/livez", "/readyz"} {
 		if code, text := get(path); code != http.StatusOK || !strings.Contains(text, "degraded: 1 rows") || !strings.Contains(text, "ClickHouse is away") {
 			t.Errorf("%s: %d %s", path, code, text)
 		}

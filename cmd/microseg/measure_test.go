@@ -31,7 +31,11 @@ func TestNodesAreJudged(t *testing.T) {
 	stack := filepath.Join(dir, "stack")
 	_, _, a := up(t, stack, "--config", file)
 	second, out := program(t, "serve", "--config", file, "--brokers", a.Kafka, "--topic", a.Topic, "--site", a.Site, "--dsn", a.DSN, "--http", "127.0.0.1:0"), &output{}
-	second.Env = append(second.Env, node.EnvTokenKeys+"=k1:"+strings.Repeat("ab", 32))
+	key, err := os.ReadFile(a.AdminKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Env = append(second.Env, node.EnvTokenKeys+"=k1:"+strings.Repeat("ab", 32), node.EnvAdminKey+"="+string(key))
 	second.Stdout, second.Stderr = out, out
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
@@ -50,6 +54,8 @@ func TestNodesAreJudged(t *testing.T) {
 	await(t, "the second node", func() bool { return strings.Contains(out.String(), "serving on http://") })
 	_, rest, _ := strings.Cut(out.String(), "serving on http://")
 	other, _, _ := strings.Cut(rest, " ")
+	_, rest, _ = strings.Cut(out.String(), "metrics on http://")
+	admin, _, _ := strings.Cut(rest, "\n")
 	get := func(addr, path string) int {
 		r, err := http.Get("http://" + addr + path)
 		if err != nil {
@@ -59,6 +65,8 @@ func TestNodesAreJudged(t *testing.T) {
 		return r.StatusCode
 	}
 	await(t, "both nodes to be ready", func() bool { return get(a.HTTP, "/readyz") == 200 && get(other, "/readyz") == 200 })
+	twoListeners(t, a.HTTP, a.AdminHTTP, string(key))
+	twoListeners(t, other, admin, string(key))
 
 	for i := range 30 {
 		body := fmt.Sprintf(`{"anonymousId":"v%d","messageId":"m%[1]d","event":"Product Viewed","sentAt":%q}`, i, time.Now().UTC().Format(time.RFC3339Nano))
@@ -106,8 +114,8 @@ func TestNodesAreJudged(t *testing.T) {
 		get(other, "/api/segment?anonymousId=v1")
 	}
 	stop()
-	const answers = "SELECT count() FROM (SELECT job, sum(count) AS n FROM latency_once WHERE site = {site:String} AND stage = 'respond' GROUP BY job HAVING n = 37)"
+	const answers = "SELECT count() FROM (SELECT job, sum(count) AS n FROM latency_once WHERE site = {site:String} AND stage = 'respond' GROUP BY job HAVING n = 38)"
 	if n := sql(answers); n != "1" {
-		t.Errorf("%s nodes with 37 answers, not 1", n)
+		t.Errorf("%s nodes with 38 answers (30, 7, and one of twoListeners), not 1", n)
 	}
 }

@@ -24,7 +24,7 @@ import (
 )
 
 func pipelineCommand(cfg *string) *cobra.Command {
-	var brokers, dsn, topic, site, runner, monitor string
+	var brokers, dsn, topic, site, runner, public, admin string
 	var options []string
 	var rebuild bool
 	c := &cobra.Command{
@@ -35,7 +35,7 @@ runs in this process until Ctrl-C; with --runner flink it goes to the Beam job
 service at --endpoint, with the options that the job needs there (streaming,
 checkpoints, 20 ms bundles; --runner-option changes and adds to them). Beam's own
 flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accepted.`,
-		Example: "  microseg pipeline --brokers kafka:9092 --dsn clickhouse://ch:9000/microseg --http :9090\n" +
+		Example: "  microseg pipeline --brokers kafka:9092 --dsn clickhouse://ch:9000/microseg --admin-http 10.0.0.5:9090\n" +
 			"  microseg pipeline --brokers kafka:9092 --dsn clickhouse://ch:9000/microseg --runner flink --endpoint jobserver:8099 \\\n      --environment_type LOOPBACK --parallelism 4 --async",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -66,14 +66,12 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 			warnTrust(j.Config, false)
 			registry := newRegistry(j)
 			j.watch(c.Context(), *cfg, registry, nil)
-			if monitor != "" {
-				m, err := startMonitor(j, registry, monitor)
-				if err != nil {
-					return err
-				}
-				defer m.close()
-				fmt.Fprintf(os.Stderr, "health and metrics: http://%s/health, /metrics\n", m.addr)
+			m, err := startMonitor(j, registry, public, admin)
+			if err != nil {
+				return err
 			}
+			defer m.close()
+			fmt.Fprintf(os.Stderr, "health and metrics: http://%s/health, /metrics\n", m.admin.addr)
 			return j.serve(c.Context())
 		},
 	}
@@ -82,7 +80,8 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, clickhouse://user:password@host:9000/database")
 	f.StringVar(&topic, "topic", "events", "topic to read")
 	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
-	f.StringVar(&monitor, "http", "", "serve /healthz, /readyz, /health and /metrics here, e.g. :9090 (on Prism)")
+	f.StringVar(&public, "http", "", "serve /livez and /readyz here, without details, e.g. :8080 (on Prism)")
+	f.StringVar(&admin, "admin-http", localAdmin, "serve /health, /metrics, and /livez and /readyz with details here (on Prism)")
 	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog (on Prism)")
 	f.StringVar(&runner, "runner", "prism", "Beam runner: prism (in this process), flink (a job service at --endpoint), dataflow (built with -tags dataflow)")
 	f.StringArrayVar(&options, "runner-option", nil, "option for the runner, name=value, e.g. checkpointing_interval=5000; may be repeated")

@@ -9,11 +9,14 @@ import (
 )
 
 // ports are the fixed ports of a stack; 0 is a free one.
-type ports struct{ http, kafka, clickhouse, clickhouseHTTP int }
+type ports struct {
+	http, kafka, clickhouse, clickhouseHTTP int
+	admin                                   string // host:port; empty: nothing listens there
+}
 
 func (p *ports) flags(f *pflag.FlagSet) {
 	f.IntVar(&p.kafka, "kafka-port", 0, "port of the embedded log; 0: a free one")
-	f.IntVar(&p.http, "http-port", 0, "port of shop, collector, API, health and metrics; 0: a free one")
+	f.IntVar(&p.http, "http-port", 0, "port of shop, collector and API; 0: a free one")
 	f.IntVar(&p.clickhouse, "clickhouse-port", 0, "port of the embedded ClickHouse, native protocol; 0: a free one")
 	f.IntVar(&p.clickhouseHTTP, "clickhouse-http-port", 0, "port of the embedded ClickHouse, HTTP; 0: a free one")
 }
@@ -39,6 +42,17 @@ func (p *ports) check() error {
 			return fmt.Errorf("%s %d cannot be had: choose another, or 0 for a free one: %w", q.flag, q.port, err)
 		}
 		ln.Close()
+	}
+	if p.admin == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", p.admin)
+	if err != nil {
+		return fmt.Errorf("--admin-http %s cannot be had: choose another address, host:port, with port 0 for a free one: %w", p.admin, err)
+	}
+	ln.Close()
+	if n := ln.Addr().(*net.TCPAddr).Port; taken[n] != "" {
+		return fmt.Errorf("%s and --admin-http are both %d: give each its own, or 0 for a free one", taken[n], n)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func profileCommand() *cobra.Command {
 or either without its letter: a user where one is known, else a device.`,
 	}
 	a.folder.flag(c)
-	c.PersistentFlags().StringVar(&a.url, "url", "", "address of a node, https://host[:port] (default: the running stack's)")
+	c.PersistentFlags().StringVar(&a.url, "url", "", "address of a node's --admin-http, http://host[:port] (default: the running stack's)")
 	c.PersistentFlags().StringVar(&a.key, "admin-key", os.Getenv(node.EnvAdminKey), "admin key (default: the running stack's)")
 	export := &cobra.Command{
 		Use: "export ID", Short: "Print everything that is kept of a person, as JSON", Args: cobra.ExactArgs(1),
@@ -109,10 +109,10 @@ func (a *admin) find() error {
 	if err != nil {
 		return err
 	}
-	if st.HTTP == "" || st.AdminKey == "" {
+	if st.AdminHTTP == "" || st.AdminKey == "" {
 		return errors.New("the running stack serves nothing over HTTP; start one with `./run.sh up`, or give --url and --admin-key")
 	}
-	a.url = "http://" + st.HTTP
+	a.url = "http://" + st.AdminHTTP
 	if a.key == "" {
 		b, err := os.ReadFile(st.AdminKey)
 		if err != nil {

@@ -13,12 +13,11 @@ import (
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 )
 
 func redisCommand(cfg *string) *cobra.Command {
-	var brokers, topic, addr, prefix, listenAt string
+	var brokers, topic, addr, prefix, public, adminAt string
 	c := &cobra.Command{
 		Use:   "redis",
 		Short: "Keep every visitor's segment in Redis, for sites that look up there",
@@ -36,7 +35,7 @@ already stays, the newest record wins, and several may run at once.`,
 			if brokers == "" || addr == "" {
 				return errors.New("give the log's --brokers and the address of --redis")
 			}
-			return runRedis(c.Context(), conf, split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, listenAt)
+			return runRedis(c.Context(), conf, split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, public, adminAt)
 		},
 	}
 	f := c.Flags()
@@ -44,11 +43,12 @@ already stays, the newest record wins, and several may run at once.`,
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&addr, "redis", "", "Redis, host:port")
 	f.StringVar(&prefix, "prefix", "microseg", "of the keys, before a colon")
-	f.StringVar(&listenAt, "http", "", "serve /healthz and /metrics here, e.g. :9091")
+	f.StringVar(&public, "http", "", "serve /livez and /readyz here, without details, e.g. :8080")
+	f.StringVar(&adminAt, "admin-http", localAdmin, "serve /metrics, and /livez and /readyz with details here")
 	return c
 }
 
-func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic string, to redisio.Config, listenAt string) error {
+func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic string, to redisio.Config, public, adminAt string) error {
 	tree, err := cfg.SegmentTree()
 	if err != nil {
 		return err
@@ -67,14 +67,23 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	schema := segment.NewSchema(cfg.Elements)
 	f := redisio.NewFollower(redisio.Source{Brokers: brokers, Topic: segmentsio.Topic(topic), Stored: len(schema.Stored()),
 		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams(), Exempt: exempt(tree, cfg.Activation(tree))}, w)
-	if listenAt != "" {
-		srv, err := listen(listenAt, redisMux(f, w))
+	p, mux := redisProbes(f, w), http.NewServeMux()
+	p.admin(mux)
+	srv, err := listenAdmin(adminAt, mux)
+	if err != nil {
+		return err
+	}
+	defer srv.close()
+	if public != "" {
+		mux := http.NewServeMux()
+		p.public(mux)
+		srv, err := listen(public, mux)
 		if err != nil {
 			return err
 		}
 		defer srv.close()
 	}
-	fmt.Fprintf(os.Stderr, "following topic %s into Redis at %s\n", segmentsio.Topic(topic), to.Addr)
+	fmt.Fprintf(os.Stderr, "following topic %s into Redis at %s; metrics: http://%s/metrics\n", segmentsio.Topic(topic), to.Addr, srv.addr)
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go tell(run, f, w)
@@ -107,7 +116,7 @@ func tell(ctx context.Context, f *redisio.Follower, w *redisio.Writer) {
 	}
 }
 
-func redisMux(f *redisio.Follower, w *redisio.Writer) *http.ServeMux {
+func redisProbes(f *redisio.Follower, w *redisio.Writer) *probes {
 	r := processRegistry()
 	counter := func(name, help string, v func() float64) {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, v))
@@ -115,8 +124,5 @@ func redisMux(f *redisio.Follower, w *redisio.Writer) *http.ServeMux {
 	counter("microseg_redis_records_total", "Records handed to Redis.", func() float64 { n, _ := f.Copied(); return float64(n) })
 	counter("microseg_redis_unreadable_total", "Records that could not be read.", func() float64 { _, n := f.Copied(); return float64(n) })
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "microseg_redis_waiting", Help: "Records that Redis does not have yet."}, func() float64 { return float64(w.Waiting()) }))
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, w.Err()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
-	return mux
+	return &probes{live: works, ready: func(context.Context) error { return w.Err() }, metrics: r}
 }

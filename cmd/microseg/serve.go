@@ -14,12 +14,12 @@ import (
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/web"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
 func serveCommand(cfg *string) *cobra.Command {
-	var brokers, topic, site, addr, dsn, redis, prefix, profile string
+	var brokers, topic, site, public, adminAt, dsn, redis, prefix, profile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a serving node: collector, segments, rules, fragments, microseg.js",
@@ -28,8 +28,10 @@ memory, and answers pages, edges and the site's servers. Nodes have no state of
 their own: add and remove them behind any load balancer.
 
 ` + node.EnvTokenKeys + ` (id:hex[,id:hex], the newest first) signs what visitors are served; all
-nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's own servers.`,
-		Example: "  " + node.EnvTokenKeys + "=k1:$(openssl rand -hex 32) microseg serve --brokers kafka:9092 --http :8080",
+nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's own servers. What acts on
+persons (/v1/profiles, /v1/identity/unlink, /v1/identity/token), /health and /metrics are
+answered at --admin-http alone: let your own network reach it, and nobody else.`,
+		Example: "  " + node.EnvTokenKeys + "=k1:$(openssl rand -hex 32) microseg serve --brokers kafka:9092 --http :8080 --admin-http 10.0.0.5:9090",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := config.Load(*cfg)
@@ -51,7 +53,7 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 			if err != nil {
 				return err
 			}
-			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, addr, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, public, adminAt, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 		},
 	}
 	f := c.Flags()
@@ -61,12 +63,13 @@ nodes and edges share it. ` + node.EnvAdminKey + ` is the bearer of the site's o
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, for the node's latencies, and to export and delete persons there, too: clickhouse://user:password@host:9000/database")
 	f.StringVar(&redis, "redis", "", "Redis that `microseg redis` fills, host:port, to delete persons there, too")
 	f.StringVar(&prefix, "redis-prefix", "microseg", "of its keys")
-	f.StringVar(&addr, "http", "127.0.0.1:8080", "address to listen on")
+	f.StringVar(&public, "http", "127.0.0.1:8080", "address for pages, edges and the site's servers")
+	f.StringVar(&adminAt, "admin-http", localAdmin, "address for the admin: persons, /health, /metrics; port 0 is a free one")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the node to this file (go tool pprof)")
 	return c
 }
 
-func runServe(ctx context.Context, path string, cfg *config.Config, o node.Options, addr, dsn string, redis redisio.Config) error {
+func runServe(ctx context.Context, path string, cfg *config.Config, o node.Options, public, adminAt, dsn string, redis redisio.Config) error {
 	var err error
 	if o.Secrets, err = node.SecretsFromEnv(); err != nil {
 		return err
@@ -92,37 +95,62 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	reload := newReloader(path, cfg, n.Reload)
 	reload.register(registry)
 	go reload.run(ctx)
-	mux := http.NewServeMux()
-	n.Register(mux)
-	persons.Register(mux)
-	web.RegisterScript(mux)
-	trust := func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) }
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, nil, append(trust().lines(), reload.note(), measured.note())...)
-	})
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(map[string]*trustHealth{"identity": trust()})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, n.Ready(r.Context()), reload.note(), measured.note())
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	srv, err := listen(addr, mux)
+	p := nodeProbes(n, registry, func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) },
+		reload.note, measured.note)
+	srv, admins, err := listenNode(n, persons, p, public, adminAt, web.RegisterScript)
 	if err != nil {
 		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))
 	}
-	fmt.Fprintf(os.Stderr, "serving on http://%s (segments: topic %s)\n", srv.addr, o.Segments)
+	fmt.Fprintf(os.Stderr, "admin, health and metrics on http://%s\nserving on http://%s (segments: topic %s)\n", admins.addr, srv.addr, o.Segments)
 	select {
 	case <-ctx.Done():
 	case err = <-srv.failed():
 		srv.done <- err
+	case err = <-admins.failed():
+		admins.done <- err
 	}
 	n.EndStreams()
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return errors.Join(srv.close(), measured.close(), persons.close(), n.Close(end))
+	return errors.Join(srv.close(), admins.close(), measured.close(), persons.close(), n.Close(end))
 }
+
+// listenNode starts a node's two listeners: that of everybody, with pages beside it, and the admin's.
+func listenNode(n *node.Node, who *persons, p *probes, public, adminAt string, pages func(*http.ServeMux)) (srv, admins *server, err error) {
+	mux, inner := http.NewServeMux(), http.NewServeMux()
+	n.Register(mux)
+	pages(mux)
+	p.public(mux)
+	n.RegisterAnswers(inner)
+	who.Register(inner)
+	p.admin(inner)
+	if admins, err = listenAdmin(adminAt, inner); err != nil {
+		return nil, nil, err
+	}
+	if srv, err = listen(public, mux); err != nil {
+		return nil, nil, errors.Join(err, admins.close())
+	}
+	return srv, admins, nil
+}
+
+// nodeProbes tell how a node is, and what it says of its identities and clients.
+func nodeProbes(n *node.Node, r *prometheus.Registry, trust func() *trustHealth, notes ...func() string) *probes {
+	return &probes{live: works, ready: n.Ready, metrics: r,
+		notes: func() []string {
+			out := trust().lines()
+			for _, note := range notes {
+				out = append(out, note())
+			}
+			return out
+		},
+		health: func(context.Context) *report {
+			b, err := json.Marshal(map[string]*trustHealth{"identity": trust()})
+			return &report{body: append(b, '\n'), ok: true, err: err}
+		}}
+}
+
+// works is the answer of a process that would not answer if it did not work.
+func works() error { return nil }
 
 // warn tells of what `microseg check` would refuse; a node serves all the same,
 // since which rule wins is settled whatever overlaps.

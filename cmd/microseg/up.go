@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/web"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -32,6 +32,7 @@ func upCommand(cfg *string) *cobra.Command {
 	f.StringVar(&o.dir, "dir", upDir, "folder for the log's and ClickHouse's data, and addresses.json")
 	f.StringVar(&o.topic, "topic", "events", "topic to read; made when missing")
 	o.ports.flags(f)
+	f.StringVar(&o.ports.admin, "admin-http", localAdmin, "address of persons, /health and /metrics, host:port; port 0 is a free one")
 	f.BoolVar(&o.clean, "clean", false, "forget what the log holds, and what ClickHouse holds of the site")
 	f.StringVar(&o.yes, "yes", "", "with --clean and a ClickHouse of your own: the site whose rows may be deleted")
 	f.IntVar(&o.visitors, "visitors", defaultVisitors, "simulated visitors in the background, in the demo's site alone; their ids begin with sim-; 0: none")
@@ -86,19 +87,19 @@ func runUp(ctx context.Context, o upOptions) error {
 	}
 	defer site.close()
 	a := st.addresses(cfg.Site, o.topic)
-	a.HTTP, a.AdminKey = site.srv.addr, filepath.Join(o.dir, "admin.key")
+	a.HTTP, a.AdminHTTP, a.AdminKey = site.srv.addr, site.admins.addr, filepath.Join(o.dir, "admin.key")
 	if err := st.writeAddresses(a); err != nil {
 		return err
 	}
 	fmt.Printf(`shop               http://%[1]s/
 collector          http://%[1]s/v1 (write key %[2]s)
 segments           http://%[1]s/api/segment?anonymousId=...
-health, metrics    http://%[1]s/health, /metrics
+health, metrics    http://%[9]s/health, /metrics
 kafka              %[3]s (topics %[4]s, %[5]s)
 clickhouse native  %[6]s
 clickhouse http    %[7]s
 admin key          %[8]s
-`, a.HTTP, cfg.Collector.WriteKeys[0], a.Kafka, o.topic, j.Segments.Topic, a.ClickHouseNative, a.ClickHouseHTTP, filepath.Join(o.dir, "admin.key"))
+`, a.HTTP, cfg.Collector.WriteKeys[0], a.Kafka, o.topic, j.Segments.Topic, a.ClickHouseNative, a.ClickHouseHTTP, a.AdminKey, a.AdminHTTP)
 	if o.config == "" {
 		fmt.Println("identity           off: the demo's visitors may say who they are without proof (a site of your own: docs/identity.md)")
 	}
@@ -118,6 +119,8 @@ type site struct {
 	lat  *measurements
 	mon  *monitor
 	srv  *server
+	// admins is the admin listener.
+	admins *server
 }
 
 func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOptions) (*site, error) {
@@ -154,20 +157,20 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	s.mon.trust = func() *trustHealth {
 		return newTrustHealth(cfg, s.node.Collector.Identified(), s.node.Collector.Notes()...)
 	}
-	mux := http.NewServeMux()
-	s.node.Register(mux)
-	s.pers.Register(mux)
-	s.mon.register(mux, registry)
-	web.Register(mux)
-	if s.srv, err = listen(fmt.Sprintf("127.0.0.1:%d", o.ports.http), mux); err != nil {
+	if err := s.listen(registry, o.ports); err != nil {
 		return nil, errors.Join(err, s.lat.close(), s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())
 	}
 	return s, nil
 }
 
+func (s *site) listen(registry *prometheus.Registry, at ports) (err error) {
+	s.srv, s.admins, err = listenNode(s.node, s.pers, s.mon.probes(registry), fmt.Sprintf("127.0.0.1:%d", at.http), at.admin, web.Register)
+	return err
+}
+
 func (s *site) close() error {
 	s.node.EndStreams()
-	err := s.srv.close()
+	err := errors.Join(s.srv.close(), s.admins.close())
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return errors.Join(err, s.lat.close(), s.pers.close(), s.node.Close(ctx), s.mon.conn.Close())

@@ -93,7 +93,7 @@ func TestUp(t *testing.T) {
 
 	write("min_sample: 200", "min_sample: 100")
 	await(t, "a refusal", func() bool { return strings.Contains(out.String(), "audience.min_sample: this needs a restart") })
-	r, err := http.Get("http://" + a.HTTP + "/healthz")
+	r, err := http.Get("http://" + a.AdminHTTP + "/livez")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func (b *backend) count(w http.ResponseWriter, r *http.Request, mux http.Handler
 		return
 	}
 	switch {
-	case r.URL.Path == "/healthz":
+	case r.URL.Path == "/livez":
 	case r.URL.Path == "/edge/token":
 		b.tokens.Add(1)
 	case len(r.URL.Path) > 5 && r.URL.Path[:5] == "/esi/":

@@ -13,7 +13,6 @@ import (
 	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
-	"github.com/microseg/microseg/serving/privacy"
 	"github.com/microseg/microseg/serving/routes"
 	"github.com/microseg/microseg/web"
 )
@@ -30,12 +29,11 @@ func matched(t *testing.T) http.Handler {
 	check(t, err)
 	t.Cleanup(func() { c.Close(t.Context()) })
 	c.Register(mux)
-	(&privacy.Server{}).Register(mux)
 	web.RegisterScript(mux)
 	return httpserver.OneSlash(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pattern := mux.Handler(r)
 		w.Header().Set("X-Pattern", pattern)
-		if pattern == "" && r.URL.Path != "/healthz" {
+		if pattern == "" && r.URL.Path != "/livez" {
 			http.NotFound(w, r)
 		}
 	}))

@@ -20,7 +20,7 @@ backend microseg {
     .host = "127.0.0.1"; .port = "8080"; # node
     .connect_timeout = 1s;
     .first_byte_timeout = 2s;
-    .probe = { .url = "/healthz"; .interval = 1s; .timeout = 1s; .window = 3; .threshold = 2; .initial = 2; }
+    .probe = { .url = "/livez"; .interval = 1s; .timeout = 1s; .window = 3; .threshold = 2; .initial = 2; }
 }
 
 # X-Microseg-* headers are variables of a request here. None comes from a

@@ -21,6 +21,7 @@ import (
 	"github.com/microseg/microseg/serving/api"
 	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/proof"
+	"github.com/microseg/microseg/serving/routes"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
@@ -228,9 +229,24 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, k *keys, st *s
 		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now}, nil
 }
 
-// Register adds the node's routes.
+// Register adds the routes that everybody may reach.
 func (n *Node) Register(mux *http.ServeMux) {
 	n.Collector.Register(mux)
+	n.RegisterAnswers(mux)
+	for _, r := range routes.Admin {
+		mux.HandleFunc(r.Path, elsewhere)
+	}
+}
+
+// elsewhere answers for a route of the admin listener.
+func elsewhere(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	fmt.Fprintln(w, `{"error":"this is answered on the node's admin listener (--admin-http; docs/security.md)"}`)
+}
+
+// RegisterAnswers adds what answers about visitors, for pages and the site's own servers.
+func (n *Node) RegisterAnswers(mux *http.ServeMux) {
 	for _, prefix := range []string{"/api/", "/esi/", "/edge/"} {
 		mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { n.answers.Load().routes.ServeHTTP(w, r) })
 	}

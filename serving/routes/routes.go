@@ -1,5 +1,5 @@
-// Package routes is the one list of what a serving node answers. The collector
-// registers by it; that all others are on it, and that Varnish's configuration
+// Package routes is the one list of what a serving node answers, on the listener that
+// everybody reaches and on the admin's. The collector registers by it; that all others are on it, and that Varnish's configuration
 // and the worker pass on what is on it, is tested (routes_test.go,
 // serving/edge): a route that an edge did not know was a page of the site there,
 // and the events that a library sent to it were lost.
@@ -52,21 +52,29 @@ func calls(under string, words ...string) (out []Route) {
 	return out
 }
 
-// Others are all other routes of a node.
+// Others are all other routes that everybody reaches.
 var Others = []Route{
 	{"GET POST", "/api/segment", Node},
 	{"GET", "/api/segment/explain", Node},
 	{"GET", "/api/stream", Node},
 	{"POST", "/api/personalize", Node},
-	{"GET DELETE", "/v1/profiles/{id}", Node},
-	{"GET", "/v1/profiles/{id}/deletion", Node},
-	{"POST", "/v1/identity/unlink", Node},
-	{"POST", "/v1/identity/token", Node},
 	{"GET", "/microseg.js", Script},
 	{"GET", "/link.js", Script},
 	{"GET", "/esi/{slot}", Fragment},
 	{"GET", "/edge/token", Hidden},
 	{"GET", "/edge/offer/{slot}", Hidden},
+}
+
+// Admin are the routes of the admin listener alone: those that act on persons, with the
+// admin key, and what tells how a process is. The public listener knows them only to say
+// where they are.
+var Admin = []Route{
+	{"GET DELETE", "/v1/profiles/{id}", Node},
+	{"GET", "/v1/profiles/{id}/deletion", Node},
+	{"POST", "/v1/identity/unlink", Node},
+	{"POST", "/v1/identity/token", Node},
+	{"GET", "/health", Hidden},
+	{"GET", "/metrics", Hidden},
 }
 
 // Pattern is the regular expression of the URLs that an edge treats so, in the

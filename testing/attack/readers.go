@@ -196,7 +196,7 @@ func guessAdmin(ctx context.Context, s *suite, r *Result) error {
 	b := s.bots(1)
 	defer b.close()
 	b.each(ctx, r, s.scaled(200), func(i int, x *sender) int {
-		status, _ := x.do(ctx, http.MethodGet, "/v1/profiles/u:ann", nil, func(q *http.Request) { q.Header.Set("Authorization", fmt.Sprintf("Bearer guess-%040d", i)) })
+		status, _ := x.do(ctx, http.MethodGet, "/api/segment?userId=ann", nil, func(q *http.Request) { q.Header.Set("Authorization", fmt.Sprintf("Bearer guess-%040d", i)) })
 		if status == http.StatusOK {
 			r.breach("a guessed admin key is taken")
 		}

@@ -48,6 +48,7 @@ type cluster struct {
 	brokers    []string
 	dsn        string
 	urls       []string // of the nodes
+	admins     []string // of their admin listeners
 	cancel     context.CancelFunc
 	keepers    sync.WaitGroup
 }
@@ -168,17 +169,29 @@ func keepLog(path string, n int) error {
 }
 
 func (c *cluster) startNode(ctx context.Context, i int) error {
-	port, err := child.FreePort()
+	addr, admin, err := twoAddresses()
 	if err != nil {
 		return err
 	}
-	name, addr := fmt.Sprintf("node%d", i), fmt.Sprintf("127.0.0.1:%d", port)
+	name := fmt.Sprintf("node%d", i)
 	u := newUnit(name, c.report, func(_ context.Context, n int) (process, error) {
-		return c.run(fmt.Sprintf("%s-%d", name, n), skews[i], "serve", "--brokers", c.brokers[0], "--topic", topic, "--site", site, "--http", addr)
+		return c.run(fmt.Sprintf("%s-%d", name, n), skews[i], "serve", "--brokers", c.brokers[0], "--topic", topic, "--site", site, "--http", addr, "--admin-http", admin)
 	})
-	c.nodes, c.urls = append(c.nodes, u), append(c.urls, "http://"+addr)
+	c.nodes, c.urls, c.admins = append(c.nodes, u), append(c.urls, "http://"+addr), append(c.admins, "http://"+admin)
 	c.keep(ctx, u)
 	return nil
+}
+
+// twoAddresses are free ones of this machine.
+func twoAddresses() (one, other string, err error) {
+	for _, addr := range []*string{&one, &other} {
+		port, err := child.FreePort()
+		if err != nil {
+			return "", "", err
+		}
+		*addr = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return one, other, nil
 }
 
 // run starts the binary on a machine with a clock that is ahead, with its words in

@@ -138,7 +138,7 @@ func (r *runner) disturb(ctx context.Context, c *cluster, p *progress) (*acknowl
 	plan := schedule(r.Seed, limits{r.Duration, r.Every, r.MaxDown, r.MaxPause})
 	sending, cancel := context.WithTimeout(ctx, r.Duration+plan.longest()+acknowledgedWithin)
 	defer cancel()
-	s := startSender(sending, c.urls, config.Demo().Collector.WriteKeys[0])
+	s := startSender(sending, c.urls, c.admins, config.Demo().Collector.WriteKeys[0])
 	in := &injector{c: c, watch: p, report: r.say, kills: r.report.Kills}
 	var faults sync.WaitGroup
 	faults.Go(func() { in.run(ctx, plan) })

@@ -28,6 +28,7 @@ const (
 // sender sends messages through the collectors until each is acknowledged.
 type sender struct {
 	nodes   []string // base URLs
+	admins  []string // of their admin listeners
 	key     string
 	client  *http.Client
 	queues  [senders]chan message
@@ -43,8 +44,8 @@ type acknowledged struct {
 	receipts []string // of unlinks
 }
 
-func startSender(ctx context.Context, nodes []string, key string) *sender {
-	s := &sender{nodes: nodes, key: key, client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}}
+func startSender(ctx context.Context, nodes, admins []string, key string) *sender {
+	s := &sender{nodes: nodes, admins: admins, key: key, client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}}
 	for i := range s.queues {
 		s.queues[i] = make(chan message, queue)
 		s.done.Add(1)
@@ -81,7 +82,7 @@ func (s *sender) work(ctx context.Context, i int) {
 		if batch, next = s.gather(i, next); len(batch) == 0 {
 			return
 		}
-		for s.post(ctx, i, s.nodes[node%len(s.nodes)], batch) != nil {
+		for s.post(ctx, i, node%len(s.nodes), batch) != nil {
 			s.retried.Add(1)
 			if !loyal(i) {
 				node++ // whoever does not answer is left alone for a while
@@ -147,12 +148,12 @@ func bodyOf(i int, batch []message) []byte {
 }
 
 // post succeeds when the node has acknowledged the sender's batch, and notes that.
-func (s *sender) post(ctx context.Context, i int, node string, batch []message) error {
-	path, body, want := "/v1/batch", bodyOf(i, batch), http.StatusOK
+func (s *sender) post(ctx context.Context, i, node int, batch []message) error {
+	at, body, want := s.nodes[node]+"/v1/batch", bodyOf(i, batch), http.StatusOK
 	if batch[0].unlink {
-		path, body, want = "/v1/identity/unlink", batch[0].body, http.StatusAccepted
+		at, body, want = s.admins[node]+"/v1/identity/unlink", batch[0].body, http.StatusAccepted
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, node+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("asking the collector: %w", err)
 	}

@@ -35,6 +35,7 @@ type stack struct {
 	lib          string
 	p            *child.Process
 	http, kafka  string
+	admin        string
 	dsn          string
 	acked, tried map[string]bool // messageIds
 }
@@ -49,16 +50,16 @@ func (s *stack) start() {
 	}
 	p := s.p
 	s.t.Cleanup(p.Kill)
-	at := regexp.MustCompile(`(?s)shop +(http://[^/]+)/.*kafka +(\S+) .*clickhouse native +(\S+)\n`)
+	at := regexp.MustCompile(`(?s)shop +(http://[^/]+)/.*health, metrics +(http://[^/]+)/.*kafka +(\S+) .*clickhouse native +(\S+)\n`)
 	err = p.Wait(s.t.Context(), time.Minute, func(context.Context) bool {
 		m := at.FindStringSubmatch(p.Log())
 		if m != nil {
-			s.http, s.kafka = m[1], m[2]
+			s.http, s.admin, s.kafka = m[1], m[2], m[3]
 			password, err := os.ReadFile(s.room.path(filepath.Join("up", "clickhouse.password")))
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.dsn = "clickhouse://" + clickhouse.User + ":" + strings.TrimSpace(string(password)) + "@" + m[3] + "/microseg"
+			s.dsn = "clickhouse://" + clickhouse.User + ":" + strings.TrimSpace(string(password)) + "@" + m[4] + "/microseg"
 		}
 		return m != nil
 	})
@@ -97,7 +98,7 @@ func (s *stack) post(n int) (code int, retry string) {
 }
 
 func (s *stack) ready() (int, string) {
-	resp, err := http.Get(s.http + "/readyz")
+	resp, err := http.Get(s.admin + "/readyz")
 	if err != nil {
 		return 0, err.Error()
 	}
