@@ -50,7 +50,7 @@ func newBackend(t *testing.T, change ...func(*config.Config)) *backend {
 	check(t, err)
 	mux := http.NewServeMux()
 	api.Register(mux)
-	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /v1/batch", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Was-For", r.Header.Get("X-Forwarded-For"))
 		io.WriteString(w, `{"success":true}`)
