@@ -66,6 +66,19 @@ func BenchmarkOneDevice(b *testing.B) {
 		b.Run(name("reverse"), func(b *testing.B) {
 			perEvent(b, stream(n, func(i int) event.Event { return pageView("d", i, at(n-i)) }))
 		})
+		b.Run(name("adds"), func(b *testing.B) { // what no later event makes the same again
+			perEvent(b, stream(n, func(i int) event.Event {
+				return event.Event{Device: "d", Time: at(n - i), Kind: event.KindCartAdd, X: 0.1 * float64(i%9+1), Y: 1, Flags: event.FlagPriced}
+			}))
+		})
+		b.Run(name("pings"), func(b *testing.B) { // the page of all that follows changes with each
+			perEvent(b, stream(n, func(i int) event.Event {
+				if i < n/2 {
+					return event.Event{Device: "d", Time: at(n/2 + i), Kind: event.KindPing, X: 5}
+				}
+				return pageView("d", i, at(i-n/2))
+			}))
+		})
 		for what, trust := range map[string]event.Trust{"claims": event.Public, "links": event.Server} {
 			b.Run(name(what), func(b *testing.B) {
 				perEvent(b, stream(n, func(i int) event.Event {

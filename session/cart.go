@@ -113,6 +113,14 @@ func (c *Carts) Cart() Cart {
 	return c.now
 }
 
+// after is the carts after an event, by the rules of its time.
+func (c *Carts) after(e *item) *Carts {
+	if e.Flags&flagOlder != 0 {
+		return c.older(e)
+	}
+	return c.with(e)
+}
+
 // with takes in what the event says of the cart.
 func (c *Carts) with(e *item) *Carts {
 	if said, ok := c.stating(e); ok {

@@ -3,6 +3,7 @@ package session
 import (
 	"iter"
 	"maps"
+	"slices"
 )
 
 // ids is the set of the ids that a device remembers, in all of its epochs, which
@@ -37,6 +38,15 @@ func (x *ids) remove(id uint64) {
 	}
 	if n := len(x.places); x.most > 1024 && n < x.most/4 {
 		x.places, x.most = maps.Clone(x.places), n
+	}
+}
+
+// unindex takes ids out that are folded away.
+func (q *Profile) unindex(all []uint64) {
+	if x := q.index(); x != nil {
+		for _, id := range all {
+			x.remove(id)
+		}
 	}
 }
 
@@ -95,17 +105,19 @@ func and(q *Profile, past iter.Seq[*Profile]) iter.Seq[*Profile] {
 func (q *Profile) all() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		if q.tail != nil {
-			for i := len(q.tail.list.ids) - 1; i >= 0; i-- {
-				if !yield(q.tail.list.ids[i]) {
-					return
+			for k := q.tail.pieces() - 1; k >= 0; k-- {
+				for _, id := range slices.Backward(q.tail.at(k).list.ids) {
+					if !yield(id) {
+						return
+					}
 				}
 			}
 		}
 		if q.facts == nil {
 			return
 		}
-		for i := len(q.facts.ids) - 1; i >= 0; i-- {
-			if !yield(q.facts.ids[i].id) {
+		for _, s := range slices.Backward(q.facts.ids) {
+			if !yield(s.id) {
 				return
 			}
 		}

@@ -94,17 +94,70 @@ func fold(events []event.Event, p *Params, r *rand.Rand) (*Profile, map[int64]*F
 // show is all of a fold as text, the cart by its value.
 func show(f *Fold) string {
 	c := *f
-	c.carts = nil
+	c.carts, c.evicted, c.twins = nil, 0, 0
 	return fmt.Sprintf("%+v %+v", c, f.Cart())
+}
+
+// crowd makes many events within the lateness, of few kinds and few pages or of many,
+// in order, in reverse order or in none: what a late event changes in them ends sooner
+// or later, or never.
+func crowd(r *rand.Rand, p *Params) []event.Event {
+	const start = 1_000_000_000_000
+	n, pages, kinds, gap := 2+r.IntN(150), 1+r.IntN(24), 1+r.IntN(16), r.Int64N(p.Lateness)
+	p.Gap = []int64{30 * minute, minute, 5_000}[r.IntN(3)]
+	var out []event.Event
+	for i := range n {
+		e := randomEvent(r, start+r.Int64N(p.Lateness), int64(i))
+		for k := 0; int(e.Kind) > kinds && k < 20; k++ {
+			e.Kind = randomEvent(r, 0, 0).Kind
+		}
+		if e.Page %= uint64(pages); r.IntN(8) == 0 {
+			e.Page = 0
+		}
+		switch r.IntN(4) {
+		case 0:
+			e.DeviceType, e.Flags = 0, 0
+		case 1:
+			e.X *= 0.1
+		}
+		out = append(out, e)
+	}
+	order := func(a, b event.Event) int { return cmp.Compare(a.Time, b.Time) }
+	switch r.IntN(4) {
+	case 0:
+		slices.SortFunc(out, order)
+	case 1:
+		slices.SortFunc(out, func(a, b event.Event) int { return order(b, a) })
+	case 2: // two tabs, one behind the other
+		slices.SortFunc(out, func(a, b event.Event) int {
+			return cmp.Compare(a.Time+gap*int64(a.ID%2), b.Time+gap*int64(b.ID%2))
+		})
+	}
+	for i := range out {
+		out[i].Offset, out[i].ID = int64(i), uint64(i)+1
+	}
+	return out
+}
+
+// shortPieces lets lists be cut after few events while a test runs.
+func shortPieces(t *testing.T) func(r *rand.Rand) {
+	was := pieceLen
+	t.Cleanup(func() { pieceLen = was })
+	return func(r *rand.Rand) { pieceLen = 1 + r.IntN(10) }
 }
 
 // TestProfileEqualsModel folds random arrivals with folding away and snapshots
 // in between, and compares every session with the fold of the sorted events.
 func TestProfileEqualsModel(t *testing.T) {
-	p := params()
-	for seed := range uint64(1500) {
+	p, short := params(), shortPieces(t)
+	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))
+		p.Gap = 30 * minute
+		short(r)
 		events := schedule(r, p, 1+r.IntN(40))
+		if seed >= 1500 {
+			events = crowd(r, p)
+		}
 		want, head := model(events, p)
 		q, rows := fold(events, p, r)
 		if len(rows) != len(want) {
@@ -117,6 +170,40 @@ func TestProfileEqualsModel(t *testing.T) {
 		}
 		if q.Cart() != head.carts.Cart() || q.State().Context != head.Context {
 			t.Fatalf("seed %d: %+v %+v, the model has %+v %+v", seed, q.Cart(), q.State().Context, head.carts.Cart(), head.Context)
+		}
+	}
+}
+
+// TestEachEventEqualsModel compares what a profile says after each event, and not
+// only at the end, with the fold of all events so far: each makes a vector.
+func TestEachEventEqualsModel(t *testing.T) {
+	p, short := params(), shortPieces(t)
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		p.Gap = 30 * minute
+		short(r)
+		events := crowd(r, p)
+		q := &Profile{}
+		for i := range events {
+			c := q.Add(&events[i], p)
+			sessions, head := model(events[:i+1], p)
+			all := append(slices.Clone(q.tail.closed), q.head.Fold)
+			if len(all) != len(sessions) {
+				t.Fatalf("seed %d, event %d: %d sessions, the model has %d", seed, i, len(all), len(sessions))
+			}
+			for k := range all {
+				if got, want := show(all[k]), show(sessions[k]); got != want || !all[k].carts.equal(sessions[k].carts) {
+					t.Fatalf("seed %d, event %d: session\n%s\nthe model has\n%s", seed, i, got, want)
+				}
+			}
+			if !q.Carts().equal(head.carts) || q.State().Context != head.Context {
+				t.Fatalf("seed %d, event %d: %v %+v, the model has %v %+v", seed, i, q.Carts(), q.State().Context, head.carts, head.Context)
+			}
+			for _, f := range c.Closed {
+				if k := slices.IndexFunc(sessions, func(g *Fold) bool { return g.Start == f.Start }); k < 0 || !f.Same(sessions[k]) {
+					t.Fatalf("seed %d, event %d: the row of session %d is not the model's", seed, i, f.Start)
+				}
+			}
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package session
 
 import (
-	"slices"
-	"sort"
-
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/signal"
 )
@@ -25,14 +22,6 @@ type Profile struct {
 	presence
 }
 
-// tail is what a profile keeps for late events: the events behind the horizon
-// and the fold of those before it.
-type tail struct {
-	base   State
-	list   list
-	closed []*Fold // sessions between base and head, oldest first: closed, but a late event may still bridge them
-}
-
 // State is the fold of all events: the newest session and what outlives it.
 func (q *Profile) State() *State { return &q.head }
 
@@ -41,7 +30,7 @@ func (q *Profile) Pending() int {
 	if q.tail == nil {
 		return 0
 	}
-	return q.tail.list.len()
+	return q.tail.n
 }
 
 // Oldest is the event time of the oldest pending event, ok false without one.
@@ -49,7 +38,7 @@ func (q *Profile) Oldest() (t int64, ok bool) {
 	if q.tail == nil {
 		return 0, false
 	}
-	return q.tail.list.oldest, true
+	return q.tail.oldest(), true
 }
 
 // Change is what an event did to the device's sessions, for the rows.
@@ -90,70 +79,13 @@ func (q *Profile) weigh(e *event.Event, p *Params) {
 
 // append is the common case: the event is the newest of the device.
 func (q *Profile) append(it *item, p *Params) Change {
-	q.tail.list.append(it)
+	q.tail.append(it)
 	old := q.head.Fold
 	if !q.head.step(it, q.facts, p) || old == nil {
 		return Change{}
 	}
 	q.tail.closed = append(q.tail.closed, old)
 	return Change{Closed: []*Fold{old}}
-}
-
-// insert re-folds the list around a late event and tells what became of the sessions.
-func (q *Profile) insert(it *item, p *Params) Change {
-	items := q.tail.list.items()
-	i := sort.Search(len(items), func(i int) bool { return it.before(&items[i]) })
-	items = append(items, item{})
-	copy(items[i+1:], items[i:])
-	items[i] = *it
-	before, folds := q.starts(), append([]*Fold{q.tail.base.Fold}, q.tail.closed...)
-	q.tail.list.replace(items)
-	q.refold(p)
-	c := Change{Closed: changed(folds, q.tail.closed)}
-	now := map[int64]bool{}
-	for _, s := range q.starts() {
-		now[s] = true
-	}
-	for _, s := range before {
-		if !now[s] {
-			c.Absorbed = append(c.Absorbed, s)
-		}
-	}
-	return c
-}
-
-// changed are the sessions of now that were not so before. What a late event
-// leaves as it was keeps its row, which says whose the session was then: the
-// device may have been linked since.
-func changed(before, now []*Fold) (out []*Fold) {
-	for _, f := range now {
-		if !slices.ContainsFunc(before, func(g *Fold) bool { return g != nil && g.Start == f.Start && f.Same(g) }) {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-func (q *Profile) starts() []int64 {
-	var s []int64
-	for _, f := range q.tail.closed {
-		s = append(s, f.Start)
-	}
-	if q.head.Fold != nil {
-		s = append(s, q.head.Fold.Start)
-	}
-	return s
-}
-
-// refold makes the head from the base and the list.
-func (q *Profile) refold(p *Params) {
-	q.head, q.tail.closed = q.tail.base.clone(), nil
-	for it := range q.tail.list.all() {
-		old := q.head.Fold
-		if q.head.step(it, q.facts, p) && old != nil {
-			q.tail.closed = append(q.tail.closed, old)
-		}
-	}
 }
 
 // FoldAway folds the events older than the horizon away: no accepted event can
@@ -173,23 +105,28 @@ func (q *Profile) FoldAway(horizon, settled int64, p *Params) {
 
 func (q *Profile) foldTail(horizon int64, p *Params) {
 	t := q.tail
-	if q.tail.list.last.time < horizon { // then all are older, and the head is their fold
-		for _, id := range t.list.ids {
-			q.index().remove(id)
+	if t.list.last.time < horizon { // then all are older, and the head is their fold
+		for k := range t.pieces() {
+			q.unindex(t.at(k).list.ids)
 		}
 		q.tail = nil
 		return
 	}
-	n := 0
-	for it := range t.list.all() {
+	q.passed(horizon, p)
+	first, n := t.at(0), 0
+	for it := range first.list.all() {
 		if it.Time >= horizon {
 			break
 		}
 		t.base.step(it, q.facts, p)
-		q.index().remove(it.ID)
 		n++
 	}
-	t.list.drop(n)
+	if n > 0 {
+		q.unindex(first.list.ids[:n])
+		first.list.drop(n)
+		t.n -= n
+		first.sales = nil
+	}
 	for len(t.closed) > 0 && t.closed[0].End+p.Gap <= horizon {
 		t.closed = t.closed[1:]
 	}

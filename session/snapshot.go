@@ -38,7 +38,7 @@ func (q *Profile) AppendTo(w *codec.Writer) {
 		return
 	}
 	q.tail.base.appendTo(w)
-	q.tail.list.appendTo(w)
+	q.tail.whole().appendTo(w)
 	// The sessions between base and head are re-made by the fold, but one that
 	// was dropped because it is behind the horizon must not come back.
 	w.Uint(uint64(len(q.tail.closed)))
@@ -77,7 +77,8 @@ func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	if r.Err() != nil {
 		return
 	}
-	q.refold(p)
+	q.tail.split()
+	q.refold(0, p)
 	if d := len(q.tail.closed) - keep; d > 0 {
 		q.tail.closed = q.tail.closed[d:]
 	}

@@ -24,6 +24,7 @@ type Params struct {
 	Elements  int // number of configured elements
 	HalfLives signal.HalfLives
 	Weigher   *signal.Weigher
+	Refolded  *uint64         // counts the items that are folded once more; nil: nobody asks
 	Semantics event.Semantics // of the batch that is being folded; identity sets it
 }
 
@@ -36,6 +37,13 @@ func Patient() []event.Kind {
 // Patient reports whether events of a kind may come later than the others.
 func (p *Params) Patient(k event.Kind) bool {
 	return p.Long > p.Lateness && p.Semantics.Has(2) && slices.Contains(p.Waited, k)
+}
+
+// refolded counts items that are folded once more.
+func (p *Params) refolded(n int) {
+	if p.Refolded != nil {
+		*p.Refolded += uint64(n)
+	}
 }
 
 const (
@@ -77,10 +85,12 @@ type Fold struct {
 	Focus       []int64
 	Path        []byte // page types, in order of the page views
 	pages       []page
-	cur         int   // index of the current page in pages, -1 before the first
-	viewed      int64 // when the present view was opened
-	called      bool  // a page or screen call is of the present view
-	Paged       int64 // time of the newest event that says something of the page
+	evicted     uint32 // pages that are remembered no longer; this and twins are no state, they only compare folds of one profile
+	twins       uint32 // how often a page was given the key of another one
+	cur         int    // index of the current page in pages, -1 before the first
+	viewed      int64  // when the present view was opened
+	called      bool   // a page or screen call is of the present view
+	Paged       int64  // time of the newest event that says something of the page
 	// Context and cart are those of the session's end: what comes after it must
 	// not show in its row.
 	Context Context
@@ -149,12 +159,11 @@ func (s *State) step(e *item, known *facts, p *Params) (opened bool) {
 	if f.count(e); e.Flags&flagOlder == 0 {
 		f.page(e)
 		f.video(e)
-		s.carts = s.carts.with(e)
 	} else {
 		f.olderPage(e)
 		f.olderVideo(e)
-		s.carts = s.carts.older(e)
 	}
+	s.carts = s.carts.after(e)
 	f.End = e.Time
 	f.Events++
 	f.Context, f.carts = s.Context, s.carts

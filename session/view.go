@@ -56,6 +56,9 @@ func vague(t event.PageType) bool { return t == event.PageUnknown || t == event.
 func (f *Fold) call(e *item) {
 	pg := &f.pages[f.cur]
 	if e.Page != 0 && e.Page != pg.key {
+		if f.find(e.Page) >= 0 {
+			f.twins++
+		}
 		pg.other, pg.key = pg.key, e.Page
 	}
 	f.improve(e)
@@ -96,6 +99,7 @@ func (f *Fold) view(e *item) {
 	if f.cur < 0 || e.Page == 0 {
 		if len(f.pages) == maxPages { // before it grows beyond
 			f.pages = append(f.pages[:0], f.pages[1:]...)
+			f.evicted++
 		}
 		f.pages = append(f.pages, page{key: e.Page, kind: e.PageType})
 		f.cur = len(f.pages) - 1
