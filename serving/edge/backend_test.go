@@ -3,10 +3,12 @@ package edge
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,6 +129,10 @@ func (b *backend) page(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "public, max-age=60, stale-while-revalidate=60, stale-if-error=86400")
 	if r.URL.Path != "/plain" {
 		h.Set("Surrogate-Control", `content="ESI/1.0"`)
+	}
+	if strings.HasPrefix(r.URL.Path, "/echo") { // as careless a site as can be
+		fmt.Fprintf(w, "<!doctype html><p>%s %s %v", html.EscapeString(r.Host), r.Method, html.EscapeString(fmt.Sprint(r.Header)))
+		return
 	}
 	fmt.Fprintf(w, "<!doctype html><html data-ms-page=\"home\"><head><title>%s</title></head><body>\n<div data-ms-slot=\"hero\"><esi:include src=\"/esi/hero?page=home\"/></div>\n<p id=text>%s</p></body></html>\n",
 		r.URL.Path, b.hostile.Load())

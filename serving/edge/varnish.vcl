@@ -1,4 +1,4 @@
-# microseg behind Varnish (7.1 or later): puts edge-side includes into the
+# microseg behind Varnish (7.1 or later, with varnish-modules): puts edge-side includes into the
 # site's pages, and keeps pages, fragments and lookups of tokens, so that pages
 # stay whole while a backend is slow or down. docs/edge.md explains it.
 #
@@ -8,6 +8,7 @@
 vcl 4.1;
 
 import cookie;
+import header; # of varnish-modules
 import std;
 
 # Where the pages come from.
@@ -69,29 +70,50 @@ sub vcl_recv {
     call microseg_page;
 }
 
-# What the world must not tell a backend.
+# What the world must not tell any backend: where the request went, or that it was
+# another one, and our own variables. Headers that are to go get a name of their own,
+# since a line that is merely emptied would end the header.
 sub microseg_distrust {
-    unset req.http.X-Forwarded-Host;
-    unset req.http.X-Forwarded-Server;
-    unset req.http.X-Forwarded-Prefix;
-    unset req.http.X-Host;
-    unset req.http.X-Original-URL;
-    unset req.http.X-Rewrite-URL;
-    unset req.http.X-HTTP-Method-Override;
-    unset req.http.Forwarded;
-    unset req.http.Surrogate-Capability;
-    unset req.http.X-Microseg-Token;
-    unset req.http.X-Microseg-Offer;
-    unset req.http.X-Microseg-Segment;
-    unset req.http.X-Microseg-Claim;
-    unset req.http.X-Microseg-State;
-    unset req.http.X-Microseg-Key;
-    unset req.http.X-Microseg-Slot;
-    unset req.http.X-Microseg-Page;
-    unset req.http.X-Microseg-Device;
-    unset req.http.X-Microseg-Old;
-    unset req.http.X-Microseg-Fresh;
-    unset req.http.X-Microseg-Error;
+    header.regsub(req, "(?i)^(x-microseg-[^:]*|x-forwarded-(?!for:|proto:)[^:]*|x-original-[^:]*|x-rewrite-[^:]*|x-host|x-http-host-override|x-(http-)?method-override|x-http-method|x-(url-)?scheme|front-end-https|forwarded|surrogate-[^:]*):.*", "X-Microseg-Dropped: 1");
+    unset req.http.X-Microseg-Dropped;
+    # The scheme is one of two words, and in the key of pages.
+    if (req.http.X-Forwarded-Proto ~ "(?i)^https *(,|$)") {
+        set req.http.X-Forwarded-Proto = "https";
+    } else {
+        set req.http.X-Forwarded-Proto = "http";
+    }
+}
+
+# What is kept is shown to others, so it may depend on nothing that one visitor can
+# write freely: of what a browser says, these words are left, and are in the key.
+sub microseg_common {
+    call microseg_device;
+    if (req.http.X-Microseg-Device == "mobile") {
+        set req.http.User-Agent = "Mozilla/5.0 (Linux; Android 10; K) Mobile microseg-edge";
+    } elseif (req.http.X-Microseg-Device == "tablet") {
+        set req.http.User-Agent = "Mozilla/5.0 (Linux; Android 10; Tablet) microseg-edge";
+    } elseif (req.http.X-Microseg-Device == "desktop") {
+        set req.http.User-Agent = "Mozilla/5.0 (X11; Linux x86_64) microseg-edge";
+    } else {
+        set req.http.User-Agent = "microseg-edge";
+    }
+    if (req.http.Accept ~ "(?i)text/html") {
+        set req.http.Accept = "text/html,*/*;q=0.8";
+    } elseif (req.http.Accept ~ "(?i)application/json") {
+        set req.http.Accept = "application/json";
+    } elseif (req.http.Accept ~ "(?i)image/avif") {
+        set req.http.Accept = "image/avif,image/webp,*/*";
+    } elseif (req.http.Accept ~ "(?i)image/webp") {
+        set req.http.Accept = "image/webp,*/*";
+    } else {
+        set req.http.Accept = "*/*";
+    }
+    if (req.http.Accept-Language ~ "(?i)^ *[a-z]{2,3}(-[a-z]{2})? *([,;]|$)") {
+        set req.http.Accept-Language = std.tolower(regsub(req.http.Accept-Language, "^ *([A-Za-z]{2,3}(-[A-Za-z]{2})?).*$", "\1"));
+    } else {
+        unset req.http.Accept-Language;
+    }
+    set req.http.X-Forwarded-For = client.ip;
 }
 
 # Pages are kept as their headers say. A visitor's cookies do not go to the
@@ -100,7 +122,9 @@ sub microseg_page {
     set req.http.X-Microseg-State = "page";
     if (req.http.Cookie) {
         set req.http.Cookie = ";" + regsuball(req.http.Cookie, "; +", ";");
-        set req.http.Cookie = regsuball(req.http.Cookie, ";(ms_[^=;]*|_ga[^=;]*|_gid|_fbp|ajs_[^=;]*)=[^;]*", "");
+        set req.http.Cookie = regsuball(req.http.Cookie, ";(ms_token|_ga|_ga_[A-Z0-9]{6,14}|_gid|_fbp|ajs_(anonymous|user|group)_id)=[^;]*", "");
+        # A cookie of the site's may be called so, too; ours has a token, or nothing.
+        set req.http.Cookie = regsuball(req.http.Cookie, ";ms_offer_[A-Za-z0-9_-]{1,64}=(v1[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]{43})?(?=;|$)", "");
         set req.http.Cookie = regsub(regsuball(req.http.Cookie, ";", "; "), "^[; ]+", "");
         if (req.http.Cookie == "") {
             unset req.http.Cookie;
@@ -108,6 +132,8 @@ sub microseg_page {
     }
     if ((req.method != "GET" && req.method != "HEAD") || req.http.Authorization || req.http.Cookie) {
         set req.http.X-Microseg-State = "pass";
+    } else {
+        call microseg_common;
     }
     set req.http.Surrogate-Capability = "microseg=" + {"""} + "ESI/1.0" + {"""};
 }
@@ -199,6 +225,7 @@ sub vcl_hash {
         return (lookup);
     }
     hash_data("page"); # and URL and Host: see the built-in VCL
+    hash_data(req.http.X-Forwarded-Proto + " " + req.http.User-Agent + " " + req.http.Accept + " " + req.http.Accept-Language);
 }
 
 # Stale content is given at once and renewed behind the visitor's back for as
@@ -245,6 +272,11 @@ sub vcl_backend_fetch {
         set bereq.first_byte_timeout = 1h;
         set bereq.between_bytes_timeout = 1h;
         unset bereq.http.Accept-Encoding;
+    }
+    if (bereq.http.X-Microseg-State != "pass") {
+        # What is kept, and what is asked for it: these headers, and no others.
+        header.regsub(bereq, "(?i)^(?!(host|accept|accept-encoding|accept-language|user-agent|x-forwarded-for|x-forwarded-proto|if-none-match|if-modified-since|surrogate-capability|x-microseg-[a-z]+):).*", "X-Microseg-Dropped: 1");
+        unset bereq.http.X-Microseg-Dropped;
     }
     set bereq.http.X-Microseg-Was = bereq.http.X-Microseg-State;
     unset bereq.http.X-Microseg-State;

@@ -20,12 +20,15 @@ const COLLECTS = new RegExp("^/+(beacon/+v1|v1)/|" + MIXPANEL.source);
 const SCRIPT = new RegExp("^/+(link[.]js/*([?]|$)|microseg[.]js/*([?]|$))");
 
 const TOKEN = /(?:^|; *)ms_token=(v1\.[\w-]{2,900}\.[\w-]{43})(?:;|$)/;
-const SCRIPT_COOKIE = /^(ms_|_ga|_gid|_fbp|ajs_)/;
+// Cookies of scripts, by their whole names; one of the site's may begin like them.
+const SCRIPT_COOKIE = /^(?:(?:ms_token|_ga|_ga_[A-Z0-9]{6,14}|_gid|_fbp|ajs_(?:anonymous|user|group)_id)=|ms_offer_[\w-]{1,64}=(?:v1\.[\w-]+\.[\w-]{43})?$)/;
 const PAGES = ["home", "list", "search", "product", "comparison", "cart", "checkout", "confirmation", "content", "other"];
 const HOUR = 3600;
 const TIMEOUT = 2000; // ms that a visitor waits for a fragment
 // What the world must not tell a backend.
-const FORBIDDEN = /^(x-microseg-.*|x-forwarded-(host|server|prefix)|x-host|x-original-url|x-rewrite-url|x-http-method-override|forwarded|surrogate-capability)$/i;
+const FORBIDDEN = /^(x-microseg-.*|x-forwarded-(?!for$).*|x-original-.*|x-rewrite-.*|x-host|x-http-host-override|x-(http-)?method-override|x-http-method|x-(url-)?scheme|front-end-https|forwarded|surrogate-.*)$/i;
+const AGENTS = { mobile: "Mozilla/5.0 (Linux; Android 10; K) Mobile microseg-edge", tablet: "Mozilla/5.0 (Linux; Android 10; Tablet) microseg-edge",
+  desktop: "Mozilla/5.0 (X11; Linux x86_64) microseg-edge", other: "microseg-edge" };
 const PATH = /^[\w/-]{1,400}$/; // of a segment
 
 const text = new TextEncoder();
@@ -66,6 +69,7 @@ async function forward(request, url, origin) {
   // Who asks, as the platform knows it: the client may have begun the header itself.
   const client = request.headers.get("cf-connecting-ip");
   if (client) headers.set("x-forwarded-for", client);
+  headers.set("x-forwarded-proto", url.protocol === "https:" ? "https" : "http");
   try {
     return await fetch(new Request(at(origin, url.pathname, url.search), { method: request.method, headers, body: request.body, redirect: "manual" }));
   } catch {
@@ -85,8 +89,14 @@ async function forward(request, url, origin) {
 function pageOf(request, url, env, ctx) {
   const own = (request.headers.get("cookie") || "").split(/; */).some((c) => c && !SCRIPT_COOKIE.test(c));
   if (request.method !== "GET" || own || request.headers.has("authorization")) return forward(request, url, env.SITE_ORIGIN);
-  const headers = { accept: "text/html,*/*", "user-agent": request.headers.get("user-agent") || "" };
-  return kept("page" + url.pathname + url.search, ctx, () => fetch(at(env.SITE_ORIGIN, url.pathname, url.search), { headers, redirect: "manual" }));
+  // What is kept is shown to others: it depends on these words, which are in its key,
+  // and on nothing that one visitor can write freely.
+  const form = device(request.headers.get("user-agent") || "");
+  const [, language = ""] = /^ *([a-z]{2,3}(?:-[a-z]{2})?) *(?:[,;]|$)/i.exec(request.headers.get("accept-language") || "") || [];
+  const headers = { accept: "text/html,*/*", "user-agent": AGENTS[form], "x-forwarded-proto": url.protocol === "https:" ? "https" : "http" };
+  if (language) headers["accept-language"] = language.toLowerCase();
+  const key = [headers["x-forwarded-proto"], form, language.toLowerCase()].join("/");
+  return kept(`page/${key}${url.pathname}${url.search}`, ctx, () => fetch(at(env.SITE_ORIGIN, url.pathname, url.search), { headers, redirect: "manual" }));
 }
 
 // inject fills the page's slots.

@@ -1,5 +1,5 @@
 // Package varnish runs a real Varnish for tests: varnishd of the PATH, or
-// Debian's, unpacked without root into the clone's ignored .cache folder.
+// Debian's with varnish-modules, unpacked without root into the clone's ignored .cache folder.
 package varnish
 
 import (
@@ -82,7 +82,7 @@ func command(ctx context.Context) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := debian.Get(ctx, filepath.Join(dir, "varnish"), "varnish", "libvarnishapi3", "libjemalloc2")
+	root, err := debian.Get(ctx, filepath.Join(dir, "varnish-modules"), "varnish", "varnish-modules", "libvarnishapi3", "libjemalloc2")
 	if err != nil {
 		return nil, err
 	}
