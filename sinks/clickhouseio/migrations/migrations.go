@@ -74,7 +74,12 @@ func open(ctx context.Context, opts *clickhouse.Options) (driver.Conn, error) {
 		return nil, fmt.Errorf("connecting to ClickHouse: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(opts.Auth.Database)); err != nil {
+	var there bool // an admin has made it, who need not let us make others
+	err = conn.QueryRow(ctx, "SELECT count() > 0 FROM system.databases WHERE name = ?", opts.Auth.Database).Scan(&there)
+	if err == nil && !there {
+		err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(opts.Auth.Database))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making the database %s: %w", opts.Auth.Database, err)
 	}
 	return secure.Open(opts)

@@ -114,6 +114,13 @@ func writeUsers(o Options, passwords map[string]string, open bool) (path string,
 		Grants              []string
 	}
 	who := []user{{User, "user", hash(passwords[User]), grants}, {Analyst, "analyst", hash(passwords[Analyst]), []string{"GRANT SELECT ON " + o.Database + ".*"}}}
+	for _, a := range o.Accounts {
+		profile := "user"
+		if a.Reads {
+			profile = "analyst"
+		}
+		who = append(who, user{a.Name, profile, hash(a.Password), a.Grants})
+	}
 	var b bytes.Buffer
 	path = filepath.Join(o.Dir, "users-"+rand.Text()+".xml")
 	if err := users.Execute(&b, map[string]any{"Open": open, "Users": who, "Sealed": sealed, "Limits": limits}); err != nil {

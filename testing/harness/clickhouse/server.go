@@ -28,8 +28,17 @@ type Options struct {
 	// KeepFree bytes of the disk the embedded server leaves alone: it refuses
 	// inserts (NOT_ENOUGH_SPACE) before a write fails half-way. 0: none.
 	KeepFree uint64
+	// Accounts are users beside User and Analyst, for tests.
+	Accounts []Account
 	// StartTimeout bounds the wait for an answer; 0: 30 s.
 	StartTimeout time.Duration
+}
+
+// Account is a user and what it may do, as GRANT statements without the user's name.
+type Account struct {
+	Name, Password string
+	Reads          bool // within the limits of Analyst
+	Grants         []string
 }
 
 // Server is a running ClickHouse.
