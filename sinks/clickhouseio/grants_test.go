@@ -135,6 +135,9 @@ func TestGrants(t *testing.T) {
 		if !strings.HasPrefix(want, "TABLE ENGINE") {
 			want, _, _ = strings.Cut(privilege, " ON ")
 		}
+		if want == "DROP TABLE" {
+			want = "DROP VIEW" // which it brings with it, and is asked for first
+		}
 		s := granted(t, of(sql, q))
 		if err := work(t.Context(), dsn(s, "microseg_job:job")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v", privilege, err)
