@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -65,6 +66,9 @@ func (c *Clients) Of(r *http.Request) netip.Addr {
 	}
 	return network(client)
 }
+
+// Peer is who is at the other end of a connection, as Of tells it without a proxy.
+func Peer(remote net.Addr) netip.Addr { return network(addrOf(remote.String())) }
 
 // Trusts reports whether an address is a trusted proxy's.
 func (c *Clients) Trusts(a netip.Addr) bool {

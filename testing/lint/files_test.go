@@ -70,11 +70,27 @@ func TestStaticcheck(t *testing.T) {
 // made is what makes a client of a service around.
 var made = regexp.MustCompile(`\b(kgo|redis|clickhouse)\.(NewClient|NewUniversalClient|NewClusterClient|Open|OpenDB)\(`)
 
+// listens is what makes an HTTP server.
+var listens = regexp.MustCompile(`\bhttp2?\.(Server\{|ListenAndServe|Serve\(|ServeTLS\()`)
+
+// TestServers: only the room httpserver makes servers; one that is made elsewhere is held by
+// clients that are slow. What tests start themselves has no such clients.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	elsewhere(t, listens, "serving/httpserver/", "makes an HTTP server; the room httpserver does that")
+}
+
 // TestClients: only the room clients makes clients of the services around; one
 // that is made elsewhere has neither the TLS nor the login of the others. What
 // tests start themselves has none of either.
 func TestClients(t *testing.T) {
 	t.Parallel()
+	elsewhere(t, made, "clients/", "makes a client; the room clients does that")
+}
+
+// elsewhere fails where something is written outside of its room.
+func elsewhere(t *testing.T, what *regexp.Regexp, room, why string) {
+	t.Helper()
 	dir := root(t)
 	cmd := exec.Command("git", "ls-files", "-z", "*.go")
 	cmd.Dir = dir
@@ -83,7 +99,7 @@ func TestClients(t *testing.T) {
 		t.Fatalf(noFiles, err)
 	}
 	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
-		if strings.HasPrefix(name, "clients/") || strings.HasPrefix(name, "testing/") || strings.HasSuffix(name, "_test.go") {
+		if strings.HasPrefix(name, room) || strings.HasPrefix(name, "testing/") || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join(dir, name))
@@ -91,8 +107,8 @@ func TestClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, line := range strings.Split(string(b), "\n") {
-			if made.MatchString(line) {
-				t.Errorf("%s:%d makes a client; the room clients does that: %s", name, i+1, strings.TrimSpace(line))
+			if what.MatchString(line) {
+				t.Errorf("%s:%d %s: %s", name, i+1, why, strings.TrimSpace(line))
 			}
 		}
 	}
