@@ -240,6 +240,7 @@ type Serving struct {
 	TokenTTL     time.Duration `yaml:"token_ttl"`       // an edge believes a token for so long
 	MaxProfiles  int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each
 	MaxStreams   int           `yaml:"max_streams"`     // pages that may listen to one node
+	Thresholds   bool          `yaml:"thresholds"`      // GET /api/segment/explain tells everybody what conditions and audiences are compared with, and when that may change; else the admin alone
 	Proxies      []string      `yaml:"trusted_proxies"` // addresses and networks (10.0.0.0/8) of your own proxies and CDN, whose header tells who the client is; none: the client is who connects
 	AddressShare float64       `yaml:"address_share"`   // share of the memory for bodies, of connections and of streams that one address may have; proxies that are trusted may have all
 	ProxyHeader  string        `yaml:"proxy_header"`    // the header that they write: X-Forwarded-For or Forwarded

@@ -40,7 +40,7 @@ what to do. Its subcommands ask a serving node with the admin key.`,
 	}
 	p.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	var a admin
+	var a asker
 	unlink := &cobra.Command{
 		Use: "unlink ANONYMOUS_ID USER_ID", Short: "Take a device from a user, in all of its epochs", Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ Whoever has the token can read the userId and link a device until it expires.`,
 }
 
 // send posts JSON and prints the answer.
-func (a *admin) send(c *cobra.Command, path string, body map[string]any) error {
+func (a *asker) send(c *cobra.Command, path string, body map[string]any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("asking the node: %w", err)

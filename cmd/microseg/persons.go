@@ -41,7 +41,7 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 				return nil
 			}
 			return kafkaio.Copied(ctx, o.Brokers, o.Inbox)
-		}, AdminKey: o.Secrets.AdminKey, Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys}
+		}, AdminKey: o.Secrets.AdminKey, Clients: n.Clients(), Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys}
 	p := &persons{}
 	if dsn != "" {
 		if p.record, err = erasure.Open(ctx, dsn, o.Site); err != nil {

@@ -12,12 +12,13 @@ import (
 	"os"
 	"strings"
 
+	"github.com/microseg/microseg/serving/adminkey"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/spf13/cobra"
 )
 
 func profileCommand() *cobra.Command {
-	var a admin
+	var a asker
 	c := &cobra.Command{
 		Use:   "profile",
 		Short: "Export or delete what is kept of a person",
@@ -57,18 +58,18 @@ earlier deletion has come.`,
 	return c
 }
 
-// admin asks a node as the site's own servers do.
-type admin struct {
+// asker asks a node as the site's own servers do.
+type asker struct {
 	folder
 	url, key string
 }
 
 // ask asks about a person.
-func (a *admin) ask(ctx context.Context, w io.Writer, method, id, more string) error {
+func (a *asker) ask(ctx context.Context, w io.Writer, method, id, more string) error {
 	return a.request(ctx, w, method, "/v1/profiles/"+url.PathEscape(id)+more, nil)
 }
 
-func (a *admin) request(ctx context.Context, w io.Writer, method, path string, content []byte) error {
+func (a *asker) request(ctx context.Context, w io.Writer, method, path string, content []byte) error {
 	if err := a.find(); err != nil {
 		return err
 	}
@@ -98,7 +99,8 @@ func (a *admin) request(ctx context.Context, w io.Writer, method, path string, c
 }
 
 // find fills in the running stack's address and key where none are given.
-func (a *admin) find() error {
+func (a *asker) find() error {
+	a.key = adminkey.First(a.key) // the variable may name two
 	if a.url != "" {
 		if a.key == "" {
 			return errors.New("a node of --url needs --admin-key or " + node.EnvAdminKey)

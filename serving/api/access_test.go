@@ -146,7 +146,7 @@ func TestTokens(t *testing.T) {
 	check(t, err)
 	now := s.Now().Unix()
 	good := s.sign("d:ann", abandoner, nil)
-	claim := s.claim(abandoner, s.Now())
+	claim := s.claimed(abandoner)
 	claims := token.Claims{Audience: token.Segment, Site: testSite, Subject: token.Subject("d:ann"), Path: abandoner, Issued: now, Expires: now + 300}
 	flipped := []byte(good)
 	flipped[20] ^= 1
@@ -207,7 +207,7 @@ func TestOnlyLookupsAreSigned(t *testing.T) {
 	s := newSite(t, nil)
 	for name, q := range map[string]string{
 		"a word":  "segment=" + abandoner,
-		"a claim": "claim=" + s.claim(abandoner, s.Now()),
+		"a claim": "claim=" + s.claimed(abandoner),
 		"a token": "token=" + s.sign("d:new", abandoner, nil),
 		"nothing": "",
 	} {

@@ -4,7 +4,6 @@
 package api
 
 import (
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
@@ -17,8 +16,10 @@ import (
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/adminkey"
 	userproof "github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/latency"
@@ -40,10 +41,12 @@ type Config struct {
 	TokenTTL   time.Duration       // 0: 5 minutes
 	Verified   bool                // a user's state is for who has a proof of the userId (docs/adr/0020)
 	Proofs     *userproof.Verifier // of userIds; nil: none is one
-	AdminKey   string              // empty: nobody is admin
+	AdminKey   string              // one, or two separated by a comma; empty: nobody is admin
+	Clients    *throttle.Clients   // whose a request is; nil: that of the connection
 	WriteKeys  []string            // refused here
 	Origins    []string            // whose pages may read; empty: any
 	MaxStreams int                 // 0: 20,000
+	Thresholds bool                // explain tells everybody what conditions compare with, not the admin alone
 	Metrics    prometheus.Registerer
 	Now        func() time.Time // nil: event/clock
 }
@@ -51,6 +54,7 @@ type Config struct {
 // Server answers. Close ends its streams.
 type Server struct {
 	Config
+	admins    *adminkey.Keys
 	published []feature // what records tell of
 	stale     *segment.Feature
 	facts     []facts // of the rules, by index
@@ -87,15 +91,19 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(c, m), nil
+	admins, err := adminkey.New(c.AdminKey, c.WriteKeys, c.Clients)
+	if err != nil {
+		return nil, err
+	}
+	return newServer(c, m, admins), nil
 }
 
 // Renewed is a server with another configuration of the same site and store: it
 // goes on counting where this one stops. Close this one when requests go to the
 // other; its streams then come back to that.
-func (s *Server) Renewed(c Config) *Server { return newServer(c, s.metrics) }
+func (s *Server) Renewed(c Config) *Server { return newServer(c, s.metrics, s.admins) }
 
-func newServer(c Config, m *metrics) *Server {
+func newServer(c Config, m *metrics, admins *adminkey.Keys) *Server {
 	if c.TokenTTL == 0 {
 		c.TokenTTL = defaultTokenTTL
 	}
@@ -105,7 +113,7 @@ func newServer(c Config, m *metrics) *Server {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
-	s := &Server{Config: c, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
+	s := &Server{Config: c, admins: admins, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
 		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice, segment.Orders(c.Schema)[0]}}
 	for n := range c.Tree.Len() {
 		s.paths[c.Tree.Path(n)] = n
@@ -153,6 +161,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.handle(mux, "GET /api/segment", s.personal(s.segment))
 	s.handle(mux, "POST /api/segment", s.personal(s.segmentOfBody))
 	s.handle(mux, "GET /api/segment/explain", s.personal(s.explain))
+	s.handle(mux, "POST /api/segment/explain", s.personal(s.explainOfBody))
 	s.handle(mux, "GET /api/stream", s.personal(s.stream))
 	s.handle(mux, "POST /api/personalize", s.personal(s.personalize))
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
@@ -233,18 +242,11 @@ func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 // admin reports whether the request comes from the site's own servers. A wrong
 // key is an error: it should not read as a visitor by mistake.
 func (s *Server) admin(r *http.Request) (bool, error) {
-	given := r.Header.Get("Authorization")
-	if given == "" {
+	if !adminkey.Asks(r) {
 		return false, nil
 	}
-	key, ok := strings.CutPrefix(given, "Bearer ")
-	if ok && s.AdminKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.AdminKey)) == 1 {
-		return true, nil
+	if no := s.admins.Check(r); no != nil {
+		return false, &Error{no.Status, no.Message}
 	}
-	for _, k := range s.WriteKeys {
-		if key == k {
-			return false, &Error{http.StatusForbidden, "write keys can only write"}
-		}
-	}
-	return false, &Error{http.StatusUnauthorized, "the admin key is wrong"}
+	return true, nil
 }

@@ -129,7 +129,7 @@ func TestCookie(t *testing.T) {
 		"no origin":                 {`{"event":"/cart"}`, good, []string{"Origin", "null"}, "claimed"},
 		"another site, like this":   {`{"event":"/cart"}`, good, []string{"Sec-Fetch-Site", "cross-site", "Origin", "http://example.com"}, "claimed"},
 		"a bare id":                 {`{"event":"/cart"}`, "ms_token=ann; ms_anonymous_id=ann; ajs_anonymous_id=ann", []string{"Sec-Fetch-Site", "same-origin"}, "claimed"},
-		"a claim":                   {`{"event":"/cart"}`, "ms_token=" + s.claim(abandoner, s.Now()), []string{"Sec-Fetch-Site", "same-origin"}, "claimed"},
+		"a claim":                   {`{"event":"/cart"}`, "ms_token=" + s.claimed(abandoner), []string{"Sec-Fetch-Site", "same-origin"}, "claimed"},
 		"another visitor's":         {`{"event":"/cart","anonymousId":"bob"}`, good, []string{"Sec-Fetch-Site", "same-origin"}, "claimed"},
 		"newer than the page's own": {`{"event":"/cart","token":"v1.old.old"}`, good, []string{"Sec-Fetch-Site", "same-origin"}, "signed"},
 	} {

@@ -23,8 +23,7 @@ const (
 	ifError         = 24 * time.Hour
 	maxTokenTTL     = time.Minute
 	negativeTTL     = 10 // seconds for which an edge may remember a bad token
-	claimBucket     = int64(time.Hour / time.Second)
-	claimBucketsOut = 2 // a claim is good until the end of the next bucket
+	claimBucket     = int64(time.Minute / time.Second) // claims end with a whole one, so that many have the same
 )
 
 // esi answers with a slot's HTML. It depends on the slot, the segment and
@@ -71,7 +70,7 @@ func cacheable(h http.Header, ttl time.Duration) {
 }
 
 // edgeToken tells an edge without the key what a token proves, as a claim that
-// is the same for everybody in the segment for an hour.
+// is the same for everybody in the segment whose token ends in the same minute.
 func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
 	now := s.Now()
 	h := w.Header()
@@ -83,8 +82,8 @@ func (s *Server) edgeToken(w http.ResponseWriter, r *http.Request) error {
 		return &Error{http.StatusUnauthorized, "the token is not believed: " + err.Error()}
 	}
 	path := s.Tree.Path(s.nodeOf(c.Path))
-	claim := s.claim(path, now)
-	left := min(time.Duration(c.Expires-now.Unix())*time.Second, maxTokenTTL)
+	claim, ends := s.claim(path, time.Unix(c.Expires, 0))
+	left := min(time.Duration(ends-now.Unix())*time.Second, maxTokenTTL)
 	h.Set("X-Microseg-Segment", path)
 	h.Set("X-Microseg-Claim", claim)
 	h.Set("Surrogate-Control", fmt.Sprintf("max-age=%d", int64(left/time.Second)))
@@ -114,8 +113,13 @@ func (s *Server) edgeOffer(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// claim proves a segment about nobody.
-func (s *Server) claim(path string, now time.Time) string {
-	from := now.Unix() / claimBucket * claimBucket
-	return s.Keys.Sign(token.Claims{Audience: token.Claim, Site: s.Site, Path: path, Issued: from, Expires: from + claimBucketsOut*claimBucket})
+// claim proves a segment about nobody, and when that ends: never later than what it is
+// given for. For two hours, as it once was, an edge went on showing what its visitor's
+// token had not proved for long.
+func (s *Server) claim(path string, until time.Time) (text string, ends int64) {
+	ends = until.Unix()
+	if whole := ends / claimBucket * claimBucket; whole > s.Now().Unix() {
+		ends = whole
+	}
+	return s.Keys.Sign(token.Claims{Audience: token.Claim, Site: s.Site, Path: path, Expires: ends}), ends
 }

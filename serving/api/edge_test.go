@@ -30,7 +30,7 @@ func TestCacheKey(t *testing.T) {
 	for range 400 {
 		q := map[string]string{"segment": s.Tree.Path(r.IntN(s.Tree.Len())), "page": event.PageTypes[r.IntN(len(event.PageTypes))], "device": event.DeviceTypes[r.IntN(len(event.DeviceTypes))]}
 		if r.IntN(2) == 0 {
-			q["claim"] = s.claim(q["segment"], s.Now())
+			q["claim"] = s.claimed(q["segment"])
 		}
 		slot := []string{"hero", "sidebar", "banner"}[r.IntN(3)]
 		plain := url.Values{}
@@ -49,7 +49,7 @@ func TestCacheKey(t *testing.T) {
 		}
 		got := s.ask("GET", "/esi/"+slot+"?"+strings.Join(parts, "&"), "", "Host", "evil.example", "X-Forwarded-Host", "evil.example", "X-Forwarded-Proto", "http",
 			"X-Forwarded-Prefix", "/evil", "X-Original-URL", "/api/segment", "Forwarded", "host=evil.example", "Cookie", "ms_token=x; session=1", "Authorization", admin, "Origin", "https://shop.example",
-			"X-Microseg-Token", s.sign("d:a", abandoner, nil), "X-Microseg-Segment", abandoner, "X-Microseg-Claim", s.claim(abandoner, s.Now()), "User-Agent", "Mobile",
+			"X-Microseg-Token", s.sign("d:a", abandoner, nil), "X-Microseg-Segment", abandoner, "X-Microseg-Claim", s.claimed(abandoner), "User-Agent", "Mobile",
 			"Accept-Language", "de", "Referer", "https://evil.example/cart", "X-HTTP-Method-Override", "POST")
 		if !same(got, want) {
 			t.Fatalf("%s %v: %d %v %s\nplain: %d %v %s", slot, q, got.Code, got.Header(), got.Body, want.Code, want.Header(), want.Body)
@@ -67,7 +67,7 @@ func TestFragments(t *testing.T) {
 	s := newSite(t, nil)
 	ttls := map[string]int{"cart_hero": 60, "welcome_hero": 600, "": 60}
 	for n := range s.Tree.Len() {
-		for _, claim := range []string{"", s.claim(s.Tree.Path(n), s.Now())} {
+		for _, claim := range []string{"", s.claimed(s.Tree.Path(n))} {
 			for page := range event.NumPageTypes {
 				q := url.Values{"segment": {s.Tree.Path(n)}, "page": {event.PageTypes[page]}, "device": {"desktop"}, "claim": {claim}}
 				w := s.ask("GET", "/esi/hero?"+q.Encode(), "")
@@ -96,8 +96,8 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// TestEdgeToken: a token becomes a claim that all of the segment share, that
-// lasts an hour at least, and that a fragment believes.
+// TestEdgeToken: a token becomes a claim that all of the segment share whose token ends in
+// the same minute, and that a fragment believes until then.
 func TestEdgeToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -117,22 +117,15 @@ func TestEdgeToken(t *testing.T) {
 	offered := func() bool {
 		return strings.Contains(s.ask("GET", "/esi/hero?page=home&claim="+claim, "").Body.String(), "cart_hero")
 	}
+	claim = get(s.sign("d:a", abandoner, func(c *token.Claims) { c.Expires = c.Issued + 600 })).Header().Get("X-Microseg-Claim")
 	for _, c := range []struct {
 		after time.Duration
 		want  bool
-	}{{0, true}, {time.Hour, true}, {2*time.Hour - time.Second, true}, {2 * time.Hour, false}} {
+	}{{0, true}, {10*time.Minute - time.Second, true}, {10 * time.Minute, false}} {
 		s.clock.Store(testNow.Add(c.after).UnixMilli())
 		if offered() != c.want {
 			t.Errorf("after %v a claim is believed: %v", c.after, !c.want)
 		}
-	}
-	s.clock.Store(testNow.Add(59*time.Minute + 59*time.Second).UnixMilli())
-	if got := get(s.sign("d:c", abandoner, nil)).Header().Get("X-Microseg-Claim"); got != claim {
-		t.Error("the claim changes within its hour")
-	}
-	s.clock.Store(testNow.Add(time.Hour).UnixMilli())
-	if got := get(s.sign("d:c", abandoner, nil)).Header().Get("X-Microseg-Claim"); got == claim {
-		t.Error("the claim outlives its hour")
 	}
 	for name, text := range map[string]string{"none": "", "a claim": claim, "expired": s.sign("d:a", abandoner, func(c *token.Claims) { c.Expires = c.Issued }),
 		"another site's": s.sign("d:a", abandoner, func(c *token.Claims) { c.Site = "x" })} {
@@ -140,5 +133,44 @@ func TestEdgeToken(t *testing.T) {
 		if w.Code != http.StatusUnauthorized || w.Header().Get("X-Microseg-Claim") != "" || w.Header().Get("Surrogate-Control") != "max-age=10" || w.Header().Get("Cache-Control") != "private, no-store" {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
+	}
+}
+
+// TestClaimEnds: a claim was good for up to two hours, whatever it was exchanged for, so an
+// edge went on showing what a token of a minute had proved. It ends with the token, and is
+// the same for all whose token ends in the same minute.
+func TestClaimEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	exchange := func(left time.Duration) (claim string, life int64) {
+		now := s.Now()
+		text := s.Keys.Sign(token.Claims{Audience: token.Segment, Site: testSite, Subject: token.Subject("d:a"), Path: abandoner, Issued: now.Unix(), Expires: now.Add(left).Unix()})
+		w := s.ask("GET", "/edge/token", "", "X-Microseg-Token", text)
+		if w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if _, err := fmt.Sscanf(w.Header().Get("Surrogate-Control"), "max-age=%d", &life); err != nil {
+			t.Fatal(err)
+		}
+		return w.Header().Get("X-Microseg-Claim"), life
+	}
+	for _, left := range []time.Duration{time.Second, 20 * time.Second, 59 * time.Second, time.Minute, 90 * time.Second, 5 * time.Minute, 3 * time.Hour} {
+		for range 7 {
+			claim, life := exchange(left)
+			c, err := s.Keys.Verify(claim, token.Claim, testSite, s.Now())
+			if err != nil || c.Expires > s.Now().Add(left).Unix() {
+				t.Errorf("of a token with %v left: ends %v after it, %v", left, time.Unix(c.Expires, 0).Sub(s.Now().Add(left)), err)
+			}
+			if life <= 0 || life > 60 || s.Now().Unix()+life > c.Expires {
+				t.Errorf("of a token with %v left: the edge keeps for %d s what ends in %d s", left, life, c.Expires-s.Now().Unix())
+			}
+			s.clock.Add(7_300)
+		}
+	}
+	one, _ := exchange(4*time.Minute + 30*time.Second)
+	s.clock.Store(s.clock.Load()/60_000*60_000 + 1000)
+	two, _ := exchange(4*time.Minute + 30*time.Second)
+	if three, _ := exchange(4*time.Minute + 50*time.Second); two != three || one == "" {
+		t.Error("tokens that end in the same minute are exchanged for different claims")
 	}
 }

@@ -25,13 +25,19 @@ import (
 )
 
 const (
-	testAdmin = "the admin's key"
+	testAdmin = "the admin's key - it is long enough"
 	testSite  = "shop"
 	abandoner = "everyone/high_intent/cart_abandoner"
 )
 
 // testNow is where the clock of a test's site begins.
 var testNow = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// claimed is a claim of a segment for the next hour.
+func (s *site) claimed(path string) string {
+	text, _ := s.claim(path, s.Now().Add(time.Hour))
+	return text
+}
 
 func check(t testing.TB, err error) {
 	t.Helper()

@@ -232,7 +232,7 @@ func TestOfferIsBound(t *testing.T) {
 		"of another device":             {map[string]any{"anonymousId": "bob", "offers": []any{mine}}, false},
 		"by another's token":            {map[string]any{"token": s.sign("d:bob", "everyone", nil), "offers": []any{mine}}, false},
 		"nobody's":                      {map[string]any{"offers": []any{mine}}, false},
-		"by a claim":                    {map[string]any{"claim": s.claim(abandoner, s.Now()), "offers": []any{mine}}, false},
+		"by a claim":                    {map[string]any{"claim": s.claimed(abandoner), "offers": []any{mine}}, false},
 		"forged":                        {map[string]any{"token": annSigned, "offers": []any{string(flipped)}}, false},
 		"another site's":                {map[string]any{"token": annSigned, "offers": []any{sign(func(c *token.Claims) { c.Site = "x" })}}, false},
 		"for another purpose":           {map[string]any{"token": annSigned, "offers": []any{sign(func(c *token.Claims) { c.Audience = token.Segment })}}, false},
@@ -266,7 +266,7 @@ func TestOneOfferOnce(t *testing.T) {
 		t.Errorf("%v %+v", got.won(), got.Offers)
 	}
 	// What an edge keeps for all has no offers.
-	if w := s.ask("GET", "/esi/hero?page=home&segment="+abandoner+"&claim="+s.claim(abandoner, s.Now()), ""); !strings.Contains(w.Body.String(), "high_hero") {
+	if w := s.ask("GET", "/esi/hero?page=home&segment="+abandoner+"&claim="+s.claimed(abandoner), ""); !strings.Contains(w.Body.String(), "high_hero") {
 		t.Errorf("a shared fragment: %s", w.Body)
 	}
 	// Two tabs that were granted the same see one deadline, the earlier.

@@ -195,7 +195,7 @@ func TestLiveRules(t *testing.T) {
 	if got := s.personalized(map[string]any{"anonymousId": "a", "event": page}); got.won()["banner"] != "category_banner" || !strings.Contains(got.Actions[0].HTML, "laptops") {
 		t.Errorf("looked up: %+v", got)
 	}
-	for _, ask := range []map[string]any{{"event": page}, {"segment": "everyone", "event": page}, {"token": s.sign("", "everyone", nil), "event": page}, {"claim": s.claim("everyone", s.Now()), "event": page}} {
+	for _, ask := range []map[string]any{{"event": page}, {"segment": "everyone", "event": page}, {"token": s.sign("", "everyone", nil), "event": page}, {"claim": s.claimed("everyone"), "event": page}} {
 		if got := s.personalized(ask); got.won()["banner"] != "" {
 			t.Errorf("%v: %+v", ask, got)
 		}

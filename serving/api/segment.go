@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/microseg/microseg/segment"
@@ -16,12 +18,21 @@ const maxQuiet = 5 * time.Second
 
 // segmentOfBody answers as segment does what a body asks: so ids and proofs are in no URL.
 func (s *Server) segmentOfBody(w http.ResponseWriter, r *http.Request, _ *asked) error {
+	return s.ofBody(w, r, s.segment)
+}
+
+// explainOfBody is the same for explain.
+func (s *Server) explainOfBody(w http.ResponseWriter, r *http.Request, _ *asked) error {
+	return s.ofBody(w, r, s.explain)
+}
+
+func (s *Server) ofBody(w http.ResponseWriter, r *http.Request, h func(http.ResponseWriter, *http.Request, *asked) error) error {
 	var q personalizeRequest
 	if err := readBody(w, r, &q); err != nil {
 		return err
 	}
 	a := s.askedOf(&q, r)
-	return s.segment(w, r, &a)
+	return h(w, r, &a)
 }
 
 func (s *Server) segment(w http.ResponseWriter, r *http.Request, a *asked) error {
@@ -172,6 +183,8 @@ type condition struct {
 	Holds  bool   `json:"holds"`
 	Value  any    `json:"value,omitempty"`
 	NextMS int64  `json:"next_ms,omitempty"` // earliest time at which it may change without an event
+
+	feature string // of the text
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error {
@@ -185,6 +198,10 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error
 	defer s.give(v)
 	if v.proof != known {
 		return &Error{http.StatusNotFound, "nothing is known of this visitor: no event of theirs has been decided, or the retention is over"}
+	}
+	admin, err := s.admin(r)
+	if err != nil {
+		return err
 	}
 	active := s.Store.Active()
 	out := explanation{Path: s.Tree.Path(v.node), Served: s.Tree.Path(v.served), NowMS: v.now, NotServed: s.notServed(v)}
@@ -202,7 +219,43 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, a *asked) error
 	if at, to := s.leaves(v); at > 0 {
 		out.LeavesMS, out.LeavesTo = at, s.Tree.Path(to)
 	}
+	if !admin && !s.Thresholds {
+		out.withoutThresholds()
+	}
 	return answer(w, out)
+}
+
+// withoutThresholds takes away what tells where a visitor would have to be to get an
+// offer: what is compared with what, how many are needed, and when that may change.
+func (e *explanation) withoutThresholds() {
+	e.LeavesMS, e.LeavesTo = 0, ""
+	for i := range e.NotServed {
+		e.NotServed[i].Why = withoutNumbers(e.NotServed[i].Why, false)
+	}
+	of := func(all []condition) {
+		for i := range all {
+			all[i].Text, all[i].NextMS = all[i].feature, 0
+		}
+	}
+	for i := range e.Segments {
+		n := &e.Segments[i]
+		n.Audience = withoutNumbers(n.Audience, n.Active)
+		of(n.Conditions)
+	}
+	for i := range e.Rules {
+		of(e.Rules[i].Conditions)
+	}
+}
+
+// withoutNumbers is why a segment is served or not, where the answer would count.
+func withoutNumbers(why string, active bool) string {
+	switch {
+	case !strings.ContainsAny(why, "0123456789"):
+		return why
+	case active:
+		return "enough active visitors"
+	}
+	return "too few active visitors"
 }
 
 // notServed are the nodes of the visitor's path below what is served, the
@@ -222,7 +275,7 @@ func (s *Server) notServed(v *visitor) []notServed {
 func conditions(in []segment.Condition) []condition {
 	out := make([]condition, len(in))
 	for i, c := range in {
-		out[i] = condition{Text: c.Text, Holds: c.Holds}
+		out[i] = condition{Text: c.Text, Holds: c.Holds, feature: cmp.Or(c.Feature, "a calculation")}
 		switch {
 		case c.Name != "":
 			out[i].Value = c.Name

@@ -142,7 +142,7 @@ func TestLeaves(t *testing.T) {
 		rec.Path = s.Tree.Path(node) // as the job would have decided
 		s.put("d:a", rec)
 		var e explanation
-		s.get(&e, "GET", "/api/segment/explain?anonymousId=a", "")
+		s.get(&e, "GET", "/api/segment/explain?anonymousId=a", "", "Authorization", admin)
 		at := func(ms int64) int { n, _ := s.Tree.Decide(&v, ms); return n }
 		end := e.LeavesMS
 		if end == 0 {
@@ -209,9 +209,48 @@ func TestNotServed(t *testing.T) {
 		"left":    {},
 	} {
 		var e explanation
-		s.get(&e, "GET", "/api/segment/explain?anonymousId="+device, "")
+		s.get(&e, "GET", "/api/segment/explain?anonymousId="+device, "", "Authorization", admin)
 		if !slices.Equal(e.NotServed, want) || device == "left" && e.Served != abandoner {
 			t.Errorf("%s: served %s, and not %q", device, e.Served, e.NotServed)
+		}
+	}
+}
+
+// TestThresholds: explain told every visitor how long to stay away from a full basket to be
+// offered something for it. It tells the admin, and everybody where that is configured;
+// others are told what is looked at, and whether it holds.
+func TestThresholds(t *testing.T) {
+	t.Parallel()
+	for _, open := range []bool{false, true} {
+		s := newSite(t, func(_ *config.Config, c *Config) { c.Thresholds = open })
+		s.clock.Add(60_000)
+		s.count(segment.Active{Paths: []string{"everyone"}, Counted: true, Total: 5, Members: map[string]int{"everyone/high_intent": 3}})
+		rec := s.record("everyone/high_intent/price_sensitive")
+		s.put("d:a", rec)
+		var everybody, ours explanation
+		s.get(&everybody, "GET", "/api/segment/explain?anonymousId=a", "")
+		s.get(&ours, "GET", "/api/segment/explain?anonymousId=a", "", "Authorization", admin)
+		text, theAdmins := fmt.Sprintf("%+v", everybody), fmt.Sprintf("%+v", ours)
+		for _, secret := range []string{">=", "200 are needed", "<", "=="} {
+			if !strings.Contains(theAdmins, secret) {
+				t.Errorf("the admin is not told %q: %s", secret, theAdmins)
+			}
+			if strings.Contains(text, secret) != open {
+				t.Errorf("thresholds %v: everybody is told %q: %v, %s", open, secret, !open, text)
+			}
+		}
+		if w := s.ask("POST", "/api/segment/explain", `{"anonymousId":"a"}`); w.Code != 200 || w.Body.String() != s.ask("GET", "/api/segment/explain?anonymousId=a", "").Body.String() {
+			t.Errorf("asked in a body: %d %s", w.Code, w.Body)
+		}
+		if open {
+			continue
+		}
+		if strings.Contains(text, "NextMS:1") || everybody.LeavesMS != 0 || everybody.LeavesTo != "" {
+			t.Errorf("everybody is told when: %s", text)
+		}
+		if len(everybody.Segments) != len(ours.Segments) || len(everybody.Rules) != len(ours.Rules) || everybody.Path != ours.Path ||
+			!strings.Contains(text, "Text:intent ") || !strings.Contains(text, "too few active visitors") {
+			t.Errorf("everybody is told too little: %s", text)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func newBackend(t *testing.T, change ...func(*config.Config)) *backend {
 	for _, f := range change {
 		f(cfg)
 	}
-	api, err := node.API(cfg, node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys, AdminKey: "admin"}})
+	api, err := node.API(cfg, node.Options{Site: site, Secrets: node.Secrets{TokenKeys: testKeys, AdminKey: strings.Repeat("admin", 8)}})
 	check(t, err)
 	mux := http.NewServeMux()
 	api.Register(mux)

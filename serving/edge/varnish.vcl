@@ -202,7 +202,7 @@ sub microseg_device {
 }
 
 # The fragment's URL and its key. Who has a claim shares the fragment with all
-# who have one: the key has no claim, so that it outlives the claim's hour.
+# who have one: the key has no claim, so that it outlives the claim.
 sub microseg_key {
     set req.http.X-Microseg-State = "fragment";
     unset req.http.X-Microseg-Token;

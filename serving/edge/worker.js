@@ -10,7 +10,7 @@
 //
 // A page marks its slots with data-ms-slot, and its type with data-ms-page on
 // <html>, <body> or a slot. A fragment is asked for with a claim, the same for
-// everybody of the segment for an hour; only who keeps an offer in a slot, by its
+// everybody whose token ends in the same minute; only who keeps an offer in a slot, by its
 // cookie, is asked about with their token, and that answer is never kept.
 
 // The node's routes, as serving/routes has them; a test compares them.
@@ -23,7 +23,7 @@ const TOKEN = /(?:^|; *)ms_token=(v1\.[\w-]{2,900}\.[\w-]{43})(?:;|$)/;
 // Cookies of scripts, by their whole names; one of the site's may begin like them.
 const SCRIPT_COOKIE = /^(?:(?:ms_token|_ga|_ga_[A-Z0-9]{6,14}|_gid|_fbp|ajs_(?:anonymous|user|group)_id)=|ms_offer_[\w-]{1,64}=(?:v1\.[\w-]+\.[\w-]{43})?$)/;
 const PAGES = ["home", "list", "search", "product", "comparison", "cart", "checkout", "confirmation", "content", "other"];
-const HOUR = 3600;
+const MINUTE = 60;
 const TIMEOUT = 2000; // ms that a visitor waits for a fragment
 // What the world must not tell a backend.
 const FORBIDDEN = /^(x-microseg-.*|x-forwarded-(?!for$).*|x-original-.*|x-rewrite-.*|x-host|x-http-host-override|x-(http-)?method-override|x-http-method|x-(url-)?scheme|front-end-https|forwarded|surrogate-.*)$/i;
@@ -125,7 +125,7 @@ async function fragment(slot, page, visitor, request, env, ctx) {
   const own = await offer(slot, visitor, request, env);
   if (own) return own;
   const query = new URLSearchParams({ segment: visitor.path, page: PAGES.includes(page) ? page : "other", device: device(request.headers.get("user-agent") || "") });
-  const key = `esi/${slot}?${query}${visitor.claim ? "&claim" : ""}`; // the claim is another every hour
+  const key = `esi/${slot}?${query}${visitor.claim ? "&claim" : ""}`; // the claim is another every minute
   if (visitor.claim) query.set("claim", visitor.claim);
   try {
     const answer = await kept(key, ctx, () =>
@@ -234,19 +234,19 @@ async function verify(request, env) {
     if (!key || !(await crypto.subtle.verify("HMAC", key, decode(mac), text.encode("v1." + payload)))) return nobody;
     const now = Date.now() / 1000;
     if (c.a !== "segment" || c.s !== env.MICROSEG_SITE || !(now < c.e) || !PATH.test(c.p || "")) return nobody;
-    return { path: c.p, claim: await claim(c.p, now, env, keys), token: found[1] };
+    return { path: c.p, claim: await claim(c.p, now, c.e, env, keys), token: found[1] };
   } catch (e) {
     console.error("microseg: a token could not be verified:", e.message);
     return nobody;
   }
 }
 
-// claim proves a segment about nobody until the end of the next hour, as
-// GET /edge/token of a node does.
-async function claim(path, now, env, keys) {
+// claim proves a segment about nobody, until the last whole minute of the token that it
+// is made of, as GET /edge/token of a node does.
+async function claim(path, now, until, env, keys) {
   const [id, key] = keys.entries().next().value;
-  const from = Math.floor(now / HOUR) * HOUR;
-  const signed = "v1." + encode(text.encode(JSON.stringify({ k: id, a: "claim", s: env.MICROSEG_SITE, p: path, i: from, e: from + 2 * HOUR })));
+  const whole = Math.floor(until / MINUTE) * MINUTE;
+  const signed = "v1." + encode(text.encode(JSON.stringify({ k: id, a: "claim", s: env.MICROSEG_SITE, p: path, i: 0, e: whole > now ? whole : until })));
   return signed + "." + encode(new Uint8Array(await crypto.subtle.sign("HMAC", key, text.encode(signed))));
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/adminkey"
 	"github.com/microseg/microseg/serving/api"
 	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/proof"
@@ -44,7 +45,7 @@ type Options struct {
 // Secrets are what a node must not tell.
 type Secrets struct {
 	TokenKeys string // token.ParseKeys
-	AdminKey  string // empty: nobody is admin
+	AdminKey  string // one, or two separated by a comma; empty: nobody is admin
 	// ServerKeys are those of the site's own servers, and IdentityKeys those that user
 	// proofs are made with, each separated by commas; empty: none.
 	ServerKeys, IdentityKeys string
@@ -53,7 +54,7 @@ type Secrets struct {
 // Environment variables of the secrets.
 const (
 	EnvTokenKeys = "MICROSEG_TOKEN_KEYS"
-	EnvAdminKey  = "MICROSEG_ADMIN_KEY"
+	EnvAdminKey  = adminkey.EnvKey
 
 	EnvServerKeys   = "MICROSEG_SERVER_KEYS"
 	EnvIdentityKeys = "MICROSEG_IDENTITY_KEYS"
@@ -226,7 +227,7 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, k *keys, st *s
 	s := &cfg.Serving
 	return api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
 		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: k.tokens, TokenTTL: s.TokenTTL, Verified: !cfg.Unchecked(), Proofs: k.proofs,
-		AdminKey: o.Secrets.AdminKey, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Metrics: o.Metrics, Now: o.Now}, nil
+		AdminKey: o.Secrets.AdminKey, Clients: k.clients, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Thresholds: s.Thresholds, Metrics: o.Metrics, Now: o.Now}, nil
 }
 
 // Register adds the routes that everybody may reach.
@@ -251,6 +252,9 @@ func (n *Node) RegisterAnswers(mux *http.ServeMux) {
 		mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { n.answers.Load().routes.ServeHTTP(w, r) })
 	}
 }
+
+// Clients tells whose a request is.
+func (n *Node) Clients() *throttle.Clients { return n.keys.clients }
 
 // EndStreams ends what would keep an HTTP server from stopping.
 func (n *Node) EndStreams() { n.answers.Load().Close() }

@@ -40,7 +40,7 @@ func open(t *testing.T, l httpserver.Limits) (n *Node, addr string, brokers []st
 	t.Cleanup(log.Close)
 	check(t, segmentsio.CreateTopic(t.Context(), log.Brokers(), "segments", 2))
 	n, err = Open(t.Context(), config.Demo(), Options{Brokers: log.Brokers(), Events: "events", Segments: "segments", Site: "shop",
-		Secrets: Secrets{TokenKeys: testKeys, AdminKey: "admin"}, Metrics: prometheus.NewRegistry()})
+		Secrets: Secrets{TokenKeys: testKeys, AdminKey: strings.Repeat("admin", 8)}, Metrics: prometheus.NewRegistry()})
 	check(t, err)
 	check(t, n.Store.Wait(t.Context()))
 	mux := http.NewServeMux()
@@ -175,11 +175,11 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct{ got, want int }{
 		"bomb":                 {post("/v1/batch", bomb.String(), "Content-Encoding", "gzip"), 413},
 		"unmarked bomb":        {post("/v1/t", bomb.String()), 413},
-		"bomb to the api":      {post("/api/personalize", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer admin"), 400},
+		"bomb to the api":      {post("/api/personalize", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer "+strings.Repeat("admin", 8)), 400},
 		"deep batch":           {post("/v1/batch", `{"batch":`+deep), 400},
-		"deep to the api":      {post("/api/personalize", `{"event":`+deep, "Authorization", "Bearer admin"), 400},
+		"deep to the api":      {post("/api/personalize", `{"event":`+deep, "Authorization", "Bearer "+strings.Repeat("admin", 8)), 400},
 		"large batch":          {post("/v1/batch", `{"batch":[`+strings.Repeat(" ", 1<<20)+`]}`), 413},
-		"large to the api":     {post("/api/personalize", `"`+strings.Repeat("x", 1<<20)+`"`, "Authorization", "Bearer admin"), 413},
+		"large to the api":     {post("/api/personalize", `"`+strings.Repeat("x", 1<<20)+`"`, "Authorization", "Bearer "+strings.Repeat("admin", 8)), 413},
 		"large header":         {post("/v1/batch", "{}", "X-Large", strings.Repeat("x", 64<<10)), 431},
 		"write key that reads": {post("/api/personalize", "{}"), 403},
 	} {
@@ -279,8 +279,8 @@ func TestLocalSecrets(t *testing.T) {
 		}
 	}
 	t.Setenv(EnvTokenKeys, testKeys)
-	t.Setenv(EnvAdminKey, "key")
-	if s, err := LocalSecrets(dir); err != nil || s != (Secrets{TokenKeys: testKeys, AdminKey: "key"}) {
+	t.Setenv(EnvAdminKey, strings.Repeat("admin", 8))
+	if s, err := LocalSecrets(dir); err != nil || s != (Secrets{TokenKeys: testKeys, AdminKey: strings.Repeat("admin", 8)}) {
 		t.Errorf("the environment: %v", err)
 	}
 }

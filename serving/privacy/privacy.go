@@ -6,7 +6,6 @@ package privacy
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +17,9 @@ import (
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/adminkey"
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -67,8 +68,9 @@ type Config struct {
 	// Covered are the last offsets of Events whose effects a restarted job does not
 	// make again; ok is false for one that keeps no changelog. It may be nil.
 	Covered   func(ctx context.Context) (offsets map[int32]int64, ok bool, err error)
-	AdminKey  string      // empty: nobody may
-	Keys      *token.Keys // sign links to users of Site; nil: this node signs none
+	AdminKey  string            // one, or two separated by a comma; empty: nobody may
+	Clients   *throttle.Clients // whose a request is; nil: that of the connection
+	Keys      *token.Keys       // sign links to users of Site; nil: this node signs none
 	Site      string
 	WriteKeys []string
 	Patience  time.Duration // for which a deletion waits for the job; 0: an hour
@@ -84,11 +86,12 @@ const (
 // Server answers. Close it after its HTTP server.
 type Server struct {
 	Config
-	cl   *kgo.Client
-	ctx  context.Context
-	stop context.CancelFunc
-	work sync.WaitGroup
-	room chan struct{}
+	admins *adminkey.Keys
+	cl     *kgo.Client
+	ctx    context.Context
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+	room   chan struct{}
 
 	mu      sync.Mutex
 	running map[string]*deletion // by receipt, those of this process
@@ -101,6 +104,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{Config: c, running: map[string]*deletion{}, room: make(chan struct{}, maxUnderWay)}
 	var err error
+	if s.admins, err = adminkey.New(c.AdminKey, c.WriteKeys, c.Clients); err != nil {
+		return nil, err
+	}
 	s.cl, err = kafka.New(kgo.SeedBrokers(c.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))) // as the collector's
 	if err != nil {
@@ -159,7 +165,12 @@ func (s *Server) handle(h handler) http.HandlerFunc {
 			return
 		}
 		var e *Error
-		if !errors.As(err, &e) {
+		if no := (*adminkey.Refusal)(nil); errors.As(err, &no) {
+			e = &Error{no.Status, no.Message}
+			if no.Wait > 0 {
+				w.Header().Set("Retry-After", throttle.RetryAfter(no.Wait))
+			}
+		} else if !errors.As(err, &e) {
 			slog.Error("answering for a person", "method", r.Method, "err", err)
 			e = &Error{http.StatusServiceUnavailable, err.Error()}
 		}
@@ -183,19 +194,8 @@ func (s *Server) authorise(r *http.Request) error {
 	if basic || r.URL.Query().Has("writeKey") {
 		return &Error{http.StatusForbidden, "write keys can only write; what is about persons needs the admin key as a bearer"}
 	}
-	given := r.Header.Get("Authorization")
-	const bearer = "Bearer "
-	if len(given) <= len(bearer) || given[:len(bearer)] != bearer {
-		return &Error{http.StatusUnauthorized, "what is about persons needs the admin key: Authorization: Bearer <key>"}
-	}
-	key := []byte(given[len(bearer):])
-	for _, k := range s.WriteKeys {
-		if subtle.ConstantTimeCompare(key, []byte(k)) == 1 {
-			return &Error{http.StatusForbidden, "write keys can only write; what is about persons needs the admin key"}
-		}
-	}
-	if s.AdminKey == "" || subtle.ConstantTimeCompare(key, []byte(s.AdminKey)) != 1 {
-		return &Error{http.StatusUnauthorized, "the admin key is wrong, or this node has none"}
+	if no := s.admins.Check(r); no != nil {
+		return no
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func calls(under string, words ...string) (out []Route) {
 // Others are all other routes that everybody reaches.
 var Others = []Route{
 	{"GET POST", "/api/segment", Node},
-	{"GET", "/api/segment/explain", Node},
+	{"GET POST", "/api/segment/explain", Node},
 	{"GET", "/api/stream", Node},
 	{"POST", "/api/personalize", Node},
 	{"GET", "/microseg.js", Script},

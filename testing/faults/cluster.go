@@ -25,7 +25,7 @@ const (
 	topic      = "events"
 	partitions = 4
 	nodes      = 2
-	adminKey   = "the-admin-key-of-the-faults"
+	adminKey   = "the-admin-key-of-the-faults-is-long-enough"
 )
 
 // skews are how far the clocks of machines are ahead: each node has its own, and
