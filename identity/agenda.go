@@ -167,6 +167,6 @@ func (s *Shard) visit(q *Partition, d *device, out *Output) bool {
 		s.hold(q, d)
 		return false
 	}
-	s.forget(d, out)
+	s.forget(q, d, out)
 	return true
 }

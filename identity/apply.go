@@ -37,6 +37,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 	}
 	s.emitted, s.rebuilds = b.Emitted, b.Rebuilds
 	s.setSemantics(b.Semantics)
+	s.limits = b.Limits
 	skip := make(map[int32]int64, len(b.Ranges))
 	for i := range b.Ranges {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
@@ -136,6 +137,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	if e.Kind != event.KindErased && s.stray(q, e, out) {
 		return
 	}
+	s.makeRoom(q, 0, e, out)
 	s.keepAll(e.Device)
 	s.endLegacy(q, s.devices[e.Device], e, 0, out)
 	switch e.Kind {
@@ -164,13 +166,16 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		return
 	}
 	late, dead := s.late(q, e)
+	d := s.devices[e.Device]
+	if dead == "" {
+		dead = s.unknowable(q, d, e)
+	}
 	if dead != "" {
 		s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device,
 			Reason: event.Late, Detail: dead, Raw: e.Raw}, out)
 		return
 	}
-	d := s.devices[e.Device]
-	if d != nil && s.duplicate(d, e.ID) {
+	if d != nil && s.duplicate(d, e.ID) || q.letGo(e) {
 		q.Counts.Read++
 		q.Counts.Duplicate++
 		return
@@ -199,13 +204,15 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	q.Counts.Good++
 	switch {
 	case gone:
-		d = s.forget(d, out)
+		d = s.forget(q, d, out)
 	case d != nil:
 		out.Before(&d.Profile, e.Time)
 	}
 	before := d.owner()
 	d = s.link(q, d, e, out)
 	d.offset = e.Offset
+	d.set(markMany, d.is(markHeard))
+	d.set(markHeard, true)
 	if late {
 		d.AddLate(e, s.session)
 		if before != d.owner() && d.State().Fold != nil && !d.closed {
@@ -216,4 +223,5 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	}
 	s.emit(d, e, false, out)
 	s.schedule(q, d)
+	s.rerank(q, d)
 }

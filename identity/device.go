@@ -21,15 +21,23 @@ type device struct {
 	closed bool  // the row that says "closed" was made
 	past   bool  // a newer epoch has begun
 	marks
+	turn int32 // place among those of its rank
+	rank rank  // of whom to let go first
 }
 
-// marks are two facts in one byte: a device is as large as its size class.
+// marks are facts in one byte: a device is as large as its size class.
 type marks uint8
 
 const (
 	markHeld  marks = 1 << iota // it is silent for the retention, and the shard's time is not so far yet
 	markSaved                   // as Shard.round: it is in the snapshot that is being written
+	markHeard                   // it has had an event, in any epoch
+	markMany                    // and more than one
+	markAgain                   // its partition had let devices go before, maybe this one
 )
+
+// marksOfDevice are those that a device keeps for good.
+const marksOfDevice = markHeard | markMany | markAgain
 
 func (m marks) is(fact marks) bool { return m&fact != 0 }
 
@@ -149,7 +157,8 @@ func (s *Shard) leave(d *device) {
 
 // forget drops a device that has been silent for the retention time. The agenda
 // may get to it later or earlier; what an event finds must not depend on that.
-func (s *Shard) forget(d *device, out *Output) *device {
+func (s *Shard) forget(q *Partition, d *device, out *Output) *device {
+	s.unrank(q, d)
 	out.Gone(d.id, &d.Profile, d.seen()+s.p.Retention)
 	for _, o := range s.past[d.id] {
 		if s.keep(o); o.claims() { // no proof can come any more

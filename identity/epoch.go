@@ -2,7 +2,6 @@ package identity
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
@@ -15,12 +14,16 @@ const maxResets = 16
 // open begins a new epoch of the device at an offset, which names nobody.
 func (s *Shard) open(q *Partition, d *device, offset int64) *device {
 	d.past = true
+	s.unrank(q, d)
 	s.past[d.id] = append(s.past[d.id], d)
 	if s.remember(d.id, d.userID(), proofIn(d)); d.claims() {
 		s.limitClaims(q, d.id, offset)
 	}
 	n := s.fresh(d.id, offset)
 	n.Inherit(&d.Profile)
+	n.set(markHeard, d.is(markHeard))
+	n.set(markMany, d.is(markMany))
+	n.set(markAgain, d.is(markAgain))
 	if h := d.remembered(); h != nil {
 		h.opened = 0
 		n.link = &link{history: h}
@@ -36,8 +39,7 @@ func (s *Shard) open(q *Partition, d *device, offset int64) *device {
 // its own, which is nobody's for good.
 func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *device {
 	if d == nil {
-		d = s.fresh(strings.Clone(e.Device), 0)
-		s.devices[d.id] = d
+		d = s.newcomer(q, e, 0, out)
 	}
 	if e.User == "" {
 		return d
@@ -125,13 +127,13 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	d := s.present(q, e.Device, out)
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
-		d = s.fresh(strings.Clone(e.Device), e.Offset)
+		d = s.newcomer(q, e, e.Offset, out)
 		d.link = &link{history: &history{opened: q.Clock}}
-		s.devices[d.id] = d
 		s.schedule(q, d)
+		s.rerank(q, d)
 	}
 	h := d.told()
-	if slices.Contains(h.resets, e.ID) {
+	if slices.Contains(h.resets, e.ID) || q.letGo(e) {
 		q.Counts.Duplicate++
 		return
 	}
@@ -151,6 +153,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	h.opened = q.Clock
 	out.Opened(d.id)
 	s.schedule(q, d)
+	s.rerank(q, d)
 }
 
 // unlink takes the device from a user, in all of its epochs, as of the
@@ -169,10 +172,12 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 	s.distrust(d.id, e.User) // its person keeps that the device left
 	linked := d.userID() == e.User
 	if s.unclaim(q, d, e, out); !linked {
+		s.rerank(q, d)
 		return
 	}
 	s.close(d, q.Clock, out)
 	d.link.user, d.offset = "", e.Offset
+	s.rerank(q, d)
 	if d.State().Fold != nil && !d.closed {
 		s.wait(d) // its row names another person now
 	}
@@ -186,7 +191,7 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 func (s *Shard) present(q *Partition, id string, out *Output) *device {
 	d := s.devices[id]
 	if d != nil && q.Clock >= d.seen()+s.p.Retention {
-		return s.forget(d, out)
+		return s.forget(q, d, out)
 	}
 	return d
 }

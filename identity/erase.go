@@ -30,6 +30,7 @@ func (s *Shard) erase(q *Partition, e *event.Event, out *Output) {
 	}
 	out.Erased(e.Device, profile, q.Clock)
 	s.drop(e.Device)
+	q.unlearn(e.Device)
 	for _, u := range users {
 		s.vector = session.Vector{Device: e.Device, User: u, Version: session.Version{Generation: s.p.Generation, Offset: e.Offset}, Retract: true, Erased: true, At: q.Clock}
 		out.Vector(&s.vector, e)
@@ -70,10 +71,12 @@ func (s *Shard) epochs(id string) (out []*device) {
 
 // drop takes a device out with everything that waits for it.
 func (s *Shard) drop(id string) {
+	d := s.devices[id]
 	delete(s.devices, id)
 	delete(s.past, id)
 	delete(s.former, id)
 	for _, q := range s.parts {
+		q.unrank(d)
 		for i := len(q.agenda) - 1; i >= 0; i-- {
 			if d := q.agenda[i]; d.id == id {
 				d.dirty, d.past = false, true

@@ -106,6 +106,7 @@ func (s *Shard) endLegacy(q *Partition, d *device, e *event.Event, revision uint
 		}
 	}
 	if d.named() == "" || d.named() == proven || d.link.proof != legacy {
+		s.rerank(q, d)
 		return
 	}
 	s.close(d, q.Clock, out) // what is over keeps its name
@@ -113,6 +114,7 @@ func (s *Shard) endLegacy(q *Partition, d *device, e *event.Event, revision uint
 		lose(present)
 		s.remember(d.id, present, claimed) // its person keeps that the device left
 	}
+	s.rerank(q, d)
 	if d.State().Fold != nil && !d.closed {
 		s.wait(d) // its row names another person now
 	}

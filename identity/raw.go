@@ -28,8 +28,9 @@ type RawBatch struct {
 	Emitted   int64 // wall clock, µs
 	Again     bool  // cut as a process that is gone had cut it
 	Semantics event.Semantics
-	// LegacyUntil is as in Batch; of one that is not cut again the decoder says it.
+	// LegacyUntil and Limits are as in Batch; of one that is not cut again the decoder says them.
 	LegacyUntil int64
+	Limits      Limits
 	Poison      []Place // records that no stage may see: one could not take them
 }
 
@@ -50,6 +51,7 @@ func (b *RawBatch) AppendTo(w *codec.Writer) {
 	w.Int(b.Emitted)
 	w.Byte(b.Semantics.WithFlag(b.Again))
 	w.Int(b.LegacyUntil)
+	b.Limits.AppendTo(w)
 	w.Uint(uint64(len(b.Poison)))
 	for _, p := range b.Poison {
 		w.Int(int64(p.Partition))
@@ -83,7 +85,7 @@ func ReadRawBatch(data []byte) (RawBatch, error) {
 	r := codec.Reader{B: data}
 	b := RawBatch{Shard: int(r.Int()), ID: r.Int(), Due: r.Int(), Emitted: r.Int()}
 	b.Semantics, b.Again = event.ReadSemantics(r.Byte())
-	b.LegacyUntil = r.Int()
+	b.LegacyUntil, b.Limits = r.Int(), ReadLimits(&r)
 	for range r.Len() {
 		b.Poison = append(b.Poison, Place{int32(r.Int()), r.Int()})
 	}

@@ -141,6 +141,9 @@ func sortedKeys(m map[sessionKey]*SessionRow) []sessionKey {
 // replace puts the refolded device in the place of what the shard has of it, and
 // tells whoever it is and was a part of.
 func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *event.Event, out *Output) {
+	if old == nil {
+		s.makeRoom(q, 1, e, out)
+	}
 	now := f.devices[f.id]
 	t := max(q.Clock, s.settled, now.Last)
 	owned, own := old.isPerson(), now.isPerson()
@@ -184,11 +187,14 @@ func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int
 	d, now := &device{}, f.devices[f.id]
 	if old != nil {
 		s.unplace(old)
+		s.unrank(q, old)
 		d = old
 	}
 	seat, same := d.Seat, old != nil && old.userID() == now.userID()
 	*d = *now
 	d.set(markSaved, s.round)
+	d.set(markAgain, q.LetGo != [classes]uint64{})
+	d.rank = unranked
 	if d.Seat = nil; same {
 		d.Seat = seat
 	}
@@ -215,6 +221,7 @@ func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int
 	if delete(s.former, d.id); len(users) > 0 {
 		s.former[d.id] = users
 	}
+	s.rerank(q, d)
 	return d
 }
 

@@ -125,7 +125,7 @@ func (s *Shard) moves(e *event.Event) int64 {
 	if s.where(e.Device, e.Partition) != e.Partition {
 		return 0
 	}
-	if d := s.devices[e.Device]; d != nil && s.duplicate(d, e.ID) {
+	if d := s.devices[e.Device]; d != nil && s.duplicate(d, e.ID) || s.parts[e.Partition].letGo(e) {
 		return 0
 	}
 	return max(0, e.Time)

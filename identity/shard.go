@@ -36,6 +36,9 @@ type Partition struct {
 	older  int64 // offset up to which records were applied by programs that knew no trusts, -1: none
 	agenda agenda
 	copied map[int32]int64 // of copies: for each partition of the topic that they are of, the last offset
+	turns  [ranks]turns    // its devices, by whom to let go first
+	gone   [2]learned      // events of devices that were let go: that come shortly late, and for long
+	LetGo  [classes]uint64 // devices that were let go, by Class
 }
 
 // Counts are cumulative: Read = Good + Duplicate + Dead, always. Strays are of the dead.
@@ -87,6 +90,7 @@ type Batch struct {
 	Rebuilds    map[Place]*Rebuild
 	Semantics   event.Semantics
 	LegacyUntil int64 // data clock (ms) at which links from before proofs are claims; 0: never
+	Limits      Limits
 }
 
 // Output is what a batch makes. Slices are reused between batches.
@@ -100,6 +104,10 @@ type Output struct {
 	// epoch, nil where there is none, and the event time (ms) as of which it goes.
 	// Vectors that take the device from its users follow.
 	Erased func(device string, p *session.Profile, t int64)
+	// Evicted is called for each device that is let go (see evict.go), with its present
+	// epoch's profile, the event time (ms) as of which it goes, and the record at which
+	// it does. Vectors that take the device from its users follow.
+	Evicted func(device string, p *session.Profile, c Class, t int64, at Place)
 	// Opened is called when a device that belonged to a user has an epoch of its own
 	// again: nothing is known of who uses it now.
 	Opened func(device string)
@@ -145,6 +153,7 @@ type Shard struct {
 	saving   saving
 	// legacyUntil is that of the last batch that said it.
 	legacyUntil int64
+	limits      Limits // of the batch that is being applied
 	round       bool   // which devices' markSaved means that the snapshot has them
 	Dropped     uint64 // devices dropped by retention
 }

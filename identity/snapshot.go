@@ -11,7 +11,7 @@ import (
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
-// knew nothing of when events were received and of the pace of clocks; 7 knew no proofs, so that all its links are legacy;
+// knew nothing of when events were received of the pace of clocks and of a limit of devices; 7 knew no proofs, so that all its links are legacy;
 // 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.
@@ -37,8 +37,16 @@ func (s *Shard) AppendTo(w *codec.Writer) {
 // are still to be written, by partition, and those that have changed since it
 // began, as they were then.
 type saving struct {
-	parts []unsaved
-	kept  codec.Writer
+	parts  []unsaved
+	kept   codec.Writer
+	trails []trails
+}
+
+// trails are what a snapshot has still to write of events of devices that were let go.
+type trails struct {
+	of   int64 // partition
+	long int64 // index in Partition.gone
+	left []trail
 }
 
 type unsaved struct {
@@ -69,12 +77,27 @@ func (s *Shard) Save(w *codec.Writer) {
 		w.Int(q.older)
 		w.Int(q.pace.clock)
 		w.Int(q.pace.wall)
+		for _, n := range q.LetGo {
+			w.Uint(n)
+		}
+		for i := range q.gone {
+			w.Int(q.gone[i].floor)
+			if left := q.gone[i].order; len(left) > 0 {
+				s.saving.trails = append(s.saving.trails, trails{int64(id), int64(i), left})
+			}
+		}
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
 	}
 	s.appendDirty(w)
 	w.Uint(uint64(devices))
+	w.Uint(uint64(len(s.saving.trails)))
+	for _, t := range s.saving.trails {
+		w.Int(t.of)
+		w.Int(t.long)
+		w.Uint(uint64(len(t.left)))
+	}
 }
 
 // SaveSome goes on with the snapshot that Save began and looks at up to n devices.
@@ -96,6 +119,22 @@ func (s *Shard) SaveSome(w *codec.Writer, n int) bool {
 		return true
 	}
 	w.B = append(w.B, s.saving.kept.B...)
+	s.saving.kept = codec.Writer{}
+	return s.saveTrails(w, n)
+}
+
+// saveTrails goes on with what is behind the devices.
+func (s *Shard) saveTrails(w *codec.Writer, n int) bool {
+	for ; n > 0 && len(s.saving.trails) > 0; n-- {
+		t := &s.saving.trails[0]
+		t.left[0].appendTo(w)
+		if t.left = t.left[1:]; len(t.left) == 0 {
+			s.saving.trails = s.saving.trails[1:]
+		}
+	}
+	if len(s.saving.trails) > 0 {
+		return true
+	}
 	s.saving = saving{}
 	return false
 }
@@ -210,6 +249,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	if w.Bool(own); own {
 		d.link.history.appendTo(w)
 	}
+	w.Byte(byte(d.marks & marksOfDevice))
 	d.Profile.AppendTo(w)
 }
 
@@ -236,6 +276,7 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		}
 		if v > unreceived {
 			q.pace = pace{clock: r.Int(), wall: r.Int()}
+			q.readLimited(r)
 		}
 		if v <= wholeVersion {
 			for range r.Len() {
@@ -259,12 +300,59 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 	}
 	for _, q := range s.parts {
 		heap.Init(&q.agenda)
+		s.rankAll(q)
 	}
 	return s, r.Err()
 }
 
-func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
+func (q *Partition) readLimited(r *codec.Reader) {
+	for c := range q.LetGo {
+		q.LetGo[c] = r.Uint()
+	}
+	for i := range q.gone {
+		q.gone[i].floor = r.Int()
+	}
+}
+
+// readTrails reads the events of devices that were let go, of which the counts came
+// before the devices.
+func (s *Shard) readTrails(r *codec.Reader, all []trailsAhead) {
+	for _, t := range all {
+		for range t.n {
+			x := readTrail(r)
+			if r.Err() != nil {
+				return
+			}
+			t.to.add(x, 0)
+		}
+	}
+}
+
+// trailsAhead says how many trails come behind the devices.
+type trailsAhead struct {
+	to *learned
+	n  uint64
+}
+
+func (s *Shard) readTrailsAhead(r *codec.Reader) (all []trailsAhead) {
 	for range r.Len() {
+		q, long, n := s.parts[int32(r.Int())], r.Int(), r.Uint()
+		if q == nil || long < 0 || long >= int64(len(q.gone)) {
+			r.Fail()
+			return nil
+		}
+		all = append(all, trailsAhead{&q.gone[long], n})
+	}
+	return all
+}
+
+func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
+	n := r.Len()
+	var ahead []trailsAhead
+	if v > unreceived {
+		ahead = s.readTrailsAhead(r)
+	}
+	for range n {
 		q := s.parts[int32(r.Int())]
 		d := readDevice(r, p, v)
 		if q == nil {
@@ -277,6 +365,7 @@ func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
 			s.readFormer(r, d.id, v)
 		}
 	}
+	s.readTrails(r, ahead)
 	return nil
 }
 
@@ -339,6 +428,14 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	if version <= firstProfiles {
 		format = session.FirstFormat
 	}
+	lasting := markHeard | markMany
+	if version > unreceived {
+		lasting = marks(r.Byte()) & marksOfDevice
+	}
 	d.Profile.Read(r, format, &p.Session)
+	if f := d.State().Fold; version <= unreceived && f != nil && f.Events == 1 && d.epoch == 0 {
+		lasting = markHeard // as far as is known
+	}
+	d.marks |= lasting
 	return d
 }

@@ -18,29 +18,39 @@ func (s *Shard) leave(v *session.Vector, partition int32, out *Effects) {
 	if q == nil || !s.wakeUntil(q, s.reached(q, v.At), out) {
 		return
 	}
-	at := max(q.evaluated, v.At)
+	at, from := max(q.evaluated, v.At), nobody
 	cause := causeOf(v, CauseUnlink)
-	if v.Erased {
+	switch {
+	case v.Evicted:
+		if cause, from = CauseEvicted, (place{v.Version.Offset, partition}); !q.user.erase(v.Device) {
+			return
+		}
+	case v.Erased:
 		q.user.erase(v.Device)
 		cause = CauseErased
-	} else if !q.user.lose(v) {
+	case !q.user.lose(v):
 		return
 	}
 	switch {
 	case q.user.linked() == 0:
-		s.drop(q, at, cause, nobody, out)
+		s.drop(q, at, cause, from, out)
 	case at >= q.user.last+s.p.Retention:
 		s.drop(q, at, CauseRetention, nobody, out)
 	default:
-		s.evaluate(q, at, causeOf(v, CauseUnlink), v.Version.Offset, partition, out)
+		if cause == CauseErased {
+			cause = CauseUnlink
+		}
+		s.evaluate(q, at, cause, v.Version.Offset, partition, out)
 		s.publish(q)
 	}
 }
 
-// erase drops a device's vectors without a trace.
-func (u *user) erase(device string) {
+// erase drops a device's vectors without a trace, and reports whether there were any.
+func (u *user) erase(device string) bool {
+	n := len(u.devices)
 	u.devices = slices.DeleteFunc(u.devices, func(d deviceVector) bool { return d.device == device })
 	u.settle()
+	return len(u.devices) < n
 }
 
 // erasedRow is the row of a person that was deleted: that it is gone, and nothing else.

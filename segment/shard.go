@@ -25,10 +25,11 @@ const (
 	CauseRetention
 	CauseErased
 	CauseReplay
+	CauseEvicted
 )
 
 // Causes names the causes.
-var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention", "erased", "replay"}
+var Causes = [...]string{"event", "time", "link", "unlink", "stale", "retention", "erased", "replay", "evicted"}
 
 // ShardParams are the constants of the person stage.
 type ShardParams struct {

@@ -81,6 +81,15 @@ func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {
 	}
 }
 
+// Evicted drops the person that is a device which was let go at t, at a record.
+func (s *Shard) Evicted(p *session.Profile, t int64, cause Cause, offset int64, partition int32, out *Effects) {
+	if q, ok := p.Seat.(*person); ok {
+		t = max(t, q.evaluated)
+		s.wakeUntil(q, t, out)
+		s.drop(q, t, cause, place{offset, partition}, out)
+	}
+}
+
 // Before fires the wake-ups of the person that is a device, before an event at
 // t changes its profile.
 func (s *Shard) Before(p *session.Profile, t int64, out *Effects) {

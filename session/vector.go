@@ -34,6 +34,7 @@ type Vector struct {
 	// that was made anew it loses only the epoch.
 	Retract bool
 	Erased  bool // and was deleted, in all of its epochs: nothing of it may stay
+	Evicted bool // and was let go for want of room, in all of its epochs
 	Freed   bool // the device left its user and is a person again, with all its history
 	Rebuilt bool // the device was made anew from the log
 	// Former: it is of an earlier epoch of the device, which is somebody else's now, or

@@ -59,6 +59,7 @@ type BatchDecoder struct {
 	cfg      event.Config
 	trust    event.Trust      // of records of which nobody has judged
 	legacy   int64            // Spec.LegacyUntil
+	limits   identity.Limits  // of a partition
 	poison   []identity.Place // of the batch: records that are left out
 }
 
@@ -68,17 +69,20 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust, legacy: spec.LegacyUntil}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust, legacy: spec.LegacyUntil, limits: spec.limits()}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
 // cannot be decoded is in it as dead letters.
 func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batch) {
-	until := d.legacy
+	until, limits := d.legacy, d.limits
 	if b.Again { // as it was decided then
-		until = b.LegacyUntil
+		until, limits = b.LegacyUntil, b.Limits
 	}
-	d.batch = identity.Batch{LegacyUntil: until, Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0],
+	if !b.Semantics.Has(5) {
+		limits = identity.Limits{}
+	}
+	d.batch = identity.Batch{LegacyUntil: until, Limits: limits, Ranges: b.Ranges, Emitted: b.Emitted, Due: b.Due, Semantics: b.Semantics, Events: d.batch.Events[:0], Dead: d.batch.Dead[:0],
 		Warnings: d.batch.Warnings[:0]}
 	d.poison = b.Poison[:len(b.Poison):len(b.Poison)]
 	for _, chunk := range b.Chunks {
@@ -92,7 +96,7 @@ func (d *BatchDecoder) Decode(b *identity.RawBatch) (wire.Header, *identity.Batc
 	if !slices.IsSortedFunc(d.batch.Events, byPartition) {
 		slices.SortStableFunc(d.batch.Events, byPartition)
 	}
-	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics, LegacyUntil: until, Poison: d.poison}, &d.batch
+	return wire.Header{Shard: b.Shard, ID: b.ID, Ranges: b.Ranges, Due: b.Due, Emitted: b.Emitted, Again: b.Again, Semantics: b.Semantics, LegacyUntil: until, Limits: limits, Poison: d.poison}, &d.batch
 }
 
 func (d *BatchDecoder) record(r *identity.Record) {

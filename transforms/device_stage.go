@@ -73,6 +73,7 @@ func (g *DeviceStage) bind() {
 	g.out.Before = func(p *session.Profile, t int64) { g.state.persons.Before(p, t, &g.effects.Effects) }
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
+	g.out.Evicted = g.evicted
 	g.out.Opened = g.forget
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
@@ -131,7 +132,7 @@ func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, 
 // missing is the header of the batch that a gap before h stands for. Like h it
 // names all partitions of the shard.
 func (s *DeviceState) missing(h *wire.Header, gap *identity.GapError) wire.Header {
-	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil}
+	m := wire.Header{Shard: h.Shard, ID: h.ID, Emitted: h.Emitted, Again: h.Again, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits}
 	for _, r := range h.Ranges {
 		at := s.shard.Offset(r.Partition)
 		r = identity.Range{Partition: r.Partition, Prev: at, First: at + 1, Last: at}
@@ -263,6 +264,16 @@ func (g *DeviceStage) erased(device string, p *session.Profile, t int64) {
 	}
 	g.forget(device)
 	g.compact = true
+}
+
+// evicted is told of a device that was let go.
+func (g *DeviceStage) evicted(device string, p *session.Profile, c identity.Class, t int64, at identity.Place) {
+	cause := segment.CauseEvicted
+	if c == identity.ClassExpired {
+		cause = segment.CauseRetention
+	}
+	g.state.persons.Evicted(p, t, cause, at.Offset, at.Partition, &g.effects.Effects)
+	g.forget(device)
 }
 
 // forget publishes that nothing is known of a device, neither as a person nor as

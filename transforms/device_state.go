@@ -258,7 +258,7 @@ var errNoLog = errors.New("the stage has no log to read from")
 
 // cut takes the events that a batch covered from the front.
 func (l *logEvents) cut(h *wire.Header) *identity.Batch {
-	b := &identity.Batch{Ranges: h.Ranges, Emitted: h.Emitted, Due: h.Due, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil}
+	b := &identity.Batch{Ranges: h.Ranges, Emitted: h.Emitted, Due: h.Due, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits}
 	for _, r := range h.Ranges {
 		n := 0
 		for es := l.events[r.Partition]; n < len(es) && es[n].Offset <= r.Last; n++ {

@@ -134,7 +134,7 @@ func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachin
 		}
 		// A bundle that was tried again is in the journal again.
 		if h.ID > last {
-			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Poison: h.Poison})
+			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits, Poison: h.Poison})
 			last = h.ID
 			continue
 		}

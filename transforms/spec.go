@@ -44,6 +44,8 @@ type Spec struct {
 	MaxDevices  int                `setting:"identity.max_devices"`                // of a person, 0: any number
 	MaxUsers    int                `setting:"identity.max_persons_per_day"`        // of a device in a day of event time, 0: any number
 	LegacyUntil int64              `setting:"-"`                                   // as in identity.Batch: it comes with batches, so another one makes nothing anew
+	MaxState    int                `setting:"-"`                                   // devices in state, of all partitions; 0: any number; as LegacyUntil it comes with batches
+	SingleMS    int64              `setting:"-"`                                   // as in identity.Limits, the same
 	MinWeight   float64            `setting:"health.signal_weight"`                // site signal weight below which an alert is raised
 	Trust       event.Trust        `setting:"source.trust,reading,default=public"` // of records of which no collector has judged
 	Segments    []segment.Spec     `setting:"segments"`
@@ -138,6 +140,13 @@ func (s *Spec) PersonShard(user string) int {
 		return 0
 	}
 	return int(event.Partition(user, s.Partitions)) % s.Shards
+}
+
+// limits are those of a partition: a device's partition follows from its id, and from
+// nothing else, so that whom there is room for depends neither on shards nor on machines.
+func (s *Spec) limits() identity.Limits {
+	parts := max(1, int64(s.Partitions))
+	return identity.Limits{Devices: (int64(s.MaxState) + parts - 1) / parts, Single: s.SingleMS}
 }
 
 // reporters is how many shards report to the audience: those of both stages.

@@ -153,7 +153,7 @@ func appendWarnings(out *codec.Writer, warnings []identity.Warning) {
 func ReadEvents(b []byte, batch *identity.Batch) (Header, error) {
 	r := codec.Reader{B: b}
 	h := readHeader(&r)
-	batch.Ranges, batch.Emitted, batch.Due, batch.Semantics, batch.LegacyUntil = h.Ranges, h.Emitted, h.Due, h.Semantics, h.LegacyUntil
+	batch.Ranges, batch.Emitted, batch.Due, batch.Semantics, batch.LegacyUntil, batch.Limits = h.Ranges, h.Emitted, h.Due, h.Semantics, h.LegacyUntil, h.Limits
 	batch.Dead = batch.Dead[:0]
 	for range r.Len() {
 		batch.Dead = append(batch.Dead, identity.DeadLetter{Partition: int32(r.Int()), Offset: r.Int(), Append: r.Int(), Time: r.Int(),

@@ -17,7 +17,7 @@ var vectorSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "revision", Type: arrow.PrimitiveTypes.Uint32},
 	{Name: "partition", Type: arrow.PrimitiveTypes.Int32},
-	{Name: "flags", Type: arrow.PrimitiveTypes.Uint8}, // 1 retract, 2 bot, 4 erased, 8 rebuilt, 16 former
+	{Name: "flags", Type: arrow.PrimitiveTypes.Uint8}, // 1 retract, 2 bot, 4 erased, 8 rebuilt, 16 former, 32 evicted
 	{Name: "at", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "last", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "live", Type: arrow.PrimitiveTypes.Float64},
@@ -44,6 +44,7 @@ const (
 	flagErased
 	flagRebuilt
 	flagFormer
+	flagEvicted
 )
 
 // VectorWriter encodes batches of vectors; it is used by one goroutine at a time.
@@ -94,6 +95,9 @@ func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest 
 	}
 	if v.Former {
 		flags |= flagFormer
+	}
+	if v.Evicted {
+		flags |= flagEvicted
 	}
 	w.device.add(v.Device)
 	w.user.add(v.User)
@@ -186,7 +190,7 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 		f(&Vector{Partition: part[i], Append: appended[i], Ingest: ingest[i], Vector: session.Vector{
 			Device: device.Value(i), User: user.Value(i), Epoch: epoch[i],
 			Version: session.Version{Generation: gen[i], Offset: offset[i], Revision: rev[i]},
-			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, Erased: flags[i]&flagErased != 0, Rebuilt: flags[i]&flagRebuilt != 0, Former: flags[i]&flagFormer != 0, At: at[i], Last: last[i],
+			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, Erased: flags[i]&flagErased != 0, Rebuilt: flags[i]&flagRebuilt != 0, Former: flags[i]&flagFormer != 0, Evicted: flags[i]&flagEvicted != 0, At: at[i], Last: last[i],
 			End: end, Said: said, Paged: paged, Carts: carts, Presence: seen,
 			Live: signal.Decayed{Sum: live[i], Ref: liveRef[i]}, Long: signal.Decayed{Sum: long[i], Ref: longRef[i]}, Values: scratch}})
 	}

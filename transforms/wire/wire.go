@@ -31,7 +31,9 @@ type Header struct {
 	Semantics event.Semantics
 	// LegacyUntil is as in identity.Batch, of a batch to a device shard; since semantics 3.
 	LegacyUntil int64
-	Poison      []identity.Place // records that are left out: a stage could not take them
+	// Limits are as in identity.Batch, of a batch to a device shard; since semantics 5.
+	Limits identity.Limits
+	Poison []identity.Place // records that are left out: a stage could not take them
 }
 
 // poisonBit marks a header that has a list of what is left out.
@@ -65,6 +67,9 @@ func (h *Header) AppendTo(w *codec.Writer) {
 	if h.Semantics.Has(3) {
 		w.Int(h.LegacyUntil)
 	}
+	if h.Semantics.Has(5) {
+		h.Limits.AppendTo(w)
+	}
 	w.Uint(uint64(len(h.Ranges)))
 	for _, r := range h.Ranges {
 		w.Int(int64(r.Partition))
@@ -88,6 +93,9 @@ func readHeader(r *codec.Reader) Header {
 	mark := r.Byte()
 	if h.Semantics, h.Again = event.ReadSemantics(mark &^ poisonBit); h.Semantics.Has(3) {
 		h.LegacyUntil = r.Int()
+	}
+	if h.Semantics.Has(5) {
+		h.Limits = identity.ReadLimits(r)
 	}
 	h.Ranges = make([]identity.Range, r.Len())
 	for i := range h.Ranges {
