@@ -16,6 +16,7 @@ type Config struct {
 	MaxBytes   int               `yaml:"max_event_bytes"`  // an event that is longer, in bytes, is a dead letter; what the collector adds comes on top
 	Refresh    time.Duration     `yaml:"refresh_interval"` // grid on which conditions without a closed form are looked at, and signal weights taken
 	Retention  time.Duration     `yaml:"retention"`        // a visitor without events for so long is forgotten
+	State      State             `yaml:"state"`
 	Identity   Identity          `yaml:"identity"`
 	Audience   Audience          `yaml:"audience"`
 	Pages      []Page            `yaml:"pages"`
@@ -62,6 +63,13 @@ type Lateness struct {
 	Short  time.Duration `yaml:"short"`  // of all other events: these may still change sessions
 	Long   time.Duration `yaml:"long"`   // of these; at most the retention
 	Events []string      `yaml:"events"` // names of further events that may be so late
+}
+
+// State bounds what the job keeps of visitors: whoever has the write key can make as many as they like. Who is let
+// go is decided from the log, so another limit holds from the next start on and makes nothing anew; see docs/operations.md.
+type State struct {
+	MaxDevices int           `yaml:"max_devices"`            // devices in state, shared out over the partitions; beyond it those go first that had one event, without a proof of who they are, then the longest silent, and users' last
+	Single     time.Duration `yaml:"single_event_retention"` // a device of one event, without a proof of who it is, is forgotten after so long; 0: as any other
 }
 
 // Identity says whose word counts for who a visitor is, and bounds how devices and

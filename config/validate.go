@@ -82,6 +82,8 @@ func (c *Config) bounds() []bound {
 		span("refresh_interval", c.Refresh, time.Second, 24*time.Hour),
 		span("retention", c.Retention, time.Minute, 10*year),
 		{"retention", c.Retention > c.Session.Gap+c.Lateness.Short, "a visitor would be forgotten with a session open; make it longer than session.gap + lateness.short"},
+		count("state.max_devices", c.State.MaxDevices, 1, 1<<30),
+		span("state.single_event_retention", c.State.Single, 0, 10*year),
 		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
 		span("audience.min_span", a.MinSpan, 0, time.Hour),
 		{"identity.verification", slices.Contains([]string{"signed", "off"}, c.Identity.Verification), "choose signed or off"},

@@ -126,6 +126,10 @@ func (s *Shard) merges(q *Partition, d *device, e *event.Event) string {
 func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	d := s.present(q, e.Device, out)
+	if q.letGo(e) {
+		q.Counts.Duplicate++
+		return
+	}
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
 		d = s.newcomer(q, e, e.Offset, out)
 		d.link = &link{history: &history{opened: q.Clock}}
@@ -133,7 +137,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 		s.rerank(q, d)
 	}
 	h := d.told()
-	if slices.Contains(h.resets, e.ID) || q.letGo(e) {
+	if slices.Contains(h.resets, e.ID) {
 		q.Counts.Duplicate++
 		return
 	}

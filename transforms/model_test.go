@@ -284,13 +284,13 @@ func (m *model) refuses(e *event.Event, clock int64) bool {
 // reset begins an epoch that is nobody's, if somebody was logged in.
 func (m *model) reset(e *event.Event, clock int64) {
 	last := m.present(e.Device, clock)
-	if last.blank() {
-		m.makeRoom(e, 1)
-	}
 	m.partition[e.Device] = e.Partition
 	if m.resets[e.Device][e.ID] || m.room.resets(e.Partition, e.Device, e.ID) {
 		m.duplicate++
 		return
+	}
+	if last.blank() {
+		m.makeRoom(e, 1)
 	}
 	if m.good++; m.resets[e.Device] == nil {
 		m.resets[e.Device] = map[uint64]bool{}
