@@ -115,6 +115,9 @@ func (s *DeviceState) stats(moves uint64) Stats {
 		c := p.Counts
 		st.Read, st.Good, st.Duplicate, st.Dead = st.Read+c.Read, st.Good+c.Good, st.Duplicate+c.Duplicate, st.Dead+c.Dead
 		st.Stray += c.Stray
+		for c, n := range p.LetGo {
+			st.LetGo[c] += n
+		}
 	})
 	return st
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
@@ -39,6 +40,7 @@ var (
 	descCopied   = desc("rekey_records_total", "Records that were copied by device.")
 	descCopyLag  = desc("rekey_lag_records", "Records that are not yet copied by device.")
 	descDevices  = desc("devices", "Devices in state.")
+	descEvicted  = desc("evicted_total", "Devices that were let go, as there is no room for more (state.max_devices), or of one event and silent (state.single_event_retention).", "class")
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
 	descWarnings = desc("event_warnings_total", "Details of records that could not be read and were left out; table event_warnings says which.")
@@ -69,7 +71,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descPersons, descMoves, descExcess, descClaims, descProven, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descEvicted, descPersons, descMoves, descExcess, descClaims, descProven, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -93,6 +95,9 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 		put(descEvents, prometheus.CounterValue, float64(n), verdict)
 	}
 	put(descDevices, prometheus.GaugeValue, float64(s.Devices))
+	for class, n := range s.LetGo {
+		put(descEvicted, prometheus.CounterValue, float64(n), identity.Classes[class])
+	}
 	put(descPersons, prometheus.GaugeValue, float64(s.Persons))
 	put(descMoves, prometheus.CounterValue, float64(s.Moves))
 	put(descExcess, prometheus.CounterValue, float64(s.Excess))
