@@ -211,8 +211,9 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	before := d.owner()
 	d = s.link(q, d, e, out)
 	d.offset = e.Offset
-	d.set(markMany, d.is(markHeard))
+	d.Several = d.is(markHeard)
 	d.set(markHeard, true)
+	d.heard = max(d.heard, min(e.Time, q.Clock))
 	if late {
 		d.AddLate(e, s.session)
 		if before != d.owner() && d.State().Fold != nil && !d.closed {

@@ -23,6 +23,9 @@ type device struct {
 	marks
 	turn int32 // place among those of its rank
 	rank rank  // of whom to let go first
+	// heard is when it was last heard of, ms: event time, but for events that are ahead of
+	// the data clock.
+	heard int64
 }
 
 // marks are facts in one byte: a device is as large as its size class.
@@ -32,12 +35,11 @@ const (
 	markHeld  marks = 1 << iota // it is silent for the retention, and the shard's time is not so far yet
 	markSaved                   // as Shard.round: it is in the snapshot that is being written
 	markHeard                   // it has had an event, in any epoch
-	markMany                    // and more than one
 	markAgain                   // its partition had let devices go before, maybe this one
 )
 
 // marksOfDevice are those that a device keeps for good.
-const marksOfDevice = markHeard | markMany | markAgain
+const marksOfDevice = markHeard | markAgain
 
 func (m marks) is(fact marks) bool { return m&fact != 0 }
 

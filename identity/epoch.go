@@ -22,7 +22,7 @@ func (s *Shard) open(q *Partition, d *device, offset int64) *device {
 	n := s.fresh(d.id, offset)
 	n.Inherit(&d.Profile)
 	n.set(markHeard, d.is(markHeard))
-	n.set(markMany, d.is(markMany))
+	n.Several, n.heard = d.Several, d.heard
 	n.set(markAgain, d.is(markAgain))
 	if h := d.remembered(); h != nil {
 		h.opened = 0
@@ -132,7 +132,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 	}
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
 		d = s.newcomer(q, e, e.Offset, out)
-		d.link = &link{history: &history{opened: q.Clock}}
+		d.link, d.heard = &link{history: &history{opened: q.Clock}}, q.Clock
 		s.schedule(q, d)
 		s.rerank(q, d)
 	}
@@ -154,7 +154,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 		s.retire(d, e, t, out)
 	}
 	d = s.open(q, d, e.Offset)
-	h.opened = q.Clock
+	h.opened, d.heard = q.Clock, max(d.heard, q.Clock)
 	out.Opened(d.id)
 	s.schedule(q, d)
 	s.rerank(q, d)

@@ -62,7 +62,7 @@ const (
 // turn is a device that may be let go, by when it was last heard of. That may be too
 // early, never too late, so that an event costs nothing here.
 type turn struct {
-	seen   int64
+	heard  int64
 	device *device
 }
 
@@ -72,7 +72,7 @@ type turns []turn
 func (t turns) Len() int { return len(t) }
 func (t turns) Less(i, j int) bool {
 	// A shard that was read from a snapshot must take them in the same order.
-	return t[i].seen < t[j].seen || t[i].seen == t[j].seen && t[i].device.id < t[j].device.id
+	return t[i].heard < t[j].heard || t[i].heard == t[j].heard && t[i].device.id < t[j].device.id
 }
 func (t turns) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
@@ -97,18 +97,17 @@ func (t *turns) Pop() any {
 func (t *turns) first() *device {
 	for len(*t) > 0 {
 		f := &(*t)[0]
-		seen := f.device.seen()
-		if f.seen >= seen {
+		if f.heard >= f.device.heard {
 			return f.device
 		}
-		f.seen = seen
+		f.heard = f.device.heard
 		heap.Fix(t, 0)
 	}
 	return nil
 }
 
-// before reports whether somebody may be silent since t or longer; it is quick to say no.
-func (t turns) before(at int64) bool { return len(t) > 0 && t[0].seen <= at }
+// before reports whether somebody may be silent since then or longer; it is quick to say no.
+func (t turns) before(at int64) bool { return len(t) > 0 && t[0].heard <= at }
 
 // Devices is how many devices the partition has.
 func (q *Partition) Devices() (n int) {
@@ -123,7 +122,7 @@ func (s *Shard) rankOf(d *device) rank {
 	if d.userID() != "" || len(s.former) > 0 && slices.ContainsFunc(s.former[d.id], func(f former) bool { return f.proof > claimed }) {
 		return users
 	}
-	if d.is(markMany) {
+	if d.Several {
 		return several
 	}
 	return single
@@ -140,7 +139,7 @@ func (s *Shard) rerank(q *Partition, d *device) {
 	}
 	s.unrank(q, d)
 	d.rank = r
-	heap.Push(&q.turns[r], turn{d.seen(), d})
+	heap.Push(&q.turns[r], turn{d.heard, d})
 }
 
 // unrank takes a device out of those that may be let go.
@@ -174,7 +173,7 @@ func (s *Shard) rankAll(q *Partition) {
 			continue
 		}
 		d.rank = s.rankOf(d)
-		q.turns[d.rank].Push(turn{d.seen(), d})
+		q.turns[d.rank].Push(turn{d.heard, d})
 	}
 	for r := range q.turns {
 		heap.Init(&q.turns[r])
@@ -196,15 +195,19 @@ func (s *Shard) newcomer(q *Partition, e *event.Event, epoch int64, out *Output)
 func (s *Shard) makeRoom(q *Partition, n int, e *event.Event, out *Output) {
 	q.unlearnOld(s.session)
 	if l := s.limits.Single; l > 0 && q.turns[single].before(q.Clock-l) {
-		s.expire(q, single, s.p.Retention, func(d *device) { s.forget(q, d, out) })
-		s.expire(q, single, l, func(d *device) { s.letGo(q, d, ClassExpired, e, out) })
+		s.forgetSilent(q, single, out)
+		for t := &q.turns[single]; t.before(q.Clock - l); {
+			if d := t.first(); d.heard <= q.Clock-l {
+				s.letGo(q, d, ClassExpired, e, out)
+			}
+		}
 	}
 	limit := int(s.limits.Devices)
 	if limit == 0 || q.Devices()+n <= limit {
 		return
 	}
 	for r := range q.turns {
-		s.expire(q, rank(r), s.p.Retention, func(d *device) { s.forget(q, d, out) })
+		s.forgetSilent(q, rank(r), out)
 	}
 	for q.Devices()+n > limit && q.Devices() > 0 {
 		d, c := s.leastMissed(q)
@@ -212,22 +215,31 @@ func (s *Shard) makeRoom(q *Partition, n int, e *event.Event, out *Output) {
 	}
 }
 
-// expire lets f take the devices of a rank out that have been silent for so long (ms).
-func (s *Shard) expire(q *Partition, r rank, silent int64, f func(*device)) {
-	for q.turns[r].before(q.Clock - silent) {
-		d := q.turns[r].first()
-		if d.seen() > q.Clock-silent {
-			return
+// forgetSilent forgets the devices of a rank that have been silent for the retention.
+func (s *Shard) forgetSilent(q *Partition, r rank, out *Output) {
+	var ahead []*device // an event of theirs was ahead of the data clock
+	for t := &q.turns[r]; t.before(q.Clock - s.p.Retention); {
+		d := t.first()
+		switch {
+		case d.heard > q.Clock-s.p.Retention:
+			continue
+		case d.seen() > q.Clock-s.p.Retention:
+			q.unrank(d)
+			ahead = append(ahead, d)
+		default:
+			s.keepAll(d.id)
+			s.forget(q, d, out)
 		}
-		s.keepAll(d.id)
-		f(d)
+	}
+	for _, d := range ahead {
+		s.rerank(q, d)
 	}
 }
 
 // leastMissed is whom to let go.
 func (s *Shard) leastMissed(q *Partition) (*device, Class) {
 	if d := q.turns[single].first(); d != nil {
-		if d.seen() < q.Clock-s.session.Lateness {
+		if d.heard < q.Clock-s.session.Lateness {
 			return d, ClassStale
 		}
 		return d, ClassSingle

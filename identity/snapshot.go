@@ -250,6 +250,8 @@ func (d *device) appendTo(w *codec.Writer) {
 		d.link.history.appendTo(w)
 	}
 	w.Byte(byte(d.marks & marksOfDevice))
+	w.Bool(d.Several)
+	w.Int(d.heard - d.Last)
 	d.Profile.AppendTo(w)
 }
 
@@ -428,14 +430,16 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 	if version <= firstProfiles {
 		format = session.FirstFormat
 	}
-	lasting := markHeard | markMany
-	if version > unreceived {
-		lasting = marks(r.Byte()) & marksOfDevice
+	if version <= unreceived {
+		d.set(markHeard, true)
+		d.Profile.Read(r, format, &p.Session)
+		f := d.State().Fold
+		d.Several, d.heard = f == nil || f.Events > 1 || d.epoch != 0, d.seen() // as far as is known
+		return d
 	}
+	d.marks |= marks(r.Byte()) & marksOfDevice
+	several, heard := r.Bool(), r.Int()
 	d.Profile.Read(r, format, &p.Session)
-	if f := d.State().Fold; version <= unreceived && f != nil && f.Events == 1 && d.epoch == 0 {
-		lasting = markHeard // as far as is known
-	}
-	d.marks |= lasting
+	d.Several, d.heard = several, d.Last+heard
 	return d
 }

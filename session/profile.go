@@ -20,6 +20,9 @@ type Profile struct {
 	tail  *tail  // nil when no late event can come any more
 	facts *facts // nil where there is nothing to say
 	presence
+	// Several: its device has had more than one event, in whichever epoch. Its owner sets
+	// and keeps it.
+	Several bool
 }
 
 // State is the fold of all events: the newest session and what outlives it.

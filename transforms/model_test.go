@@ -181,6 +181,7 @@ func (m *model) accept(e *event.Event, clock int64, late bool) {
 	if last.blank() {
 		m.makeRoom(e, 1)
 	}
+	m.hear(e, e.Time)
 	at := max(m.evaluated[e.Device], e.Time)
 	m.until(e.Device, at)
 	end := func() { // of the person that is the device
@@ -298,8 +299,10 @@ func (m *model) reset(e *event.Event, clock int64) {
 	m.resets[e.Device][e.ID] = true
 	switch {
 	case last.blank():
+		m.hear(e, clock)
 		last.number, last.reset, last.opened = e.Offset, true, clock
 	case last.named() != "":
+		m.hear(e, clock)
 		if last.user == "" {
 			m.until(e.Device, max(m.evaluated[e.Device], clock))
 			m.move(e.Device, -1, max(m.evaluated[e.Device], clock), "link")

@@ -22,6 +22,7 @@ type modelRoom struct {
 type life struct {
 	first int      // of its epochs, since the retention forgot what was before
 	again bool     // its partition had let devices go before it came
+	heard int64    // when it was last heard of
 	over  []*epoch // of those that were let go
 }
 
@@ -48,7 +49,7 @@ func (m *model) makeRoom(e *event.Event, n int) {
 	m.unlearn(e.Partition)
 	if spec.SingleMS > 0 {
 		for _, d := range m.inTurn(e.Partition) {
-			if m.rankOf(d) == 0 && m.last(m.devices[d])+spec.SingleMS <= clock {
+			if m.rankOf(d) == 0 && m.room.life(d).heard+spec.SingleMS <= clock {
 				m.letGo(d, e, "retention")
 			}
 		}
@@ -60,8 +61,15 @@ func (m *model) makeRoom(e *event.Event, n int) {
 		}
 	}
 	if l := m.room.life(e.Device); n > 0 {
+		l.heard = 0
 		l.again = m.room.let[e.Partition] > 0
 	}
+}
+
+// hear notes that something came of a device at a time.
+func (m *model) hear(e *event.Event, t int64) {
+	l := m.room.life(e.Device)
+	l.heard = max(l.heard, min(t, m.clocks[e.Partition]))
 }
 
 // inTurn are the devices of a partition in the order in which they go.
@@ -72,7 +80,7 @@ func (m *model) inTurn(partition int32) (out []string) {
 		}
 	}
 	slices.SortFunc(out, func(a, b string) int {
-		return cmp.Or(cmp.Compare(m.rankOf(a), m.rankOf(b)), cmp.Compare(m.last(m.devices[a]), m.last(m.devices[b])), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(m.rankOf(a), m.rankOf(b)), cmp.Compare(m.room.life(a).heard, m.room.life(b).heard), cmp.Compare(a, b))
 	})
 	return out
 }
@@ -131,6 +139,9 @@ func (m *model) letGo(device string, e *event.Event, cause string) {
 	if last := es[len(es)-1]; last.user == "" && len(last.events)+len(last.late) > 0 {
 		m.until(device, clock)
 		m.move(device, -1, max(m.evaluated[device], clock), cause)
+	}
+	for _, p := range es[l.first:] {
+		p.erased = clock
 	}
 	m.evaluated[device] = 0
 	m.today[device], m.day[device], m.resets[device] = nil, 0, nil
