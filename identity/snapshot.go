@@ -11,7 +11,8 @@ import (
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
-// knew nothing of when events were received of the pace of clocks and of a limit of devices; 7 knew no proofs, so that all its links are legacy;
+// knew nothing of when events were received, of the pace of clocks and of a limit of devices;
+// 7 knew no proofs, so that all its links are legacy;
 // 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.

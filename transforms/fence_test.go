@@ -147,6 +147,7 @@ func TestFence(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		spec := testSpec(t, fmt.Sprint("fence-", seed), 1+r.IntN(2), 3)
+		limitRoom(&spec, seed)
 		l := randomLog(r, spec.Partitions, 100+r.IntN(100), true, false)
 		if seed%4 > 0 {
 			l.trust(r, false)

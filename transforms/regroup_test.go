@@ -92,6 +92,7 @@ func TestRegroupedAtAnyMoment(t *testing.T) {
 	for seed := range uint64(schedules / 2) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		first := testSpec(t, fmt.Sprint("regrouped-", seed), 1+r.IntN(3), 4)
+		limitRoom(&first, seed)
 		l := randomLog(r, first.Partitions, 60+r.IntN(100), true, false)
 		if seed%4 > 0 {
 			l.trust(r, false)
