@@ -60,7 +60,7 @@ func startMonitor(j *job, r *prometheus.Registry, public, admin string) (*monito
 	if public != "" {
 		mux := http.NewServeMux()
 		p.public(mux)
-		if out.public, err = listen(public, mux); err != nil {
+		if out.public, err = listen(public, mux, httpserver.Limits{}); err != nil {
 			return nil, errors.Join(err, out.close())
 		}
 	}
@@ -86,12 +86,12 @@ type server struct {
 const grace = 5 * time.Second
 
 // listen serves on addr until close, for whoever reaches it.
-func listen(addr string, h http.Handler) (*server, error) {
+func listen(addr string, h http.Handler, l httpserver.Limits) (*server, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for HTTP: %w", err)
 	}
-	return serve(ln, h), nil
+	return serve(ln, h, l), nil
 }
 
 // listenAdmin serves the admin's routes on addr until close.
@@ -100,13 +100,17 @@ func listenAdmin(addr string, h http.Handler) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for the admin (--admin-http): %w", err)
 	}
-	return serve(ln, httpserver.LocalHost(h, ln.Addr().String())), nil
+	return serve(ln, httpserver.LocalHost(h, ln.Addr().String()), httpserver.Limits{Connections: adminConnections, Share: 1}), nil
 }
 
-func serve(ln net.Listener, h http.Handler) *server {
+// adminConnections are few, and any address may have all of them: a shop's own servers and
+// Prometheus, which the public's connections leave room for.
+const adminConnections = 128
+
+func serve(ln net.Listener, h http.Handler, l httpserver.Limits) *server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &server{addr: ln.Addr().String(), stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- httpserver.Run(ctx, httpserver.New(h, httpserver.Limits{}), ln, grace) }()
+	go func() { s.done <- httpserver.Run(ctx, httpserver.New(h, l), ln, grace) }()
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,7 +78,7 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	if public != "" {
 		mux := http.NewServeMux()
 		p.public(mux)
-		srv, err := listen(public, mux)
+		srv, err := listen(public, mux, httpserver.Limits{})
 		if err != nil {
 			return err
 		}

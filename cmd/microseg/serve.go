@@ -124,10 +124,14 @@ func listenNode(n *node.Node, who *persons, p *probes, public, adminAt string, p
 	n.RegisterAnswers(inner)
 	who.Register(inner)
 	p.admin(inner)
+	limits, err := n.Limits()
+	if err != nil {
+		return nil, nil, err
+	}
 	if admins, err = listenAdmin(adminAt, inner); err != nil {
 		return nil, nil, err
 	}
-	if srv, err = listen(public, mux); err != nil {
+	if srv, err = listen(public, mux, limits); err != nil {
 		return nil, nil, errors.Join(err, admins.close())
 	}
 	return srv, admins, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/serving/store"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -58,11 +59,17 @@ type metrics struct {
 	answers  *latency.Minutes // of all routes
 	streams  prometheus.Gauge
 	wins     *prometheus.CounterVec
+	refused  *prometheus.CounterVec // by limit
 }
 
 func newMetrics(to prometheus.Registerer, st *store.Store) (*metrics, error) {
 	buckets := []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
+	refused, err := throttle.NewRefusals(to)
+	if err != nil {
+		return nil, err
+	}
 	m := &metrics{
+		refused:  refused,
 		answers:  &latency.Minutes{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "microseg_api_requests_total", Help: "Requests, by route and status."}, []string{"route", "code"}),
 		respond:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "microseg_respond_seconds", Help: "From the request to its answer, by route.", Buckets: buckets}, []string{"route"}),

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/microseg/microseg/event"
@@ -47,6 +46,7 @@ type Config struct {
 	Origins    []string            // whose pages may read; empty: any
 	MaxStreams int                 // 0: 20,000
 	Thresholds bool                // explain tells everybody what conditions compare with, not the admin alone
+	Share      float64             // of streams, that one address may have; 0: 0.25
 	Metrics    prometheus.Registerer
 	Now        func() time.Time // nil: event/clock
 }
@@ -66,7 +66,7 @@ type Server struct {
 	closed    chan struct{}
 	closeOnce sync.Once
 	visitors  sync.Pool
-	streams   atomic.Int64
+	streams   *streams
 	times     streamTimes
 }
 
@@ -83,6 +83,7 @@ type enum struct {
 const (
 	defaultTokenTTL   = 5 * time.Minute
 	defaultMaxStreams = 20_000
+	defaultShare      = 0.25
 )
 
 // New returns a server for the configuration.
@@ -113,7 +114,10 @@ func newServer(c Config, m *metrics, admins *adminkey.Keys) *Server {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
-	s := &Server{Config: c, admins: admins, closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
+	if c.Share == 0 {
+		c.Share = defaultShare
+	}
+	s := &Server{Config: c, admins: admins, streams: newStreams(c.MaxStreams, c.Share, m.refused), closed: make(chan struct{}), paths: map[string]int{}, times: defaultStreamTimes,
 		slots: requestSlots{c.Schema.SegmentSlot(), session.SlotPageType, session.SlotDevice, segment.Orders(c.Schema)[0]}}
 	for n := range c.Tree.Len() {
 		s.paths[c.Tree.Path(n)] = n

@@ -29,13 +29,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, a *asked) error 
 	if a.device == "" && a.user == "" {
 		return bad("say whose segment: anonymousId, or userId with the admin key")
 	}
-	if n := s.streams.Add(1); n > int64(s.MaxStreams) {
-		s.streams.Add(-1)
-		return &Error{http.StatusServiceUnavailable, "there are too many streams on this node"}
+	v, err := s.find(r, a)
+	if err != nil {
+		return err
+	}
+	known := v.isKnown()
+	s.give(v)
+	place, err := s.streams.enter(s.Clients.Of(r), known)
+	if err != nil {
+		return err
 	}
 	s.metrics.streams.Inc()
-	defer func() { s.streams.Add(-1); s.metrics.streams.Dec() }()
-	p := &push{s: s, w: w, r: r, asked: *a}
+	defer func() { s.streams.leave(place); s.metrics.streams.Dec() }()
+	p := &push{s: s, w: w, r: r, asked: *a, place: place}
 	return p.run()
 }
 
@@ -45,6 +51,7 @@ type push struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	asked asked
+	place *place
 	told  []byte // fingerprint of what was pushed last
 	open  bool
 }
@@ -76,6 +83,9 @@ func (p *push) run() error {
 		case <-p.s.closed:
 			timer.Stop()
 			return nil
+		case <-p.place.end: // another visitor has it; the page will ask again
+			timer.Stop()
+			return nil
 		case <-alive.C:
 			if p.write(": alive\n\n") != nil {
 				timer.Stop()
@@ -96,6 +106,9 @@ func (p *push) look() (keys []string, next int64, err error) {
 		return nil, 0, err
 	}
 	defer p.s.give(v)
+	if !p.place.known && v.isKnown() {
+		p.s.streams.learn(p.place)
+	}
 	var room [8]rule.Winner
 	winners, next := p.s.Rules.Decide(&v.view, v.now, func(a *rule.Action) bool { return p.s.allowed(v, a.Rule) }, room[:0])
 	print := p.s.fingerprint(v, winners)

@@ -270,7 +270,7 @@ func TestStreamTime(t *testing.T) {
 // TestStreamLimit: beyond the bound streams are refused, until others end.
 func TestStreamLimit(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(_ *config.Config, c *Config) { c.MaxStreams = 2 })
+	s := newSite(t, func(_ *config.Config, c *Config) { c.MaxStreams, c.Share = 4, 1 }) // half of them for visitors who are known
 	addr := s.serve(t, nil)
 	one := s.listen(t, addr, "anonymousId=a")
 	s.listen(t, addr, "userId=b", "Authorization", admin)
@@ -287,7 +287,7 @@ func TestStreamLimit(t *testing.T) {
 			t.Fatal("a stream whose client has gone is still counted")
 		}
 	}
-	if n := s.streams.Load(); n != 2 {
+	if n := s.streams.open(); n != 2 {
 		t.Errorf("%d streams are counted", n)
 	}
 }
@@ -322,7 +322,7 @@ func TestStreamSlow(t *testing.T) {
 	check(t, err)
 	_, err = client.Read(make([]byte, 16)) // the stream has begun
 	check(t, err)
-	for end := time.Now().Add(patience); s.streams.Load() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); s.streams.open() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a client that does not read holds its stream")
 		}

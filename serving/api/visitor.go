@@ -41,6 +41,9 @@ type visitor struct {
 	out    []byte // the answer
 }
 
+// isKnown reports whether the node has heard of the visitor, or it has a good token.
+func (v *visitor) isKnown() bool { return v.proof != claimed || v.hidden }
+
 // asked is what a request says of who it is about.
 type asked struct {
 	device, user, token, claim, segment string

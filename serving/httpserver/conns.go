@@ -33,14 +33,14 @@ type conns struct {
 	mu   sync.Mutex
 	by   map[netip.Addr]*client
 	n    int
-	busy time.Time // until then nobody makes room, as was just seen
+	rest throttle.Rest
 }
 
 // client is an address.
 type client struct {
 	conns   map[*conn]bool
 	trusted bool // a proxy
-	busy    time.Time
+	rest    throttle.Rest
 }
 
 // conn is a connection with what it is doing.
@@ -52,9 +52,6 @@ type conn struct {
 	state   atomic.Int32 // an http.ConnState
 	answers atomic.Int32 // requests whose head is there
 }
-
-// rest is for how long it is believed that nobody makes room: looking takes time.
-const rest = 20 * time.Millisecond
 
 func newConns(l *Limits, unread time.Duration) *conns {
 	t := &conns{max: l.Connections, clients: l.Clients, refused: l.Refused, by: map[netip.Addr]*client{}, unread: unread}
@@ -76,24 +73,20 @@ func DefaultConnections() int { return max(16, min(fileLimit()/4*3, 50_000)) }
 
 // enter gives a connection its place, if there is one.
 func (t *conns) enter(c net.Conn) bool {
-	in := &conn{Conn: c, addr: throttle.Peer(c.RemoteAddr())}
+	addr, trusted := t.clients.Peer(c.RemoteAddr())
+	in := &conn{Conn: c, addr: addr}
 	in.note(http.StateNew)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	from := t.by[in.addr]
 	if from == nil {
-		from = &client{conns: map[*conn]bool{}, trusted: t.clients.Trusts(in.addr)}
+		from = &client{conns: map[*conn]bool{}, trusted: trusted}
 	}
-	now := time.Now()
-	if !from.trusted && len(from.conns) >= t.each {
-		if now.Before(from.busy) || t.shed(from.quiet(nil), 1) == 0 {
-			from.busy = now.Add(rest)
-			t.refused.WithLabelValues("address_connections").Inc()
-			return false
-		}
+	if !from.trusted && len(from.conns) >= t.each && !t.makeRoomOfItsOwn(from) {
+		t.refused.WithLabelValues("address_connections").Inc()
+		return false
 	}
-	if t.n >= t.max && (now.Before(t.busy) || !t.makeRoom(len(from.conns))) {
-		t.busy = now.Add(rest)
+	if t.n >= t.max && !t.makeRoom(len(from.conns)) {
 		t.refused.WithLabelValues("connections").Inc()
 		return false
 	}
@@ -103,9 +96,26 @@ func (t *conns) enter(c net.Conn) bool {
 	return true
 }
 
+// makeRoomOfItsOwn closes one of the client's own connections.
+func (t *conns) makeRoomOfItsOwn(c *client) bool {
+	now := time.Now()
+	if c.rest.Holds(t.each, now) {
+		return false
+	}
+	if t.shed(c.quiet(nil), 1) == 0 {
+		c.rest.Begin(t.each, now)
+		return false
+	}
+	return true
+}
+
 // makeRoom closes connections that nothing is asked on, some at once, since to look for
 // them takes time; else some of an address that has more than the newcomer.
 func (t *conns) makeRoom(newcomers int) bool {
+	now := time.Now()
+	if t.rest.Holds(newcomers, now) {
+		return false
+	}
 	var quiet []*conn
 	var most *client
 	for _, c := range t.by {
@@ -118,6 +128,7 @@ func (t *conns) makeRoom(newcomers int) bool {
 		return true
 	}
 	if most == nil || len(most.conns) <= newcomers+1 {
+		t.rest.Begin(newcomers, now)
 		return false
 	}
 	return t.shed(slices.Collect(maps.Keys(most.conns)), min(t.max/256, len(most.conns)-newcomers-1)) > 0

@@ -21,6 +21,7 @@ import (
 	"github.com/microseg/microseg/serving/adminkey"
 	"github.com/microseg/microseg/serving/api"
 	"github.com/microseg/microseg/serving/collect"
+	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/proof"
 	"github.com/microseg/microseg/serving/routes"
 	"github.com/microseg/microseg/serving/store"
@@ -227,7 +228,13 @@ func apiConfig(cfg *config.Config, o Options, tree *segment.Tree, k *keys, st *s
 	s := &cfg.Serving
 	return api.Config{Site: o.Site, Store: st, Tree: tree, Schema: segment.NewRuleSchema(cfg.Elements, tree), Params: cfg.SegmentParams(),
 		StaleShare: cfg.Audience.StaleShare, Rules: rules, Templates: templates, Pages: pages, Keys: k.tokens, TokenTTL: s.TokenTTL, Verified: !cfg.Unchecked(), Proofs: k.proofs,
-		AdminKey: o.Secrets.AdminKey, Clients: k.clients, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: s.MaxStreams, Thresholds: s.Thresholds, Metrics: o.Metrics, Now: o.Now}, nil
+		AdminKey: o.Secrets.AdminKey, Clients: k.clients, WriteKeys: cfg.Collector.WriteKeys, Origins: s.Origins, MaxStreams: min(s.MaxStreams, httpserver.DefaultConnections()/2), Share: s.AddressShare, Thresholds: s.Thresholds, Metrics: o.Metrics, Now: o.Now}, nil
+}
+
+// Limits are those of a listener that everybody may reach.
+func (n *Node) Limits() (httpserver.Limits, error) {
+	refused, err := throttle.NewRefusals(n.options.Metrics)
+	return httpserver.Limits{Clients: n.keys.clients, Share: n.started.Serving.AddressShare, Refused: refused}, err
 }
 
 // Register adds the routes that everybody may reach.

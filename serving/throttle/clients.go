@@ -67,8 +67,14 @@ func (c *Clients) Of(r *http.Request) netip.Addr {
 	return network(client)
 }
 
-// Peer is who is at the other end of a connection, as Of tells it without a proxy.
-func Peer(remote net.Addr) netip.Addr { return network(addrOf(remote.String())) }
+// Peer is who is at the other end of a connection: a client, as Of tells it, or a proxy that
+// is trusted, by its own address.
+func (c *Clients) Peer(remote net.Addr) (a netip.Addr, trusted bool) {
+	if a = addrOf(remote.String()); c.Trusts(a) {
+		return a, true
+	}
+	return network(a), false
+}
 
 // Trusts reports whether an address is a trusted proxy's.
 func (c *Clients) Trusts(a netip.Addr) bool {

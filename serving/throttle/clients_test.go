@@ -1,7 +1,10 @@
 package throttle
 
 import (
+	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"testing"
 )
 
@@ -66,6 +69,21 @@ func TestHeaderLines(t *testing.T) {
 	r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{HeaderFor: {"198.18.0.1, 198.18.0.2", "203.0.113.5", "10.0.0.2"}}}
 	if got := clients.Of(r).String(); got != "203.0.113.5" {
 		t.Error(got)
+	}
+}
+
+// TestPeer: a proxy is known by its address, not by the network that it shares.
+func TestPeer(t *testing.T) {
+	t.Parallel()
+	clients, err := NewClients([]string{"2001:db8::5", "10.0.0.0/8"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for remote, want := range map[string]string{"[2001:db8::5]:1": "2001:db8::5 true", "[2001:db8::6]:1": "2001:db8:: false", "10.1.1.1:1": "10.1.1.1 true", "192.0.2.1:1": "192.0.2.1 false"} {
+		a, trusted := clients.Peer(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(remote)))
+		if got := fmt.Sprint(a, " ", trusted); got != want {
+			t.Errorf("%s: %s, want %s", remote, got, want)
+		}
 	}
 }
 

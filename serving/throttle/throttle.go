@@ -171,6 +171,23 @@ func (s *set) keep(k Key, full, at int64) {
 	*least = place{k, full}
 }
 
+// Rest remembers for a moment that nobody makes room for a newcomer who has so many places
+// already, since to look for one takes time: it would do so for nobody who has as many,
+// but it may for one who has fewer. The zero value remembers nothing. Not safe for
+// concurrent use.
+type Rest struct {
+	until time.Time
+	least int
+}
+
+// Begin notes that there is none.
+func (r *Rest) Begin(has int, now time.Time) {
+	*r = Rest{now.Add(20 * time.Millisecond), has}
+}
+
+// Holds reports whether there is none for one who has so many.
+func (r *Rest) Holds(has int, now time.Time) bool { return has >= r.least && now.Before(r.until) }
+
 // RetryAfter is a wait as the header of that name: whole seconds, at least one.
 func RetryAfter(wait time.Duration) string {
 	return strconv.FormatInt(int64(max(wait, 1)+time.Second-1)/int64(time.Second), 10)

@@ -142,6 +142,20 @@ func TestRefusalsAreOneMetric(t *testing.T) {
 	}
 }
 
+// TestRestIsForThoseWhoHaveAsMany: an attacker who was refused kept out everybody else for a
+// moment, and by asking again for good.
+func TestRestIsForThoseWhoHaveAsMany(t *testing.T) {
+	t.Parallel()
+	now, r := time.Now(), Rest{}
+	if r.Holds(0, now) {
+		t.Error("nothing was noted")
+	}
+	r.Begin(5, now)
+	if r.Holds(4, now) || !r.Holds(5, now) || !r.Holds(6, now) || r.Holds(6, now.Add(time.Second)) {
+		t.Error("it holds for others, or for ever")
+	}
+}
+
 func BenchmarkTake(b *testing.B) {
 	buckets := New(Rate{PerSecond: 1, Burst: 100}, 1<<18)
 	now := time.Now()
