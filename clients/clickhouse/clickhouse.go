@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -36,7 +37,11 @@ func Open(opts *clickhouse.Options) (driver.Conn, error) {
 			*to = v
 		}
 	}
-	return clickhouse.Open(opts)
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return nil, err
+	}
+	return explained{conn, cmp.Or(opts.Auth.Username, "default"), strings.Join(opts.Addr, ",")}, nil
 }
 
 // dial connects with the files as they are now.

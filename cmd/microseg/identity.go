@@ -60,7 +60,7 @@ Whoever has the token can read the userId and link a device until it expires.`,
 	for _, sub := range []*cobra.Command{unlink, link} {
 		a.folder.flag(sub)
 		sub.Flags().StringVar(&a.url, "url", "", "address of a node's --admin-http, http://host[:port] (default: the running stack's)")
-		sub.Flags().StringVar(&a.key, "admin-key", os.Getenv(node.EnvAdminKey), "admin key (default: the running stack's)")
+		sub.Flags().StringVar(&a.key, "admin-key", "", "admin key (default: that of $"+node.EnvAdminKey+", else the running stack's)")
 		c.AddCommand(sub)
 	}
 	return c

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ or either without its letter: a user where one is known, else a device.`,
 	}
 	a.folder.flag(c)
 	c.PersistentFlags().StringVar(&a.url, "url", "", "address of a node's --admin-http, http://host[:port] (default: the running stack's)")
-	c.PersistentFlags().StringVar(&a.key, "admin-key", os.Getenv(node.EnvAdminKey), "admin key (default: the running stack's)")
+	c.PersistentFlags().StringVar(&a.key, "admin-key", "", "admin key (default: that of $"+node.EnvAdminKey+", else the running stack's)")
 	export := &cobra.Command{
 		Use: "export ID", Short: "Print everything that is kept of a person, as JSON", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,7 +101,7 @@ func (a *asker) request(ctx context.Context, w io.Writer, method, path string, c
 
 // find fills in the running stack's address and key where none are given.
 func (a *asker) find() error {
-	a.key = adminkey.First(a.key) // the variable may name two
+	a.key = adminkey.First(cmp.Or(a.key, os.Getenv(node.EnvAdminKey))) // the variable may name two
 	if a.url != "" {
 		if a.key == "" {
 			return errors.New("a node of --url needs --admin-key or " + node.EnvAdminKey)

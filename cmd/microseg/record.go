@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,8 @@ type place struct {
 }
 
 func (p *place) flags(c *cobra.Command) {
-	c.Flags().StringVar(&p.dsn, "dsn", os.Getenv(clickhouse.DSNEnv), "ClickHouse (default: the running stack's, else the last demo's)")
+	// The variable's value is no default of the flag: --help prints those.
+	c.Flags().StringVar(&p.dsn, "dsn", "", "ClickHouse (default: that of $"+clickhouse.DSNEnv+", else the running stack's, else the last demo's)")
 	c.Flags().StringVar(&p.site, "site", "", "site id (default: the running stack's, else the last demo's)")
 	p.folder.flag(c)
 }
@@ -76,6 +78,7 @@ func (c stopping) Close() error {
 // of the last demo.
 func (p *place) open(ctx context.Context) (driver.Conn, error) {
 	stop := func() {}
+	p.dsn = cmp.Or(p.dsn, os.Getenv(clickhouse.DSNEnv))
 	found := p.dsn == ""
 	switch {
 	case found:

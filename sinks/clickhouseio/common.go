@@ -94,9 +94,9 @@ func (c Config) validate() error {
 
 // Dial opens a connection pool to the DSN's database for reading. Close it.
 func Dial(dsn string) (driver.Conn, error) {
-	opts, err := clickhouse.ParseDSN(dsn)
+	opts, err := secure.ParseDSN(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
+		return nil, err
 	}
 	conn, err := secure.Open(opts)
 	if err != nil {
@@ -110,9 +110,9 @@ func Dial(dsn string) (driver.Conn, error) {
 // still takes connections and never greets: a wait that contexts do not end. It is
 // as long as dial; 0: the DSN's, 30 s by default.
 func connect(dsn string, dial time.Duration) (driver.Conn, error) {
-	opts, err := clickhouse.ParseDSN(dsn)
+	opts, err := secure.ParseDSN(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("parsing ClickHouse's DSN: %w", err)
+		return nil, err
 	}
 	if opts.Settings == nil {
 		opts.Settings = clickhouse.Settings{}

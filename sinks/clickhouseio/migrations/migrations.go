@@ -42,9 +42,9 @@ type migration struct {
 // exist and applies the migrations that it lacks, in order. Several processes
 // may call it at once. Errors: ErrNewerSchema, ErrEdited, ClickHouse's own.
 func Up(ctx context.Context, dsn string) error {
-	opts, err := clickhouse.ParseDSN(dsn)
+	opts, err := secure.ParseDSN(dsn)
 	if err != nil {
-		return fmt.Errorf("parsing ClickHouse's DSN: %w", err)
+		return err
 	}
 	ms, err := load(files)
 	if err != nil {
