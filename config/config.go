@@ -115,6 +115,7 @@ type Audience struct {
 	Activate   float64       `yaml:"activate"`    // share of the active visitors that activates a segment
 	Hysteresis float64       `yaml:"hysteresis"`  // an active segment is deactivated below activate − hysteresis
 	MinSample  int           `yaml:"min_sample"`  // with fewer active visitors no segment changes its state
+	JumpFactor float64       `yaml:"jump_factor"` // more than so many times as many active visitors within 10 minutes hold all changes for 10 minutes; 0: never
 	StaleShare float64       `yaml:"stale_share"` // a segment with a larger stale share is flagged, and its members are re-evaluated
 }
 

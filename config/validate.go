@@ -97,6 +97,7 @@ func (c *Config) bounds() []bound {
 		share("audience.hysteresis", a.Hysteresis),
 		{"audience.hysteresis", a.Hysteresis <= a.Activate, "no share is below 0; make hysteresis at most audience.activate"},
 		count("audience.min_sample", a.MinSample, 0, 1<<30),
+		{"audience.jump_factor", a.JumpFactor == 0 || a.JumpFactor >= 1.5 && a.JumpFactor <= 1e6, "choose from 1.5 to 1e6, or 0 to hold nothing"},
 		share("audience.stale_share", a.StaleShare),
 		{"high_ticket.min_price", c.HighTicket.MinPrice >= 0 && c.HighTicket.MinPrice <= 1e12, "choose a price from 0 to 1e12"},
 		{"collector.write_keys", len(col.WriteKeys) > 0 && !slices.Contains(col.WriteKeys, ""), "nobody could write; name at least one key, none of them empty"},

@@ -15,6 +15,7 @@ type Activation struct {
 	Exempt     []bool    // always active, also before the first minute
 	MinSample  int       // below so many persons states stay as they are
 	Hysteresis float64
+	Held       string `json:",omitempty"` // why nothing changes for some minutes; empty: it may (Jumps)
 }
 
 // Flip is a change of a node's state.
@@ -81,6 +82,9 @@ func (a *Activation) Why(t *Tree, node, members, total int) string {
 	if a.Exempt[node] {
 		return a.whyExempt(t, node)
 	}
+	if a.Held != "" {
+		return a.Held
+	}
 	stays := ""
 	if a.Active[node] {
 		stays = "stays active: "
@@ -124,10 +128,11 @@ func percent(share float64) string {
 }
 
 // Told is the state as a reader of the activation record knows it: which nodes
-// of its own tree are active. Exempt ones are whatever the record says, so that
+// of its own tree are active, and whether that is held. Exempt ones are whatever the record says, so that
 // they are before there is one.
-func (a *Activation) Told(t *Tree, paths []string) *Activation {
+func (a *Activation) Told(t *Tree, paths []string, held string) *Activation {
 	out := *a
+	out.Held = held
 	out.Active = slices.Clone(a.Exempt)
 	for _, p := range paths {
 		if n, ok := t.Find(p); ok {

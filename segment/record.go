@@ -141,6 +141,7 @@ type Active struct {
 	Counted bool // the counts are there: older jobs did not tell them
 	Total   int
 	Members map[string]int // in the subtree of each path; 0 where it has none
+	Held    string         // why nothing changes for some minutes; empty: it may
 }
 
 // ActiveKey is the key of the activation record.
@@ -165,6 +166,7 @@ func (a *Active) AppendTo(w *codec.Writer) {
 		w.String(p)
 		w.Uint(uint64(a.Members[p]))
 	}
+	w.String(a.Held)
 }
 
 // Read reads what AppendTo wrote.
@@ -182,6 +184,9 @@ func (a *Active) Read(b []byte) error {
 		for range in.Len() {
 			path := in.String()
 			a.Members[path] = int(in.Uint())
+		}
+		if len(in.B) > 0 {
+			a.Held = in.String()
 		}
 	}
 	return in.Err()

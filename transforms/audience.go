@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
@@ -106,6 +105,7 @@ type AudienceState struct {
 	Activation segment.Activation
 	Stale      []bool // nodes flagged for re-evaluation
 	Quiet      bool   // the site's signal weight is below its threshold
+	Jumps      segment.Jumps
 }
 
 // beforeRegrouping is no reporter: it is what those of another grouping differ in
@@ -129,6 +129,7 @@ func NewAudienceState(b *Built) *AudienceState {
 	n := b.Segment.Tree.Len()
 	a := &AudienceState{Shards: map[int]*AudienceShard{}, Stale: make([]bool, n)}
 	a.Activation = *segment.NewActivation(b.Segment.Tree, b.Spec.Activate, b.Spec.Hysteresis, b.Spec.MinSample)
+	a.Jumps.Factor, a.Jumps.Window = b.Spec.JumpFactor, b.Spec.WindowMS/60_000
 	return a
 }
 
@@ -150,12 +151,13 @@ func (a *AudienceState) Apply(c *shardCounts, b *Built, out func(rows.Batch), pu
 		return nil
 	}
 	w := audienceRows{spec: &b.Spec, tree: b.Segment.Tree, again: rows.NewReevaluationBuilder(), audience: rows.NewAudienceBuilder(), alerts: rows.NewAlertBuilder()}
-	minutes := a.minutes(upTo)
-	for _, m := range minutes {
+	last := int64(0)
+	for m, ok := a.next(upTo); ok; m, ok = a.next(upTo) {
 		a.decide(m, b, &w)
+		a.Decided, last = m, m
 	}
-	if n := len(minutes); n > 0 && b.Segment.Publish {
-		a.publish(minutes[n-1], b, publish)
+	if last > 0 && b.Segment.Publish {
+		a.publish(last, b, publish)
 	}
 	a.Decided = max(a.Decided, upTo)
 	if err := emitRows(w.audience, 0, out); err != nil {
@@ -190,7 +192,7 @@ func (s *AudienceShard) hear(c *shardCounts) (news bool) {
 func (a *AudienceState) publish(minute int64, b *Built, out func([]byte)) {
 	active := segment.Active{Version: b.Spec.version(minute), Minute: minute, Counted: true, Members: map[string]int{}}
 	counts := a.counts(len(a.Activation.Active))
-	active.Total = counts[0]
+	active.Total, active.Held = counts[0], a.Activation.Held
 	for n, on := range a.Activation.Active {
 		if on {
 			active.Paths = append(active.Paths, b.Segment.Tree.Path(n))
@@ -223,17 +225,19 @@ func (a *AudienceState) complete() (int64, bool) {
 	return low, low > 0
 }
 
-func (a *AudienceState) minutes(upTo int64) []int64 {
-	var m []int64
+// next is the first minute up to one that is to be decided: something is told of it, or a
+// hold ends, whether or not anybody comes or goes.
+func (a *AudienceState) next(upTo int64) (minute int64, ok bool) {
+	minute = math.MaxInt64
 	for _, s := range a.Shards {
-		for i := range s.Pending {
-			if t := max(s.Pending[i].Minute, a.Decided+1); t <= upTo {
-				m = append(m, t)
-			}
+		if len(s.Pending) > 0 {
+			minute = min(minute, max(s.Pending[0].Minute, a.Decided+1))
 		}
 	}
-	slices.Sort(m)
-	return slices.Compact(m)
+	if end := a.Jumps.Until; end > a.Decided {
+		minute = min(minute, end)
+	}
+	return minute, minute <= upTo
 }
 
 func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
@@ -246,7 +250,8 @@ func (a *AudienceState) decide(minute int64, b *Built, w *audienceRows) {
 	if old := a.Shards[beforeRegrouping]; old != nil && weighed {
 		old.Live, old.Long = nil, nil // the new ones have told theirs
 	}
-	flips := a.Activation.Decide(counts, counts[0])
+	flips, turn := a.Jumps.Decide(minute, counts, &a.Activation)
+	a.jumped(minute, counts[0], turn, w)
 	weights := make([]float64, n)
 	for i := range weights {
 		weights[i] = math.NaN()
@@ -329,6 +334,20 @@ func (a *AudienceState) flag(minute int64, weights []float64, b *Built, w *audie
 		a.Quiet = quiet
 		w.alert(rows.AlertSignalWeight, "", minute, quiet, weights[0], b.minWeight(),
 			fmt.Sprintf("the site's signal weight is %.2f: visitors are disengaging", weights[0]))
+	}
+}
+
+// jumped raises and clears the alert of a jump.
+func (a *AudienceState) jumped(minute int64, total int, turn segment.Turn, w *audienceRows) {
+	j := &a.Jumps
+	switch turn {
+	case segment.Held:
+		w.alert(rows.AlertAudienceJump, "", minute, true, float64(total), j.Factor*float64(j.Base),
+			fmt.Sprintf("segments are not activated or pruned for 10 minutes (exempt ones are served as ever): the active visitors rose from %d to %d "+
+				"within 10 minutes, and audience.jump_factor is %v; if nobody invited them, look who sends so much", j.Base, total, j.Factor))
+	case segment.Released:
+		w.alert(rows.AlertAudienceJump, "", minute, false, float64(total), j.Factor*float64(j.Base),
+			fmt.Sprintf("segments are activated and pruned again, by %d active visitors", total))
 	}
 }
 

@@ -36,7 +36,7 @@ func testSpec(t testing.TB, job string, shards int, parts int32) Spec {
 		HalfLives: signal.HalfLives{Live: float64(ms(cfg.HalfLives.Live)), Long: float64(ms(cfg.HalfLives.Long))}, Kappa: cfg.Intent.Kappa,
 		GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness.Short), LongMS: ms(cfg.Lateness.Long), Patient: cfg.Patient(), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), MinSpanMS: ms(cfg.Audience.MinSpan), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
-		MinSample: cfg.Audience.MinSample, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
+		MinSample: cfg.Audience.MinSample, JumpFactor: cfg.Audience.JumpFactor, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, MinWeight: cfg.Health.SignalWeight, Segments: cfg.SegmentSpecs()}
 }
 
 // testLog is a log in memory. Records are numbered in the order of their appends.

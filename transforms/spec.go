@@ -40,6 +40,7 @@ type Spec struct {
 	Activate    float64            `setting:"audience.activate"`
 	Hysteresis  float64            `setting:"audience.hysteresis"`
 	MinSample   int                `setting:"audience.min_sample"`
+	JumpFactor  float64            `setting:"-"` // the decision is in the journal, so another one makes nothing anew
 	StaleShare  float64            `setting:"audience.stale_share"`
 	MaxDevices  int                `setting:"identity.max_devices"`                // of a person, 0: any number
 	MaxUsers    int                `setting:"identity.max_persons_per_day"`        // of a device in a day of event time, 0: any number

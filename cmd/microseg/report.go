@@ -108,8 +108,8 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 		checks := append(h.Checks, unreadCheck(j.Unread()))
 		for i := range checks {
 			c := &checks[i]
-			// The signal weight is event time's: the audience stage raises that alert.
-			if c.OK == !failing[c.Kind] || c.Kind == rows.AlertSignalWeight {
+			// The signal weight and jumps are event time's: the audience stage raises these alerts.
+			if c.OK == !failing[c.Kind] || c.Kind == rows.AlertSignalWeight || c.Kind == rows.AlertAudienceJump {
 				continue
 			}
 			failing[c.Kind] = !c.OK

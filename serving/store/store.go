@@ -80,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.cfg.Activation == nil {
 		s.cfg.Activation = segment.NewActivation(cfg.Tree, 1, 0, 1)
 	}
-	s.active.Store(&activation{state: s.cfg.Activation.Told(cfg.Tree, nil)})
+	s.active.Store(&activation{state: s.cfg.Activation.Told(cfg.Tree, nil, "")})
 	var err error
 	s.records, err = otter.New(&otter.Options[string, string]{MaximumSize: cfg.MaxProfiles, OnDeletion: func(e otter.DeletionEvent[string, string]) {
 		if e.WasEvicted() {
@@ -277,7 +277,7 @@ func (s *Store) activate(value []byte) {
 	if a.Minute < old.Minute || a.Minute == old.Minute && a.Version < old.Version {
 		return
 	}
-	a.state = s.cfg.Activation.Told(s.cfg.Tree, a.Paths)
+	a.state = s.cfg.Activation.Told(s.cfg.Tree, a.Paths, a.Held)
 	s.active.Store(a)
 	s.subs.all()
 }

@@ -50,5 +50,6 @@ const (
 	AlertUnread         = "unread_partitions" // the topic has got partitions since the job was started
 	AlertDevicePersons  = "device_persons"    // a device with more persons in a day than may be
 	AlertStray          = "stray"             // records in a partition in which their device is not
+	AlertAudienceJump   = "audience_jump"     // many times as many active visitors within minutes
 	AlertPoison         = "poison"            // records that a stage cannot take
 )

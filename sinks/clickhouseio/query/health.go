@@ -109,6 +109,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 
 // readRaised adds the job's raised alerts, but for what a check has just found.
 func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed map[string]bool) error {
+	jump := Check{Kind: "audience_jump", OK: true, Unit: "visitors", Message: "the active visitors have not become many times as many within minutes"}
 	err := each(ctx, conn, "SELECT kind, subject, value, threshold, message, at FROM alerts_now WHERE site = ? ORDER BY at, kind, subject", h.Site,
 		func(rows driver.Rows) error {
 			a := Alert{At: new(time.Time)}
@@ -119,11 +120,16 @@ func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed ma
 			if a.Kind == "unread_partitions" { // only the job that runs can see it
 				h.OK = false
 			}
+			if a.Kind == jump.Kind { // the audience stage raises and clears it
+				h.OK = false
+				jump = Check{Kind: a.Kind, Value: &a.Value, Threshold: a.Threshold, Unit: jump.Unit, Message: a.Message}
+			}
 			return err
 		})
 	if err != nil {
 		return fmt.Errorf("reading the alerts of site %q: %w", h.Site, err)
 	}
+	h.Checks = append(h.Checks, jump)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func TestHealth(t *testing.T) {
 	}
 	want := map[string]float64{"refresh_latency": 580, "signal_weight": 0.9, "watermark_lag": 30, "sink_lag": 2, "dead_letters": 1.0 / 40, "job_silent": 0}
 	for _, c := range h.Checks {
-		if c.Kind == "job_silent" && c.OK && *c.Value < 60 || strings.HasSuffix(c.Kind, "_budget") && c.OK {
+		if c.Kind == "job_silent" && c.OK && *c.Value < 60 || strings.HasSuffix(c.Kind, "_budget") && c.OK || c.Kind == "audience_jump" && c.OK {
 			continue
 		}
 		if c.Value == nil || math.Abs(*c.Value-want[c.Kind]) > 0.04*want[c.Kind] || c.OK != (c.Kind != "refresh_latency") {
@@ -150,6 +151,29 @@ func TestHealth(t *testing.T) {
 	strict := Thresholds{Refresh: time.Hour, SignalWeight: 0.95, WatermarkLag: time.Second, SinkLag: time.Second, DeadShare: 0.01, Silence: time.Hour, Window: time.Hour, Budgets: th.Budgets}
 	if h, err = Health(t.Context(), rec.conn, "s", strict); err != nil || len(h.Alerts) != 5 {
 		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+// TestJumpIsUnhealthy: the audience stage raises that alert and clears it.
+func TestJumpIsUnhealthy(t *testing.T) {
+	rec := filled(t)
+	for version, state := range []string{rows.Cleared, rows.Raised, rows.Cleared} {
+		if version > 0 {
+			put(rec, rows.NewAlertBuilder(), rows.Alert{Site: "s", Kind: rows.AlertAudienceJump, At: t0 + int64(version), State: state, Value: 2700, Threshold: 800, Message: "held", Version: uint64(version)})
+		}
+		rec.flush()
+		h, err := Health(t.Context(), rec.conn, "s", DefaultThresholds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := func(kind string) int {
+			return slices.IndexFunc(h.Checks, func(c Check) bool { return c.Kind == kind })
+		}
+		c := h.Checks[of("audience_jump")]
+		listed := slices.ContainsFunc(h.Alerts, func(a Alert) bool { return a.Kind == c.Kind })
+		if raised := state == rows.Raised; c.OK == raised || listed != raised || raised && (h.OK || *c.Value != 2700 || c.Message != "held") {
+			t.Errorf("%s: %+v, %+v", state, c, h.Verdict)
+		}
 	}
 }
 
