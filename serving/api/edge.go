@@ -18,12 +18,12 @@ import (
 // How long an edge may use what it has: fresh, while it asks again, and while
 // nobody answers.
 const (
-	emptyTTL        = time.Minute // of a slot that nothing fills
-	revalidate      = time.Minute
-	ifError         = 24 * time.Hour
-	maxTokenTTL     = time.Minute
-	negativeTTL     = 10 // seconds for which an edge may remember a bad token
-	claimBucket     = int64(time.Minute / time.Second) // claims end with a whole one, so that many have the same
+	emptyTTL    = time.Minute // of a slot that nothing fills
+	revalidate  = time.Minute
+	ifError     = 24 * time.Hour
+	maxTokenTTL = time.Minute
+	negativeTTL = 10                               // seconds for which an edge may remember a bad token
+	claimBucket = int64(time.Minute / time.Second) // claims end with a whole one, so that many have the same
 )
 
 // esi answers with a slot's HTML. It depends on the slot, the segment and
