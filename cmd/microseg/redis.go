@@ -67,7 +67,7 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	}
 	schema := segment.NewSchema(cfg.Elements)
 	f := redisio.NewFollower(redisio.Source{Brokers: brokers, Topic: segmentsio.Topic(topic), Stored: len(schema.Stored()),
-		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams(), Exempt: exempt(tree, cfg.Activation(tree))}, w)
+		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams(), Exempt: exempt(tree, cfg.Activation(tree)), Pointers: cfg.Unchecked()}, w)
 	p, mux := redisProbes(f, w), http.NewServeMux()
 	p.admin(mux)
 	srv, err := listenAdmin(adminAt, mux)

@@ -20,6 +20,9 @@ type Source struct {
 	Stored   int                // length of a record's values, of the schema
 	Params   segment.Params
 	Exempt   []string // paths of nodes that are served before anything is decided
+	// Pointers tells whose a linked device is. Without it the device says that it is linked
+	// and nothing more: who knows, or planted, its id would find the user's state behind it.
+	Pointers bool
 }
 
 // Follower copies the topic of segments into Redis, from its beginning: Redis
@@ -100,6 +103,9 @@ func (f *Follower) record(key string, value []byte) (Record, error) {
 		return Record{}, err
 	}
 	p := Profile{User: r.User, Path: r.Path, Since: r.Since, Evaluated: r.Evaluated, Last: r.Last, Linked: r.Linked}
+	if r.User != "" && !f.src.Pointers {
+		p.User, p.Linked = "", true
+	}
 	if r.User == "" {
 		r.Fit(f.src.Stored)
 		v := r.View()

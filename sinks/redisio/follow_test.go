@@ -44,8 +44,9 @@ func TestFollow(t *testing.T) {
 
 	s := server(t)
 	w := open(t, Config{Addr: s.Addr()})
-	f := NewFollower(Source{Brokers: log.Brokers(), Topic: "segments", Features: schema.Published([]session.Slot{session.SlotCartItems, session.SlotDevice}),
-		Stored: len(schema.Stored()), Params: segment.Params{Kappa: 10}}, w)
+	src := Source{Brokers: log.Brokers(), Topic: "segments", Features: schema.Published([]session.Slot{session.SlotCartItems, session.SlotDevice}),
+		Stored: len(schema.Stored()), Params: segment.Params{Kappa: 10}}
+	f := NewFollower(src, w)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -62,8 +63,15 @@ func TestFollow(t *testing.T) {
 	if p.Path != "everyone/a" || p.Features["cart.items"] != 2.0 || p.Features["device.type"] != "mobile" || p.Features["idle_s"] != 0.1 {
 		t.Errorf("%+v", p)
 	}
-	if got := get(t, c, "microseg:d:2"); got != `{"version":"100000000000000000000005","user":"ann","evaluated":1000}` {
-		t.Errorf("a pointer is %s", got)
+	// Who planted an anonymousId in her browser read there who she is, and then her cart.
+	if got := get(t, c, "microseg:d:2"); got != `{"version":"100000000000000000000005","evaluated":1000,"linked":true}` {
+		t.Errorf("a linked device is %s", got)
+	}
+	src.Pointers = true
+	var linked codec.Writer
+	(&segment.Record{Version: 5, User: "ann", Evaluated: 1000}).AppendTo(&linked)
+	if r, err := NewFollower(src, w).record("d:2", linked.B); err != nil || string(r.Value) != `{"user":"ann","evaluated":1000}` {
+		t.Errorf("where no proofs are asked for: %s, %v", r.Value, err)
 	}
 	if got := get(t, c, "microseg:a:"); got != `{"version":"700000000000000000001","minute":7,"active":["everyone"]}` {
 		t.Errorf("the activation is %s", got)

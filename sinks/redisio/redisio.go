@@ -40,8 +40,8 @@ func (r Record) order() string {
 }
 
 // Profile is what a lookup reads about a person, beside the version. Times are
-// ms since the epoch. Of a device that is linked only User is there: look that
-// up. What is served is the deepest of the activation record's paths on the way to Path.
+// ms since the epoch. Of a device that is linked only Linked is there, and where the
+// configuration asks for no proofs User: look that up. What is served is the deepest of the activation record's paths on the way to Path.
 type Profile struct {
 	User      string         `json:"user,omitempty"`
 	Path      string         `json:"path,omitempty"`
