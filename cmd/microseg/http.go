@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -82,16 +83,32 @@ type server struct {
 	done chan error
 }
 
+// https is the certificate of the process's public listener; nil: it has no TLS.
+var https atomic.Pointer[httpserver.Certificates]
+
+// scheme of the public listener's address.
+func scheme() string {
+	if https.Load() == nil {
+		return "http"
+	}
+	return "https"
+}
+
 // grace is for how long requests may finish when a server stops.
 const grace = 5 * time.Second
 
 // listen serves on addr until close, for whoever reaches it.
 func listen(addr string, h http.Handler, l httpserver.Limits) (*server, error) {
+	certs, err := httpserver.ReadCertificates()
+	if err != nil {
+		return nil, err
+	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for HTTP: %w", err)
 	}
-	return serve(ln, h, l), nil
+	https.Store(certs)
+	return serve(certs.Listen(ln), h, l), nil
 }
 
 // listenAdmin serves the admin's routes on addr until close.

@@ -63,10 +63,11 @@ func (p *probes) public(mux *http.ServeMux) {
 func (p *probes) admin(mux *http.ServeMux) {
 	ready := p.asked()
 	notes := func() []string {
-		if p.notes == nil {
-			return nil
+		out := []string{https.Load().Trouble()}
+		if p.notes != nil {
+			out = append(out, p.notes()...)
 		}
-		return p.notes()
+		return out
 	}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, p.live(), notes()...) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, ready.get(r.Context()), notes()...) })

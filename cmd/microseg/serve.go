@@ -101,7 +101,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	if err != nil {
 		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))
 	}
-	fmt.Fprintf(os.Stderr, "admin, health and metrics on http://%s\nserving on http://%s (segments: topic %s)\n", admins.addr, srv.addr, o.Segments)
+	fmt.Fprintf(os.Stderr, "admin, health and metrics on http://%s\nserving on %s://%s (segments: topic %s)\n", admins.addr, scheme(), srv.addr, o.Segments)
 	select {
 	case <-ctx.Done():
 	case err = <-srv.failed():

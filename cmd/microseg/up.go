@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
@@ -164,6 +165,9 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 }
 
 func (s *site) listen(registry *prometheus.Registry, at ports) (err error) {
+	if c, err := httpserver.ReadCertificates(); c != nil || err != nil {
+		return fmt.Errorf("`up` is for one machine and has no HTTPS; unset %s and %s", httpserver.HTTP.Variable("CERT_FILE"), httpserver.HTTP.Variable("KEY_FILE"))
+	}
 	s.srv, s.admins, err = listenNode(s.node, s.pers, s.mon.probes(registry), fmt.Sprintf("127.0.0.1:%d", at.http), at.admin, web.Register)
 	return err
 }
