@@ -88,22 +88,6 @@ func (b *Buckets) Wait(k Key, n int, now time.Time) time.Duration {
 	return b.wait(s.fullAt(k, at), n, at)
 }
 
-// Take is Wait, and takes the tokens if it is 0.
-func (b *Buckets) Take(k Key, n int, now time.Time) time.Duration {
-	if b == nil {
-		return 0
-	}
-	s, at := b.set(k), b.at(now)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	full := s.fullAt(k, at)
-	wait := b.wait(full, n, at)
-	if wait == 0 {
-		s.keep(k, full+b.cost(n), at)
-	}
-	return wait
-}
-
 // Charge takes n tokens if there is at least one, and what is not there yet is owed: so
 // who sends much at a time gets his turn beside those who send little, and the wait is
 // the same for all. Else it takes none, and returns when there will be one.

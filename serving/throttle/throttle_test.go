@@ -34,8 +34,8 @@ func TestBucketsEqualModel(t *testing.T) {
 				model[k] = m
 			}
 			m.tokens, m.at = min(rate.Burst, m.tokens+now.Sub(m.at).Seconds()*rate.PerSecond), now
-			want := max(0, min(float64(n), rate.Burst)-m.tokens) / rate.PerSecond
-			got := b.Take(k, n, now)
+			want := max(0, 1-m.tokens) / rate.PerSecond
+			got := b.Charge(k, n, now)
 			if math.Abs(got.Seconds()-want) > 1e-5 {
 				t.Fatalf("round %d: waits %v, want %v s", round, got, want)
 			}
@@ -92,13 +92,13 @@ func TestNobodyGetsRidOfWhatIsSpent(t *testing.T) {
 	b := New(Rate{PerSecond: 1, Burst: 100}, places)
 	now := b.begun
 	attacker := KeyOf(netip.MustParseAddr("2001:db8::"), "")
-	if wait := b.Take(attacker, 100, now); wait != 0 {
+	if wait := b.Charge(attacker, 100, now); wait != 0 {
 		t.Fatal(wait)
 	}
 	addr := netip.MustParseAddr("2001:db8:1::").As16()
 	for i := range 20 * places {
 		addr[4], addr[5], addr[6] = byte((i+1)>>16), byte((i+1)>>8), byte(i+1)
-		if wait := b.Take(KeyOf(netip.AddrFrom16(addr), ""), 1, now); wait != 0 {
+		if wait := b.Charge(KeyOf(netip.AddrFrom16(addr), ""), 1, now); wait != 0 {
 			t.Fatalf("the first request of address %d waits %v: it pays for another one's", i, wait)
 		}
 	}
@@ -106,7 +106,7 @@ func TestNobodyGetsRidOfWhatIsSpent(t *testing.T) {
 		t.Error("the attacker's bucket is full again")
 	}
 	for i := range 1000 { // visitors who come in the midst of it
-		if wait := b.Take(KeyOf(netip.MustParseAddr("192.0.2.1"), string(rune(i))), 50, now); wait != 0 {
+		if wait := b.Charge(KeyOf(netip.MustParseAddr("192.0.2.1"), string(rune(i))), 50, now); wait != 0 {
 			t.Errorf("a visitor waits %v", wait)
 		}
 	}
@@ -117,7 +117,7 @@ func TestNoLimit(t *testing.T) {
 	t.Parallel()
 	b := New(Rate{}, 10)
 	b.Spend(1, 1e9, time.Now())
-	if b.Take(1, 1e9, time.Now()) != 0 || b.Wait(1, 1, time.Now()) != 0 {
+	if b.Charge(1, 1e9, time.Now()) != 0 || b.Wait(1, 1, time.Now()) != 0 {
 		t.Error("there is a limit")
 	}
 }
@@ -156,11 +156,11 @@ func TestRestIsForThoseWhoHaveAsMany(t *testing.T) {
 	}
 }
 
-func BenchmarkTake(b *testing.B) {
+func BenchmarkCharge(b *testing.B) {
 	buckets := New(Rate{PerSecond: 1, Burst: 100}, 1<<18)
 	now := time.Now()
 	b.ReportAllocs()
 	for i := range b.N {
-		buckets.Take(Key(uint64(i)*0x9e3779b97f4a7c15), 1, now)
+		buckets.Charge(Key(uint64(i)*0x9e3779b97f4a7c15), 1, now)
 	}
 }
