@@ -28,6 +28,7 @@ type ErasedPerson struct {
 	Tombstones map[string]map[int32]int64 // device → partition → offset
 	Applied    int64                      // wall clock, ms: the job had applied the tombstones
 	Back       map[string]bool            // person ids that are there again
+	Disclaimed map[string]map[int32]int64 // devices that only claimed to be the user's, and where they stop: device → partition → offset
 }
 
 // Before reports whether a record is from before the person's tombstones, where

@@ -164,13 +164,16 @@ func (d *deletion) bury(ctx context.Context) error {
 		return err
 	}
 	d.person.Tombstones = at
+	if d.person.Disclaimed, err = s.disclaim(ctx, &d.person.Person, d.receipt.ID); err != nil {
+		return err
+	}
 	kept, err := s.retention(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now().UTC()
 	d.update(func(r *Receipt) {
-		r.Tombstones = list
+		r.Tombstones, r.Disclaimed = list, len(d.person.Disclaimed)
 		r.store(storeTombstone).DoneAt = &now
 		raw := r.store(storeRaw)
 		if raw.Note = kept.says(s.Events); kept.limited {
@@ -232,11 +235,9 @@ func (d *deletion) covered(ctx context.Context) error {
 			kept = ok
 			return err == nil, err
 		}
-		for _, parts := range d.person.Tombstones {
-			for p, offset := range parts {
-				if last, has := at[p]; !has || last < offset {
-					return false, nil
-				}
+		for p, end := range d.ends() {
+			if last, has := at[p]; !has || last < end-1 {
+				return false, nil
 			}
 		}
 		return true, nil
@@ -260,12 +261,7 @@ func (d *deletion) applied(ctx context.Context) error {
 		d.mark(storeState, nil, "the job has published that it applied the tombstones")
 		return nil
 	}
-	ends := map[int32]int64{}
-	for _, parts := range d.person.Tombstones {
-		for p, offset := range parts {
-			ends[p] = max(ends[p], offset+1)
-		}
-	}
+	ends := d.ends()
 	now, err := rec.Now(ctx)
 	if err != nil {
 		return err
@@ -287,6 +283,19 @@ func (d *deletion) applied(ctx context.Context) error {
 	}
 	d.mark(storeState, nil, "the job has recorded the offsets of the tombstones")
 	return nil
+}
+
+// ends are where the deletion's records are behind, by partition.
+func (d *deletion) ends() map[int32]int64 {
+	ends := map[int32]int64{}
+	for _, of := range []map[string]map[int32]int64{d.person.Tombstones, d.person.Disclaimed} {
+		for _, parts := range of {
+			for p, offset := range parts {
+				ends[p] = max(ends[p], offset+1)
+			}
+		}
+	}
+	return ends
 }
 
 // rows deletes what ClickHouse has.
@@ -313,6 +322,13 @@ func (d *deletion) rows(ctx context.Context) error {
 	deleted, err := rec.Erase(ctx, &d.person, letters)
 	if err != nil {
 		return err
+	}
+	unnamed, err := rec.Disclaim(ctx, &d.person)
+	if err != nil {
+		return err
+	}
+	if d.person.User != "" {
+		d.mark(storeClaims, &unnamed, "the user's name is gone from sessions of devices that only claimed to be the user's; what they did is theirs")
 	}
 	for _, table := range slices.Sorted(maps.Keys(deleted)) {
 		n := deleted[table]

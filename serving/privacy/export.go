@@ -75,6 +75,9 @@ func (s *Server) collect(r *http.Request, p *identity.Person) (*Export, error) {
 		if d.Profile, d.User, err = s.profile(session.PersonID(id, "")); err != nil {
 			return nil, err
 		}
+		if p.User != "" && d.User != p.User { // somebody else is on it now, or nobody
+			d.Profile, d.User = nil, ""
+		}
 		if d.Profile != nil || d.User != "" || !strings.HasPrefix(id, "user:") {
 			out.Devices = append(out.Devices, d)
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Lifetimes of links.
@@ -55,7 +54,7 @@ func (s *Server) unlink(w http.ResponseWriter, r *http.Request) error {
 	}
 	u := event.Unlinked{Device: in.AnonymousID, User: in.UserID, Receipt: uuid.NewString()}
 	now := clock.Now()
-	rec, err := s.cl.ProduceSync(r.Context(), &kgo.Record{Topic: s.Events, Key: []byte(event.Key(u.Device)), Value: u.Append(nil, now.UTC().Format(time.RFC3339Nano))}).First()
+	rec, err := s.write(r.Context(), event.Key(u.Device), u.Append(nil, now.UTC().Format(time.RFC3339Nano)))
 	if err != nil {
 		return fmt.Errorf("writing an unlink to topic %q: %w", s.Events, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,7 +96,7 @@ func (s *Server) bury(ctx context.Context, p *identity.Person, receipt string) (
 			t := event.Deleted{Device: device, User: user, Receipt: receipt}
 			value := t.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano))
 			for _, key := range t.Keys() {
-				r, err := s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.Events, Key: []byte(key), Value: value}).First()
+				r, err := s.write(ctx, key, value)
 				if err != nil {
 					return nil, nil, fmt.Errorf("writing a tombstone to topic %q: %w", s.Events, err)
 				}
@@ -105,6 +106,38 @@ func (s *Server) bury(ctx context.Context, p *identity.Person, receipt string) (
 		}
 	}
 	return at, list, nil
+}
+
+// write appends a record of ours to the log of events. Its trust is that of the site's
+// servers: who reads a topic that others write to as well must know it from theirs.
+func (s *Server) write(ctx context.Context, key string, value []byte) (*kgo.Record, error) {
+	return s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.Events, Key: []byte(key), Value: value,
+		Headers: []kgo.RecordHeader{{Key: event.TrustHeader, Value: []byte(event.Server.String())}}}).First()
+}
+
+// disclaim takes the user's name from the devices that only claimed to be the user's, and
+// returns where they stop. What they did stays theirs.
+func (s *Server) disclaim(ctx context.Context, p *identity.Person, receipt string) (map[string]map[int32]int64, error) {
+	at := map[string]map[int32]int64{}
+	if p.User == "" || s.Record == nil {
+		return at, nil
+	}
+	devices, err := s.Record.Claimers(ctx, p.User)
+	if err != nil {
+		return nil, err
+	}
+	for _, device := range devices {
+		if slices.Contains(p.Devices, device) {
+			continue // it goes as a whole
+		}
+		c := event.Disclaimed{Device: device, User: p.User, Receipt: receipt}
+		r, err := s.write(ctx, event.Key(device), c.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano)))
+		if err != nil {
+			return nil, fmt.Errorf("taking a user's name from a device, in topic %q: %w", s.Events, err)
+		}
+		at[device] = map[int32]int64{r.Partition: r.Offset}
+	}
+	return at, nil
 }
 
 // note adds to the topic of erasures.

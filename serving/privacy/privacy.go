@@ -31,6 +31,10 @@ type Record interface {
 	Devices(ctx context.Context, user string) ([]string, error)
 	Users(ctx context.Context, device string) ([]string, error)
 	Known(ctx context.Context, person string) (bool, error)
+	// Claimers are devices that said they were a user's and never proved it. Disclaim takes
+	// the user's name from their rows from before the offsets, and tells from how many.
+	Claimers(ctx context.Context, user string) ([]string, error)
+	Disclaim(ctx context.Context, p *identity.ErasedPerson) (uint64, error)
 	// Export is every row of a person, by table.
 	Export(ctx context.Context, p *identity.Person) (map[string][]map[string]any, error)
 	// Recorded reports whether the job has recorded all offsets below ends, Settled

@@ -18,6 +18,7 @@ type Receipt struct {
 	Complete    bool         `json:"complete"`
 	Devices     int          `json:"devices"`
 	Tombstones  []Tombstone  `json:"tombstones"`
+	Disclaimed  int          `json:"disclaimed,omitempty"` // devices that only claimed to be the user's
 	Stores      []StoreState `json:"stores"`
 	Interrupted string       `json:"interrupted,omitempty"` // why nobody is at it any more
 }
@@ -49,6 +50,7 @@ const (
 	storeChangelog = "changelog"
 	storeRaw       = "raw_events"
 	storeDead      = "dead_letters"
+	storeClaims    = "claims"
 	clickhouse     = "clickhouse."
 )
 

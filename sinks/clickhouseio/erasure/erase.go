@@ -59,6 +59,26 @@ func (s *Store) Erase(ctx context.Context, p *identity.ErasedPerson, letters []i
 	return deleted, nil
 }
 
+// Disclaim takes the user's name from rows of devices that only claimed to be the user's,
+// from before they stopped, and waits until ClickHouse has done it.
+func (s *Store) Disclaim(ctx context.Context, p *identity.ErasedPerson) (n uint64, err error) {
+	var w where
+	for device, at := range p.Disclaimed {
+		w.or("device = ? AND claimed_user = ? AND "+offsetOf+" < ?", device, p.User, end(at))
+	}
+	if w.text == "" {
+		return 0, nil
+	}
+	args := append([]any{s.site}, w.args...)
+	if err := s.conn.QueryRow(ctx, "SELECT count() FROM sessions WHERE site = ? AND ("+w.text+")", args...).Scan(&n); err != nil || n == 0 {
+		return 0, err
+	}
+	if err := s.conn.Exec(ctx, "ALTER TABLE sessions UPDATE claimed_user = '' WHERE site = ? AND ("+w.text+") SETTINGS mutations_sync = 2", args...); err != nil {
+		return 0, fmt.Errorf("taking a user's name from rows of sessions: %w", err)
+	}
+	return n, nil
+}
+
 func (s *Store) delete(ctx context.Context, table string, w where) (n uint64, err error) {
 	args := append([]any{s.site}, w.args...)
 	if err := s.conn.QueryRow(ctx, "SELECT count() FROM "+table+" WHERE site = ? AND ("+w.text+")", args...).Scan(&n); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
@@ -40,6 +41,17 @@ func (s *Store) Close() error { return s.conn.Close() }
 // Devices are those whose sessions were a user's.
 func (s *Store) Devices(ctx context.Context, user string) ([]string, error) {
 	return s.strings(ctx, "SELECT DISTINCT device FROM sessions WHERE site = ? AND person = ? ORDER BY device", s.site, session.PersonID("", user))
+}
+
+// Claimers are those that named a user without a proof.
+func (s *Store) Claimers(ctx context.Context, user string) ([]string, error) {
+	return s.strings(ctx, "SELECT DISTINCT device FROM sessions WHERE site = ? AND claimed_user = ? AND claimed_user != '' ORDER BY device", s.site, user)
+}
+
+// shared are those of the person's devices that somebody else was on, or said to be.
+func (s *Store) shared(ctx context.Context, p *identity.Person) ([]string, error) {
+	return s.strings(ctx, `SELECT DISTINCT device FROM sessions WHERE site = ? AND device IN (?)
+		AND (startsWith(person, 'u:') AND person != ? OR claimed_user NOT IN ('', ?)) ORDER BY device`, s.site, p.Devices, session.PersonID("", p.User), p.User)
 }
 
 // Users are those whose sessions were on a device.

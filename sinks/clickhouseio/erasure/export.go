@@ -4,40 +4,82 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 
+	"github.com/go-faster/jx"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/rows"
 )
 
-// Export is all that ClickHouse holds of a person, as columns by name, by table.
+// Export is all that ClickHouse holds of a person, as columns by name, by table. Of a user
+// it is what the user's own epochs hold: on a tablet that Ann and Ben share, Ann's export
+// had Ben's order.
 func (s *Store) Export(ctx context.Context, p *identity.Person) (map[string][]map[string]any, error) {
 	out := map[string][]map[string]any{}
-	user := ""
+	queries := s.ofDevices(p)
 	if p.User != "" {
-		user = session.PersonID("", p.User)
+		shared, err := s.shared(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		queries = s.ofUser(p, shared)
 	}
-	letters := append([]string{}, p.Devices...)
-	if p.User != "" {
-		letters = append(letters, p.User) // the key of events that state only a userId
-	}
-	for _, q := range []struct {
-		table, query string
-		args         []any
-	}{
-		{rows.TableSessions, "sessions_now WHERE site = ? AND (device IN (?) OR person = ?) ORDER BY start, device", []any{s.site, p.Devices, user}},
-		{rows.TableSegmentState, "persons_now WHERE site = ? AND person IN (?) ORDER BY person", []any{s.site, p.Names()}},
-		{rows.TableSegmentEvents, "segment_events_once WHERE site = ? AND person IN (?) ORDER BY at, person, transition, action DESC", []any{s.site, p.Names()}},
-		{rows.TableAlerts, "alerts WHERE site = ? AND kind IN (?) AND subject IN (?) ORDER BY at, subject, version DESC LIMIT 1 BY at, kind, subject",
-			[]any{s.site, []string{rows.AlertPersonDevices, rows.AlertDevicePersons}, p.Names()}},
-		{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND device IN (?) ORDER BY partition, offset", []any{s.site, letters}},
-	} {
+	for _, q := range queries {
 		var err error
-		if out[q.table], err = s.table(ctx, "SELECT * FROM "+q.query, q.args...); err != nil {
+		if out[q.table], err = s.table(ctx, "SELECT * FROM "+q.text, q.args...); err != nil {
 			return nil, fmt.Errorf("exporting a person's rows of %s: %w", q.table, err)
 		}
 	}
 	return out, nil
+}
+
+// exported is a query of an export.
+type exported struct {
+	table, text string
+	args        []any
+}
+
+// ofDevices are the rows of a person that is its devices.
+func (s *Store) ofDevices(p *identity.Person) []exported {
+	return append(s.ofNames(p.Names()),
+		exported{rows.TableSessions, "sessions_now WHERE site = ? AND device IN (?) ORDER BY start, device", []any{s.site, p.Devices}},
+		exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND device IN (?) ORDER BY partition, offset", []any{s.site, p.Devices}})
+}
+
+// ofUser are the rows of the user's epochs, and of the devices that nobody shares; of
+// shared devices those dead letters whose text names the user.
+func (s *Store) ofUser(p *identity.Person, shared []string) []exported {
+	user := session.PersonID("", p.User)
+	own := identity.Person{User: p.User}
+	for _, d := range p.Devices {
+		if !slices.Contains(shared, d) {
+			own.Devices = append(own.Devices, d)
+		}
+	}
+	// The last two are the keys of events that state only a userId.
+	letters := exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND (device IN (?)", []any{s.site, append(slices.Clone(own.Devices), p.User, "user:"+p.User)}}
+	if len(shared) > 0 {
+		e := jx.Encoder{}
+		e.Str(p.User)
+		letters.text += " OR device IN (?) AND position(payload, ?) > 0"
+		letters.args = append(letters.args, shared, e.String())
+	}
+	letters.text += ") ORDER BY partition, offset"
+	return append(s.ofNames(own.Names()), letters,
+		exported{rows.TableSessions, `sessions_now WHERE site = ? AND (person = ? OR startsWith(person, 'd:') AND claimed_user IN ('', ?)
+			AND (device IN (?) OR (device, epoch) IN (SELECT device, epoch FROM sessions WHERE site = ? AND person = ?))) ORDER BY start, device`,
+			[]any{s.site, user, p.User, append(slices.Clone(own.Devices), "user:"+p.User), s.site, user}})
+}
+
+// ofNames are the rows that are under person ids.
+func (s *Store) ofNames(names []string) []exported {
+	return []exported{
+		{rows.TableSegmentState, "persons_now WHERE site = ? AND person IN (?) ORDER BY person", []any{s.site, names}},
+		{rows.TableSegmentEvents, "segment_events_once WHERE site = ? AND person IN (?) ORDER BY at, person, transition, action DESC", []any{s.site, names}},
+		{rows.TableAlerts, "alerts WHERE site = ? AND kind IN (?) AND subject IN (?) ORDER BY at, subject, version DESC LIMIT 1 BY at, kind, subject",
+			[]any{s.site, []string{rows.AlertPersonDevices, rows.AlertDevicePersons}, names}},
+	}
 }
 
 // table reads any query's rows.
