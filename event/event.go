@@ -231,5 +231,8 @@ const (
 	Stray     Reason = "stray"  // in another partition than its device
 	Poison    Reason = "poison" // a stage cannot take it: a fault of this program
 	Late      Reason = "late"
-	Identity  Reason = "identity" // an alias that would merge two users, or a userId alone without proof
+	// TooMany: older than what its device has folded early, having had too many events
+	// or epochs at once.
+	TooMany  Reason = "device_limit"
+	Identity Reason = "identity" // an alias that would merge two users, or a userId alone without proof
 )

@@ -180,6 +180,11 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		q.Counts.Duplicate++
 		return
 	}
+	if late, dead = s.beyond(d, e, late); dead != "" {
+		s.dead(q, DeadLetter{Partition: e.Partition, Offset: e.Offset, Append: e.Append, Time: e.Time, Device: e.Device,
+			Reason: event.TooMany, Detail: dead, Raw: e.Raw}, out)
+		return
+	}
 	q.Clock = max(q.Clock, e.Time)
 	q.Time = max(q.Time, q.Clock)
 	s.endLegacy(q, d, e, 0, out)
@@ -222,6 +227,7 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	} else {
 		s.rows(d, d.Add(e, s.session), before, e.Time, out)
 	}
+	s.bound(q, d)
 	s.emit(d, e, false, out)
 	s.schedule(q, d)
 	s.rerank(q, d)

@@ -69,6 +69,8 @@ type history struct {
 	users  session.Day // that the device was linked to today, or was to be
 	opened int64       // data clock at which a reset opened the present epoch, else 0
 	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
+	folded int64       // event time before which the device's events have folded early, 0: none has
+	unsure int64       // the same for the kinds that may come late, of which it is not known any more what came
 }
 
 // userID is the user that the device is linked to; empty while it is not, or while
@@ -104,7 +106,7 @@ func (d *device) told() *history {
 
 // remembered is the device's history, nil where there is none.
 func (d *device) remembered() *history {
-	if d.link == nil {
+	if d == nil || d.link == nil {
 		return nil
 	}
 	return d.link.history

@@ -12,13 +12,14 @@ import (
 const maxResets = 16
 
 // open begins a new epoch of the device at an offset, which names nobody.
-func (s *Shard) open(q *Partition, d *device, offset int64) *device {
+func (s *Shard) open(q *Partition, d *device, offset int64, out *Output) *device {
 	d.past = true
 	s.unrank(q, d)
 	s.past[d.id] = append(s.past[d.id], d)
 	if s.remember(d.id, d.userID(), proofIn(d)); d.claims() {
 		s.limitClaims(q, d.id, offset)
 	}
+	s.limitEpochs(d.id, offset, out)
 	n := s.fresh(d.id, offset)
 	n.Inherit(&d.Profile)
 	n.set(markHeard, d.is(markHeard))
@@ -61,7 +62,7 @@ func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *devi
 	}
 	s.retire(d, e, e.Time, out)
 	if d.named() != "" && d.named() != e.User || d.isShared() {
-		d = s.open(q, d, e.Offset)
+		d = s.open(q, d, e.Offset, out)
 	}
 	d.linkTo(e.User, p)
 	s.prove(q, d, p, e, out)
@@ -72,7 +73,7 @@ func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *devi
 func (s *Shard) share(q *Partition, d *device, e *event.Event, out *Output) *device {
 	if d.named() != "" && d.named() != e.User {
 		s.retire(d, e, e.Time, out)
-		d = s.open(q, d, e.Offset)
+		d = s.open(q, d, e.Offset, out)
 		out.Opened(d.id)
 	}
 	d.told()
@@ -153,7 +154,7 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 		out.Before(&d.Profile, t)
 		s.retire(d, e, t, out)
 	}
-	d = s.open(q, d, e.Offset)
+	d = s.open(q, d, e.Offset, out)
 	h.opened, d.heard = q.Clock, max(d.heard, q.Clock)
 	out.Opened(d.id)
 	s.schedule(q, d)
@@ -215,12 +216,17 @@ func (h *history) appendTo(w *codec.Writer) {
 	for _, id := range h.resets {
 		w.Fixed(id)
 	}
+	w.Int(h.folded)
+	w.Int(h.unsure)
 }
 
-func readHistory(r *codec.Reader) history {
+func readHistory(r *codec.Reader, version byte) history {
 	h := history{users: session.ReadDay(r), opened: r.Int()}
 	for range r.Len() {
 		h.resets = append(h.resets, r.Fixed())
+	}
+	if version > unreceived {
+		h.folded, h.unsure = r.Int(), r.Int()
 	}
 	return h
 }

@@ -117,7 +117,7 @@ func (s *Shard) claim(q *Partition, d *device, e *event.Event, out *Output) *dev
 	out.Claims++
 	if d.named() != "" || d.isShared() {
 		s.retire(d, e, e.Time, out)
-		d = s.open(q, d, e.Offset)
+		d = s.open(q, d, e.Offset, out)
 		out.Opened(d.id)
 	}
 	d.linkTo(e.User, claimed)

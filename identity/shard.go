@@ -20,6 +20,7 @@ type Params struct {
 	Slots      int    // length of the feature vectors
 	Generation uint32 // of the topic's layout
 	Tick       int64  // ms: event time passes at its multiples within a batch, too; 0: at the end alone
+	MaxPending int    // events that a device keeps for late ones; 0: any number
 	MaxUsers   int    // that a device may be linked to in a day of event time; 0: any number
 	Partitions int32  // of the topic, keyed by device; 0: a new device may be in any
 }

@@ -298,8 +298,13 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		return nil, err
 	}
 	s.setDirty(rows)
-	for _, epochs := range s.past { // vectors are made in their order
+	for id, epochs := range s.past { // vectors are made in their order
 		slices.SortFunc(epochs, func(a, b *device) int { return cmp.Compare(a.epoch, b.epoch) })
+		if d := s.devices[id]; d != nil && v <= unreceived {
+			for _, o := range epochs {
+				d.Inherit(&o.Profile)
+			}
+		}
 	}
 	for _, q := range s.parts {
 		heap.Init(&q.agenda)
@@ -417,7 +422,7 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 		}
 		own := r.Bool()
 		if own {
-			*d.told() = readHistory(r)
+			*d.told() = readHistory(r, version)
 		}
 		if shared {
 			d.told()

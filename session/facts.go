@@ -16,8 +16,9 @@ type facts struct {
 	late []item
 	// ids are those of the events that may come late, while they may come again.
 	ids    []seen
-	oldest int64 // the least time among ids
-	index  *ids  // of all ids that the device remembers, nil while they are few
+	oldest int64  // the least time among ids
+	recent []seen // ids of the events of earlier epochs that are within the short lateness, or were a while ago
+	index  *ids   // of all ids that the device remembers, nil while they are few
 }
 
 // seen is an event that was accepted.
@@ -59,6 +60,7 @@ func (q *Profile) AddLate(e *event.Event, p *Params) {
 	case event.KindOrder, event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindCheckout, event.KindCartClear:
 		f := q.made()
 		f.late = append(f.late, it)
+		f.limitLate(p)
 	}
 	q.absorb()
 }
@@ -102,7 +104,13 @@ func (q *Profile) Orders() (n uint32, revenue, refunded float64) {
 
 // keep keeps an id.
 func (f *facts) keep(s seen) {
-	if f.index.add(s.id); len(f.ids) == 0 || s.time < f.oldest {
+	f.index.add(s.id)
+	f.hold(s)
+}
+
+// hold keeps an id that the index has.
+func (f *facts) hold(s seen) {
+	if len(f.ids) == 0 || s.time < f.oldest {
 		f.oldest = s.time
 	}
 	f.ids = append(f.ids, s)
@@ -136,18 +144,28 @@ func (q *Profile) Remembered() (t int64, ok bool) {
 	return q.facts.oldest, true
 }
 
-// Inherit takes over the ids that an earlier epoch of the device remembers, and the
-// index: a duplicate may be of that one.
+// Inherit takes over the ids that the epoch of the device before remembers, and the
+// index: a duplicate may be of that one. It gets no events any more.
 func (q *Profile) Inherit(o *Profile) {
-	if o.facts == nil {
-		return
+	if f := o.facts; f != nil {
+		if f.index != nil {
+			q.made().index = f.index
+		}
+		if n := q.made(); len(n.ids) == 0 {
+			n.ids, n.oldest = f.ids, f.oldest
+		} else {
+			for _, s := range f.ids {
+				n.hold(s)
+			}
+		}
+		if n := q.facts; len(n.recent) == 0 {
+			n.recent = f.recent
+		} else {
+			n.recent = append(n.recent, f.recent...)
+		}
+		f.ids, f.recent = nil, nil
 	}
-	if x := o.facts.index; x != nil {
-		q.made().index = x
-	}
-	if len(o.facts.ids) > 0 {
-		q.made().ids, q.facts.oldest, o.facts.ids = o.facts.ids, o.facts.oldest, nil
-	}
+	o.over(q)
 }
 
 // End is when the open session ends unless an event comes; 0 without one.

@@ -60,7 +60,7 @@ func (q *Profile) index() *ids {
 
 // known is how many ids the profile remembers.
 func (q *Profile) known() int {
-	n := q.Pending()
+	n := q.kept()
 	if q.facts != nil {
 		n += len(q.facts.ids)
 	}
@@ -116,9 +116,11 @@ func (q *Profile) all() iter.Seq[uint64] {
 		if q.facts == nil {
 			return
 		}
-		for _, s := range slices.Backward(q.facts.ids) {
-			if !yield(s.id) {
-				return
+		for _, all := range [][]seen{q.facts.recent, q.facts.ids} {
+			for _, s := range slices.Backward(all) {
+				if !yield(s.id) {
+					return
+				}
 			}
 		}
 	}

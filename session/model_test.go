@@ -150,7 +150,7 @@ func shortPieces(t *testing.T) func(r *rand.Rand) {
 // in between, and compares every session with the fold of the sorted events.
 func TestProfileEqualsModel(t *testing.T) {
 	p, short := params(), shortPieces(t)
-	for seed := range uint64(3000) {
+	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		p.Gap = 30 * minute
 		short(r)
@@ -178,7 +178,7 @@ func TestProfileEqualsModel(t *testing.T) {
 // only at the end, with the fold of all events so far: each makes a vector.
 func TestEachEventEqualsModel(t *testing.T) {
 	p, short := params(), shortPieces(t)
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		p.Gap = 30 * minute
 		short(r)

@@ -103,6 +103,7 @@ func (q *Profile) FoldAway(horizon, settled int64, p *Params) {
 		q.head.Fold = nil
 	}
 	q.absorb()
+	q.facts.forgetRecent(horizon)
 	q.facts.forget(horizon + p.Lateness - max(p.Lateness, p.Long))
 }
 

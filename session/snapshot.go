@@ -20,7 +20,7 @@ type Format byte
 
 const (
 	FirstFormat  Format = 1 // carts as they were last, one open play, nothing beyond sessions
-	SecondFormat Format = 2 // nothing of when events were received
+	SecondFormat Format = 2 // nothing of when events were received; earlier epochs have their events
 	NewestFormat Format = 3
 )
 
@@ -54,7 +54,7 @@ func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	}
 	q.setPresence(seen)
 	if format > FirstFormat {
-		q.facts = readFacts(r)
+		q.facts = readFacts(r, format)
 	}
 	n := r.Len()
 	q.head = readState(r, format, p)

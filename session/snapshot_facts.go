@@ -103,14 +103,19 @@ func (f *facts) appendTo(w *codec.Writer) {
 		w.Int(s.time)
 		w.Fixed(s.id)
 	}
+	w.Uint(uint64(len(f.recent)))
+	for _, s := range f.recent {
+		w.Int(s.time)
+		w.Fixed(s.id)
+	}
 }
 
 // says reports whether there is anything in them but the index, which is no state.
 func (f *facts) says() bool {
-	return f != nil && (f.orders > 0 || f.revenue != 0 || f.refunded != 0 || len(f.late) > 0 || len(f.ids) > 0)
+	return f != nil && (f.orders > 0 || f.revenue != 0 || f.refunded != 0 || len(f.late) > 0 || len(f.ids) > 0 || len(f.recent) > 0)
 }
 
-func readFacts(r *codec.Reader) *facts {
+func readFacts(r *codec.Reader, format Format) *facts {
 	if !r.Bool() {
 		return nil
 	}
@@ -120,6 +125,11 @@ func readFacts(r *codec.Reader) *facts {
 	}
 	for range r.Len() {
 		f.keep(seen{r.Int(), r.Fixed()})
+	}
+	if format > SecondFormat {
+		for range r.Len() {
+			f.recent = append(f.recent, seen{r.Int(), r.Fixed()})
+		}
 	}
 	return f
 }

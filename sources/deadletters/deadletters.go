@@ -103,7 +103,7 @@ func (r *Replay) find(ctx context.Context) error {
 		switch {
 		case l.Placed:
 			continue
-		case l.Reason == event.Late || l.Reason == event.Identity || l.Reason == event.Stray:
+		case l.Reason == event.Late || l.Reason == event.TooMany || l.Reason == event.Identity || l.Reason == event.Stray:
 			r.plan.Verdicts++
 			continue
 		case l.Reason == event.NoConsent: // consent that came later is not for what was before
