@@ -70,6 +70,7 @@ type Lateness struct {
 type State struct {
 	MaxDevices int           `yaml:"max_devices"`            // devices in state, shared out over the partitions; beyond it those go first that had one event, without a proof of who they are, then the longest silent, and users' last
 	Single     time.Duration `yaml:"single_event_retention"` // a device of one event, without a proof of who it is, is forgotten after so long; 0: as any other
+	MaxPending int           `yaml:"max_pending"`            // events of one device that late ones may still change; beyond it the oldest fold early, and what comes later of the time before is a dead letter
 }
 
 // Identity says whose word counts for who a visitor is, and bounds how devices and

@@ -86,6 +86,7 @@ func (c *Config) bounds() []bound {
 		span("state.single_event_retention", c.State.Single, 0, 10*year),
 		span("audience.window", a.Window, time.Minute, 30*24*time.Hour),
 		span("audience.min_span", a.MinSpan, 0, time.Hour),
+		count("state.max_pending", c.State.MaxPending, 100, 1_000_000),
 		{"identity.verification", slices.Contains([]string{"signed", "off"}, c.Identity.Verification), "choose signed or off"},
 		{"identity.jwt.algorithm", slices.Contains([]string{"", "HS256", "RS256", "ES256", "EdDSA"}, c.Identity.JWT.Algorithm), "choose HS256, RS256, ES256 or EdDSA, or leave it out"},
 		{"identity.jwt.audience", c.Identity.JWT.Algorithm == "" || c.Identity.JWT.Audience != "", "a token that was made for something else would be a proof; name what aud must be"},

@@ -20,7 +20,7 @@ const perBatch = 1000
 func perEvent(b *testing.B, events []event.Event) {
 	for range b.N {
 		s := newBench(0)
-		s.p.Session.Long, s.p.Session.Waited = session.DayMS, session.Patient()
+		s.p.Session.Long, s.p.Session.Waited, s.p.MaxPending = session.DayMS, session.Patient(), 10_000
 		s.out.Vector = func(*session.Vector, *event.Event) {}
 		for from := 0; from < len(events); from += perBatch {
 			part := events[from:min(from+perBatch, len(events))]

@@ -146,7 +146,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 		Kappa: cfg.Intent.Kappa, GapMS: ms(cfg.Session.Gap), DwellCapMS: ms(cfg.Session.DwellCap), LatenessMS: ms(cfg.Lateness.Short), LongMS: ms(cfg.Lateness.Long), Patient: cfg.Patient(), RefreshMS: ms(cfg.Refresh),
 		WindowMS: ms(cfg.Audience.Window), MinSpanMS: ms(cfg.Audience.MinSpan), Retention: ms(cfg.Retention), Activate: cfg.Audience.Activate, Hysteresis: cfg.Audience.Hysteresis,
 		MinSample: cfg.Audience.MinSample, JumpFactor: cfg.Audience.JumpFactor, StaleShare: cfg.Audience.StaleShare, MaxDevices: cfg.Identity.MaxDevices, MaxUsers: cfg.Identity.MaxPersons, LegacyUntil: cfg.Identity.LegacyUntilMS(), MinWeight: cfg.Health.SignalWeight, Trust: cfg.Trust(), Segments: cfg.SegmentSpecs(), Slots: cfg.RuleSlots(), Rules: cfg.RuleSpecs(),
-		MaxState: cfg.State.MaxDevices, SingleMS: ms(cfg.State.Single)}, nil
+		MaxState: cfg.State.MaxDevices, MaxPending: cfg.State.MaxPending, SingleMS: ms(cfg.State.Single)}, nil
 }
 
 // Start runs the pipeline in the background; Done tells how it ended. It does

@@ -44,6 +44,7 @@ type Spec struct {
 	StaleShare  float64            `setting:"audience.stale_share"`
 	MaxDevices  int                `setting:"identity.max_devices"`                // of a person, 0: any number
 	MaxUsers    int                `setting:"identity.max_persons_per_day"`        // of a device in a day of event time, 0: any number
+	MaxPending  int                `setting:"state.max_pending,default=10000"`     // events of a device that wait for late ones, 0: any number
 	LegacyUntil int64              `setting:"-"`                                   // as in identity.Batch: it comes with batches, so another one makes nothing anew
 	MaxState    int                `setting:"-"`                                   // devices in state, of all partitions; 0: any number; as LegacyUntil it comes with batches
 	SingleMS    int64              `setting:"-"`                                   // as in identity.Limits, the same
@@ -99,7 +100,7 @@ func (s *Spec) Build() (*Built, error) {
 	if f := injected.Load(); f != nil {
 		b.testPanic = *f
 	}
-	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, Slots: len(session.Catalogue(s.Event.Elements)),
+	b.Identity = identity.Params{Partitions: s.Partitions, Retention: s.Retention, MaxUsers: s.MaxUsers, MaxPending: s.MaxPending, Slots: len(session.Catalogue(s.Event.Elements)),
 		Session: session.Params{Gap: s.GapMS, DwellCap: s.DwellCapMS, Lateness: s.LatenessMS, Long: min(s.LongMS, s.Retention), Waited: append(session.Patient(), s.Patient...), Elements: len(s.Event.Elements),
 			HalfLives: s.HalfLives, Weigher: signal.NewWeigher(s.Signals)}}
 	b.Segment = segment.ShardParams{Params: params, Schema: schema, Tree: tree, Window: s.WindowMS, MinSpan: s.MinSpanMS, Retention: s.Retention, StaleShare: s.StaleShare, MaxDevices: s.MaxDevices}

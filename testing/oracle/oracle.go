@@ -73,6 +73,7 @@ type Oracle struct {
 	decoder *event.Decoder
 	seen    map[uint64]map[string]bool // devices by event
 	clocks  map[int32]int64
+	bounds  map[string]*bound
 	proven  map[pair]bool
 	res     *Result
 }
@@ -91,7 +92,7 @@ func New(cfg *config.Config) (*Oracle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, proven: map[pair]bool{},
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, bounds: map[string]*bound{}, proven: map[pair]bool{},
 		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
@@ -143,8 +144,11 @@ func (o *Oracle) Take(r *Record) error {
 	case e.Kind != event.KindReset && ticks && e.Time < clock-o.allowed(e.Kind):
 		o.dead(r, event.Late)
 		return nil
-	case o.seen[e.ID][e.Device]:
+	case o.seen[e.ID][e.Device] && !o.forgotten(&e):
 		o.res.Duplicate++
+		return nil
+	case e.Kind != event.KindReset && o.forgotten(&e):
+		o.dead(r, event.TooMany)
 		return nil
 	}
 	if e.Kind != event.KindReset { // a log-out has no time
@@ -163,7 +167,8 @@ func (o *Oracle) Take(r *Record) error {
 		o.reset(&e)
 		return nil
 	}
-	o.accept(&e, ticks && e.Time < clock-o.res.cfg.Lateness.Short.Milliseconds())
+	late := ticks && e.Time < clock-o.res.cfg.Lateness.Short.Milliseconds()
+	o.accept(&e, o.keep(&e, late))
 	return nil
 }
 
