@@ -24,6 +24,8 @@ type monitor struct {
 	more  func() string               // what else is degraded; nil: nothing
 	trust func() *trustHealth         // what a collector beside it saw; nil: none is
 	conn  driver.Conn
+	// busyAfter is for how long a batch may be under way before the job is not ready.
+	busyAfter time.Duration
 }
 
 // newMonitor connects to the record; close it.
@@ -32,7 +34,7 @@ func newMonitor(j *job) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &monitor{job: j, conn: conn}, nil
+	return &monitor{job: j, conn: conn, busyAfter: busyAfter}, nil
 }
 
 // probes of the job, with the metrics of the registry.
@@ -167,6 +169,9 @@ func (m *monitor) ready(ctx context.Context) error {
 	if s, _, _ := clickhouseio.StatsOf(m.job.Sink); s.Spill.Blocked != "" {
 		errs = append(errs, fmt.Errorf("neither ClickHouse nor topic %q takes rows, so decisions wait: %s", s.Spill.Topic, s.Spill.Blocked))
 	}
+	if c := busyCheck(m.job.Name(), m.busyAfter); !c.OK {
+		errs = append(errs, errors.New(c.Message))
+	}
 	if err := m.conn.Ping(ctx); err != nil && !m.job.Sink.Spill.Enabled() {
 		errs = append(errs, fmt.Errorf("ClickHouse does not answer: %w", err))
 	}
@@ -212,6 +217,9 @@ func (m *monitor) health(ctx context.Context) *report {
 	h, err := query.Health(ctx, m.conn, m.job.Site, m.job.thresholds())
 	if err != nil {
 		return &report{err: err}
+	}
+	if c := busyCheck(m.job.Name(), m.busyAfter); !c.OK {
+		h.Checks, h.OK = append(h.Checks, c), false
 	}
 	body := struct {
 		*query.HealthData

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/spillio"
@@ -73,5 +74,34 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 	}
 	if _, text := get("/metrics"); !strings.Contains(text, "microseg_sink_spilled_rows 1\n") || !strings.Contains(text, "microseg_sink_blocked 0\n") {
 		t.Error(text)
+	}
+}
+
+// TestBusyIsNotReady: while a stage was at work for half a minute, /readyz said ok and
+// the lag was 0, since all had been fetched.
+func TestBusyIsNotReady(t *testing.T) {
+	t.Parallel()
+	j := &job{Job: &pipelines.Job{Config: config.Demo(), Sink: clickhouseio.Config{DSN: "clickhouse://127.0.0.1:1/x", Spill: spillio.Config{Brokers: "127.0.0.1:1", Topic: "x"}}}}
+	j.Spec.Job = "busy for long"
+	m, err := newMonitor(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.conn.Close() })
+	w := inflight.Of(j.Name(), 3)
+	if err := w.Enter(t.Context(), 7, 1, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.Holds(7, 4000)
+	if err := m.ready(t.Context()); err != nil {
+		t.Errorf("at once: %v", err)
+	}
+	m.busyAfter = 0
+	if err := m.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "4000 events wait") {
+		t.Errorf("for longer than it may be: %v", err)
+	}
+	w.Leave(7)
+	if err := m.ready(t.Context()); err != nil {
+		t.Errorf("when it is applied: %v", err)
 	}
 }

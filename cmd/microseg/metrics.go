@@ -49,7 +49,7 @@ var (
 	descExcess   = desc("identity_limit_alerts_total", "Persons with one device more, and devices with one person more, than are merged; once a day each.")
 	descHealed   = desc("log_gaps_healed_total", "Gaps in the log that were read again.")
 	descReloads  = desc("state_loads_total", "Loads of a shard's state, the first of each included.")
-	descLag      = desc("source_lag_records", "Records in the log behind the last one taken.", "shard")
+	descLag      = desc("source_lag_records", "Records in the log that are not decided yet: not fetched, fetched, or under way.", "shard")
 	descBuffered = desc("source_buffered_bytes", "Fetched records that wait.", "shard")
 	descFetch    = desc("source_errors_total", "Fetches that failed.", "shard")
 	descPending  = desc("sink_pending_rows", "Rows that wait for ClickHouse.")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
@@ -105,7 +106,7 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			continue
 		}
 		b := rows.NewAlertBuilder()
-		checks := append(h.Checks, unreadCheck(j.Unread()))
+		checks := append(h.Checks, unreadCheck(j.Unread()), busyCheck(j.Name(), busyAfter))
 		for i := range checks {
 			c := &checks[i]
 			// The signal weight and jumps are event time's: the audience stage raises these alerts.
@@ -140,6 +141,18 @@ func unreadCheck(n int) query.Check {
 	v := float64(n)
 	return query.Check{Kind: rows.AlertUnread, OK: n == 0, Value: &v, Unit: "1",
 		Message: fmt.Sprintf("%d partitions that the topic has got since the job was started are not read; restart the job to take them in", n)}
+}
+
+// busyAfter is for how long a batch may be under way before the job is not ready.
+const busyAfter = 10 * time.Second
+
+// busyCheck is the check that what was taken from the log is decided: a stage may be
+// at work for long while nothing more is fetched and nothing seems to wait.
+func busyCheck(job string, after time.Duration) query.Check {
+	u := inflight.UnderOf(job)
+	v := u.For.Seconds()
+	return query.Check{Kind: rows.AlertBusy, OK: u.For <= after, Value: &v, Threshold: after.Seconds(), Unit: "s",
+		Message: fmt.Sprintf("a batch of events has been under way for %.0f s, and %d events wait with it: visitors are decided late", v, u.Records)}
 }
 
 func alertOf(site string, c *query.Check, now time.Time) *rows.Alert {

@@ -5,7 +5,6 @@ package inflight
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -19,15 +18,22 @@ type Window struct {
 
 // batch is one that is under way.
 type batch struct {
-	since time.Time
-	parts int // elements of it that are not applied yet
+	since   time.Time
+	parts   int // elements of it that are not applied yet
+	records int
 }
 
 var windows sync.Map // key → *Window
 
+// key names a window.
+type key struct {
+	job   string
+	shard int
+}
+
 // Of is the window of a job's shard; the first caller makes it.
 func Of(job string, shard int) *Window {
-	w, _ := windows.LoadOrStore(job+"/"+strconv.Itoa(shard), &Window{under: map[int64]*batch{}, freed: make(chan struct{}, 1)})
+	w, _ := windows.LoadOrStore(key{job, shard}, &Window{under: map[int64]*batch{}, freed: make(chan struct{}, 1)})
 	return w.(*Window)
 }
 
@@ -50,17 +56,63 @@ func (w *Window) Enter(ctx context.Context, id int64, limit int, patience time.D
 func (w *Window) try(id int64, limit int, patience time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
+	now, n := time.Now(), 0
 	for k, b := range w.under {
-		if now.Sub(b.since) > patience {
-			delete(w.under, k)
+		if now.Sub(b.since) <= patience {
+			n++
+		} else if len(w.under) > maxLost {
+			delete(w.under, k) // nobody will say that it was applied
 		}
 	}
-	if len(w.under) >= limit {
+	if n >= limit {
 		return false
 	}
-	w.under[id] = &batch{now, 1}
+	w.under[id] = &batch{since: now, parts: 1}
 	return true
+}
+
+// maxLost bounds the batches of which nobody has said for long that they were applied.
+const maxLost = 1024
+
+// Holds says how many records a batch has.
+func (w *Window) Holds(id int64, records int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b := w.under[id]; b != nil {
+		b.records = records
+	}
+}
+
+// Under is what is under way: taken from the log, and not decided yet.
+type Under struct {
+	Batches, Records int
+	For              time.Duration // since the oldest batch was taken
+}
+
+// Under is what is under way in the window.
+func (w *Window) Under() (u Under) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.under {
+		u.Batches++
+		u.Records += b.records
+		u.For = max(u.For, time.Since(b.since))
+	}
+	return u
+}
+
+// UnderOf is what is under way in all shards of a job in this process.
+func UnderOf(job string) (all Under) {
+	windows.Range(func(k, w any) bool {
+		if k.(key).job == job {
+			u := w.(*Window).Under()
+			all.Batches += u.Batches
+			all.Records += u.Records
+			all.For = max(all.For, u.For)
+		}
+		return true
+	})
+	return all
 }
 
 // Split says that the batch goes on as n more elements, each of which leaves.

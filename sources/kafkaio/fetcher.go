@@ -177,7 +177,7 @@ type Stats struct {
 	Shard   int
 	Records int    // fetched, not yet taken
 	Bytes   int    // the same
-	Lag     int64  // records in the log behind the last one taken
+	Lag     int64  // records in the log that are not decided yet: behind the last one taken, fetched, or under way
 	Errors  uint64 // failed fetches
 }
 

@@ -102,7 +102,9 @@ func StatsOf(job string) (out []Stats) {
 	readers.Range(func(k, v any) bool {
 		name, shard, _ := strings.Cut(k.(string), "\x00")
 		if n, err := strconv.Atoi(shard); err == nil && name == job {
-			out = append(out, v.(*reader).f.stats(n))
+			s := v.(*reader).f.stats(n)
+			s.Lag += int64(s.Records + inflight.Of(job, n).Under().Records)
+			out = append(out, s)
 		}
 		return true
 	})
@@ -176,6 +178,7 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 			}
 		}
 		b := fn.batch(rd, &rest)
+		w.Holds(rest.Batches, b.Len())
 		if !rt.TryClaim(fn.advanced(&rest, &b)) {
 			w.Leave(rest.Batches)
 			return sdf.StopProcessing(), nil
@@ -192,12 +195,15 @@ func (fn *readFn) again(ctx context.Context, rt *sdf.LockRTracker, rest *Restric
 	if err != nil {
 		return nil, err
 	}
+	w := inflight.Of(fn.Options.Job, rest.Shard)
 	if n := fn.Options.MaxInFlight; n > 0 {
-		if err := inflight.Of(fn.Options.Job, rest.Shard).Enter(ctx, b.ID, n, patience); err != nil {
+		if err := w.Enter(ctx, b.ID, n, patience); err != nil {
 			return nil, fmt.Errorf("waiting for room in shard %d: %w", rest.Shard, err)
 		}
+		w.Holds(b.ID, b.Len())
 	}
 	if !rt.TryClaim(fn.advanced(rest, b)) {
+		w.Leave(b.ID)
 		return sdf.StopProcessing(), nil
 	}
 	emit(mtime.Time(b.ID), *b)

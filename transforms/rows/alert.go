@@ -47,6 +47,7 @@ const (
 	AlertDeliverBudget  = "deliver_budget"
 	AlertWholeBudget    = "whole_budget"
 	AlertPersonDevices  = "person_devices"    // a person with more devices than may be
+	AlertBusy           = "busy"              // a batch has been under way for long
 	AlertUnread         = "unread_partitions" // the topic has got partitions since the job was started
 	AlertDevicePersons  = "device_persons"    // a device with more persons in a day than may be
 	AlertStray          = "stray"             // records in a partition in which their device is not

@@ -117,7 +117,7 @@ func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed ma
 			if !failed[a.Kind] || a.Subject != "" {
 				h.Alerts = append(h.Alerts, a)
 			}
-			if a.Kind == "unread_partitions" { // only the job that runs can see it
+			if a.Kind == "unread_partitions" || a.Kind == "busy" { // only the job that runs can see it
 				h.OK = false
 			}
 			if a.Kind == jump.Kind { // the audience stage raises and clears it
