@@ -169,8 +169,10 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		s.exceed(q, v, at, out)
 		return
 	case v.Former && !v.Rebuilt:
+		q.user.limitEpochs(v.Device, s)
 		return // decided with the vector that follows
 	case got == joined:
+		q.user.limitEpochs(v.Device, s)
 		// What a device did before it was linked comes at once.
 		if !v.Rebuilt && (v.Epoch == 0 || v.Epoch != v.Version.Offset) && q.user.linked() > 1 {
 			cause = CauseLink

@@ -178,6 +178,7 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.Int(d.long.Ref)
 	w.Sparse(d.values)
 	d.seen.AppendTo(w, d.last)
+	w.Bool(d.folded)
 }
 
 func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []session.Slot) deviceVector {
@@ -191,7 +192,7 @@ func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []sess
 	d.live, d.long = signal.Decayed{Sum: r.Float(), Ref: r.Int()}, signal.Decayed{Sum: r.Float(), Ref: r.Int()}
 	d.values = r.Sparse(nil)
 	if d.seen = session.Whole(d.last); version > unreceived {
-		d.seen = session.ReadPresence(r, d.last)
+		d.seen, d.folded = session.ReadPresence(r, d.last), r.Bool()
 	}
 	if r.Err() == nil && !d.left {
 		s.fit(&d, version, slots)

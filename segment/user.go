@@ -35,6 +35,7 @@ type deviceVector struct {
 	seen       session.Presence
 	live, long signal.Decayed
 	values     []float64 // by Shard.slots
+	folded     bool      // epochs before it are in it, too
 }
 
 // everyEpoch is the epoch of a tombstone. It comes before all others.
@@ -64,6 +65,9 @@ func (u *user) put(v *session.Vector, limit int) outcome {
 		return stale
 	}
 	if t, left := u.find(v.Device, everyEpoch); left && !u.devices[t].version.Less(v.Version) {
+		return stale
+	}
+	if u.hasFolded(v) {
 		return stale
 	}
 	got := taken

@@ -250,6 +250,20 @@ func (s *step) asSum() step {
 	return out
 }
 
+// And is what both say, of one device.
+func (c *Carts) And(o *Carts) *Carts {
+	if c == nil || o == nil {
+		return cmp.Or(c, o)
+	}
+	if o.said.stated {
+		c = c.stated(o.said)
+	}
+	for i := range o.steps {
+		c = c.stepped(&o.steps[i])
+	}
+	return c
+}
+
 // fold finds the cart by this device alone.
 func (c *Carts) fold() *Carts {
 	c.now = c.said.cart
