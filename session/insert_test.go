@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/microseg/microseg/event"
@@ -68,6 +70,48 @@ func TestManyEqualModel(t *testing.T) {
 		_, head := model(events, p)
 		if got, want := show(q.head.Fold), show(head.Fold); got != want || !q.Carts().equal(head.carts) {
 			t.Fatalf("seed %d: session\n%s\nthe model has\n%s", seed, got, want)
+		}
+	}
+}
+
+// TestLateAmongLateSales: what came too late for a session waits until one opens. One
+// such order made each late change of the cart fold all events behind it once more.
+func TestLateAmongLateSales(t *testing.T) {
+	short := shortPieces(t)
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		short(r)
+		var folded uint64
+		p := params()
+		if p.Refolded = &folded; seed%2 == 0 {
+			p.Gap = 20_000
+		}
+		q := &Profile{}
+		var events []event.Event
+		for i := range int64(120) {
+			e := randomEvent(r, 1_000_000_000_000+r.Int64N(p.Lateness), i)
+			if r.IntN(2) == 0 {
+				e.Kind = event.KindCartAdd
+			}
+			if i > 0 && r.IntN(30) == 0 {
+				e.Kind, e.Time = event.KindOrder, e.Time-20*minute
+				q.AddLate(&e, p)
+			} else {
+				events = append(events, e)
+				q.Add(&e, p)
+			}
+			var head State
+			sorted := slices.Clone(events)
+			slices.SortFunc(sorted, func(a, b event.Event) int {
+				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+			})
+			for k := range sorted {
+				it := newItem(&sorted[k])
+				head.step(&it, q.facts, p)
+			}
+			if !q.head.carts.equal(head.carts) || show(q.head.Fold) != show(head.Fold) {
+				t.Fatalf("seed %d, event %d: %v, %s\nthe model has %v, %s", seed, i, q.head.carts, show(q.head.Fold), head.carts, show(head.Fold))
+			}
 		}
 	}
 }

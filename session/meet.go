@@ -26,8 +26,8 @@ func (q *Profile) meets(j int, s *State) *meeting {
 		return nil
 	}
 	m.sales = o.Revenue != n.Revenue || m.was.carts != m.now.carts && !m.was.carts.equal(m.now.carts)
-	if m.sales && q.facts != nil && len(q.facts.late) > 0 {
-		return nil // sessions that open find them in the carts
+	if m.sales && last != q.head.Fold && q.facts != nil && len(q.facts.late) > 0 {
+		return nil // the session that opens behind it finds them in the carts
 	}
 	return m
 }
