@@ -496,9 +496,6 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
 		limitRoom(&spec, seed)
-		if seed%5 == 1 {
-			spec.MaxPending = 8 // devices fold early, and have dead letters of it
-		}
 		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
 		if seed%4 > 0 && seed%6 != 3 { // no replay of a history with a record that is left out
 			l.trust(r, false)
