@@ -17,7 +17,7 @@ import (
 func TestAudiencePanics(t *testing.T) {
 	t.Parallel()
 	kills := 0
-	for seed := range uint64(12) {
+	for seed := range seeds(12) {
 		r := rand.New(rand.NewPCG(seed, 31))
 		spec := testSpec(t, fmt.Sprint("audience-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(60), true, false)

@@ -100,7 +100,7 @@ func (l *testLog) prefix(n int) *testLog {
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	tried := map[string]int{}
-	for seed := range uint64(70) {
+	for seed := range seeds(70) {
 		r := rand.New(rand.NewPCG(seed, 20))
 		parts, shards := int32(3), 1+r.IntN(2)
 		l := linkLog(r, parts, 8+r.IntN(20))
@@ -146,7 +146,7 @@ func TestClaims(t *testing.T) {
 func TestOracleJudgesClaims(t *testing.T) {
 	t.Parallel()
 	linked := 0
-	for seed := range uint64(150) {
+	for seed := range seeds(150) {
 		r := rand.New(rand.NewPCG(seed, 23))
 		shards := 1 + r.IntN(2)
 		spec := testSpec(t, fmt.Sprint("judged-", shards), shards, 3)
@@ -206,7 +206,7 @@ func TestOracleJudgesClaims(t *testing.T) {
 func TestLegacyLinks(t *testing.T) {
 	t.Parallel()
 	ended := 0
-	for seed := range uint64(200) {
+	for seed := range seeds(200) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		parts, shards := int32(3), 1+r.IntN(2)
 		l := linkLog(r, parts, 10+r.IntN(30))
@@ -263,7 +263,7 @@ func (l *testLog) endOf(r *rand.Rand) int64 {
 // and the end comes to the same as with that time from the beginning.
 func TestLegacyUntilAtARestart(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		r := rand.New(rand.NewPCG(seed, 22))
 		spec := testSpec(t, fmt.Sprint("until-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(60), true, false)

@@ -19,7 +19,7 @@ import (
 func TestReplayWithErasures(t *testing.T) {
 	t.Parallel()
 	tried := 0
-	for seed := range uint64(80) {
+	for seed := range seeds(80) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		spec := testSpec(t, fmt.Sprint("erased-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(80), r.IntN(2) == 0, r.IntN(2) == 0)

@@ -144,7 +144,7 @@ func TestFence(t *testing.T) {
 	t.Parallel()
 	faults := map[string]int{}
 	reloads, reads := uint64(0), 0
-	for seed := range uint64(60) {
+	for seed := range seeds(60) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		spec := testSpec(t, fmt.Sprint("fence-", seed), 1+r.IntN(2), 3)
 		limitRoom(&spec, seed)

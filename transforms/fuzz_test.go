@@ -112,7 +112,7 @@ func forgetSpec(s *Spec) {
 // type and bytes; each has exactly one verdict.
 func TestAnyLog(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range seeds(60) {
 		r := rand.New(rand.NewPCG(seed, 77))
 		program := make([]byte, 2+8*(20+r.IntN(120)))
 		for i := range program {

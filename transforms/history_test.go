@@ -165,7 +165,7 @@ func (m *model) at(user string, t int64) string {
 func TestHistoriesOfUsers(t *testing.T) {
 	t.Parallel()
 	tried := map[string]int{}
-	for seed := range uint64(36) {
+	for seed := range seeds(36) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		y := &youngSite{spec: testSpec(t, fmt.Sprint("history-", seed), []int{1, 2, 4}[seed%3], 8), log: shoppers(r, 8)}
 		got, _ := y.run(t, y.log.cutFast(t, &y.spec, r), r, 20)

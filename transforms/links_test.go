@@ -71,7 +71,7 @@ func linkLog(r *rand.Rand, parts int32, n int) *testLog {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	tried := map[string]int{}
-	for seed := range uint64(2000) {
+	for seed := range seeds(2000) {
 		r := rand.New(rand.NewPCG(seed, 6))
 		parts, shards := int32(3), 1+r.IntN(2)
 		limited := r.IntN(2) == 0

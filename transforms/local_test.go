@@ -491,58 +491,65 @@ func (p *process) snapshot() error {
 // about the same ones: the job goes on without them, as if nobody could have read them.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	kills, snapshots, redone, panics := 0, 0, 0, 0
-	for seed := range uint64(schedules) {
-		r := rand.New(rand.NewPCG(seed, 9))
-		spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
-		limitRoom(&spec, seed)
-		l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
-		if seed%4 > 0 && seed%6 != 3 { // no replay of a history with a record that is left out
-			l.trust(r, false)
-		}
-		if seed%3 == 0 { // a replay among all that
-			letters, devices := l.breakSome(t, r, &spec)
-			l.rebuild(t, r, &spec, letters, devices, nil)
-		}
-		clean := l
-		var poison *poison
-		if seed%2 == 1 {
-			clean, poison = choosePoison(t, r, &spec, l)
-		}
-		want := runPlain(t, &spec, clean, clean.cut(t, &spec, r))
-		poison.inject(t, &spec)
-		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
-		for life := 0; ; life++ {
-			steps := 0
-			if life < 12 {
-				steps = 1 + r.IntN(150)
-			}
-			p := start(t, r, &spec, l, j, s, steps)
-			err := p.run()
-			if err == nil && p.steps >= 0 {
-				break
-			}
-			if p := poisoned(err); p != nil && p.Decided && life < 100 {
-				panics++
-				continue
-			}
-			if err != nil && !errors.Is(err, errKilled) {
-				t.Fatalf("seed %d, life %d: %v", seed, life, err)
-			}
-			kills++
-		}
-		if j.manifest != nil {
-			snapshots++
-		}
-		redone += s.redone
-		poison.check(t, seed, want, s.out)
-		compareLives(t, seed, &spec, l, want, s.out)
+	tried := map[string]int{}
+	for seed := range seeds(schedules, 81, 87) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { killedAtAnyMoment(t, seed, tried) })
 	}
-	if kills == 0 || snapshots == 0 || redone == 0 || panics == 0 {
-		t.Errorf("%d kills, %d logs with snapshots, %d decisions seen again: nothing was tried", kills, snapshots, redone)
+	for _, what := range []string{"kills", "logs with snapshots", "decisions seen again", "panics"} {
+		if tried[what] == 0 && !chosen() {
+			t.Errorf("no %s: nothing was tried", what)
+		}
 	}
-	t.Logf("%d kills, %d panics, %d of %d logs with snapshots, %d decisions seen again", kills, panics, snapshots, schedules, redone)
+	t.Log(tried)
+}
+
+func killedAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
+	r := rand.New(rand.NewPCG(seed, 9))
+	spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
+	defer forgetBuilt(spec.Job)
+	limitRoom(&spec, seed)
+	l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
+	if seed%4 > 0 {
+		l.trust(r, false)
+	}
+	if seed%3 == 0 { // a replay among all that
+		letters, devices := l.breakSome(t, r, &spec)
+		l.rebuild(t, r, &spec, letters, devices, nil)
+	}
+	clean := l
+	var poison *poison
+	if seed%2 == 1 {
+		clean, poison = choosePoison(t, r, &spec, l)
+	}
+	want := runPlain(t, &spec, clean, clean.cut(t, &spec, r))
+	poison.inject(t, &spec)
+	j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
+	s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+	for life := 0; ; life++ {
+		steps := 0
+		if life < 12 {
+			steps = 1 + r.IntN(150)
+		}
+		p := start(t, r, &spec, l, j, s, steps)
+		err := p.run()
+		if err == nil && p.steps >= 0 {
+			break
+		}
+		if p := poisoned(err); p != nil && p.Decided && life < 100 {
+			tried["panics"]++
+			continue
+		}
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatalf("life %d: %v", life, err)
+		}
+		tried["kills"]++
+	}
+	if j.manifest != nil {
+		tried["logs with snapshots"]++
+	}
+	tried["decisions seen again"] += s.redone
+	poison.check(t, seed, want, s.out)
+	compareLives(t, seed, &spec, l, want, s.out)
 }
 
 // schedules is how many random logs and lives TestKilledAtAnyMoment tries.

@@ -596,7 +596,7 @@ func isUser(row map[string]string) bool { return strings.HasPrefix(row["person"]
 // batches, the shards and the order of arrival.
 func TestStagesEqualModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(80) {
+	for seed := range seeds(80) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		spec := testSpec(t, fmt.Sprint("model-", seed), 1+r.IntN(2), 3)
 		linked := true

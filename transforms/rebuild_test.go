@@ -88,7 +88,7 @@ func (l *testLog) rebuild(t *testing.T, r *rand.Rand, spec *Spec, letters map[id
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	outcomes, causes := map[string]int{}, map[string]int{}
-	for seed := range uint64(500) {
+	for seed := range seeds(500) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		parts, shards := int32(3), 1+r.IntN(2)
 		spec := testSpec(t, fmt.Sprint("replay-", seed), shards, parts)

@@ -89,7 +89,7 @@ func regroup(t *testing.T, spec *Spec, j *memJournal, shards int) *Spec {
 func TestRegroupedAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	regrouped := 0
-	for seed := range uint64(schedules / 2) {
+	for seed := range seeds(schedules / 2) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		first := testSpec(t, fmt.Sprint("regrouped-", seed), 1+r.IntN(3), 4)
 		limitRoom(&first, seed)

@@ -67,7 +67,7 @@ func histogram(s saved) (n [256]int) {
 func TestSnapshotsWhileTheStateGoesOn(t *testing.T) {
 	t.Parallel()
 	compared := 0
-	for seed := range uint64(400) {
+	for seed := range seeds(400) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		spec := testSpec(t, fmt.Sprint("saved-", seed), 1, 3)
 		if seed%3 == 0 { // devices are forgotten, and wait for the shard's time to be

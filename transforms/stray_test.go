@@ -37,7 +37,7 @@ func (l *testLog) scatter(t *testing.T, r *rand.Rand, spec *Spec) (scattered, un
 // there a second time, as another device of the same name, or ended the job.
 func TestStrays(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
+	for seed := range seeds(40) {
 		r := rand.New(rand.NewPCG(seed, 31))
 		spec := testSpec(t, fmt.Sprint("strays-", seed), 1+r.IntN(3), 4)
 		l, plain, n := randomLog(r, spec.Partitions, 60+r.IntN(60), true, true).scatter(t, r, &spec)
