@@ -43,6 +43,7 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		skip[b.Ranges[i].Partition] = s.Partition(b.Ranges[i].Partition).Offset
 	}
 	s.trust(b)
+	s.leaveOut(b, skip)
 	again := s.copies(b, skip)
 	if s.p.Tick > 0 && b.Semantics.Has(2) {
 		s.rounds(b, skip, again, out)
@@ -221,9 +222,7 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	d.heard = max(d.heard, min(e.Time, q.Clock))
 	if late {
 		d.AddLate(e, s.session)
-		if before != d.owner() && d.State().Fold != nil && !d.closed {
-			s.wait(d) // its row names another person now
-		}
+		s.renamed(q, d, before, out)
 	} else {
 		s.rows(d, d.Add(e, s.session), before, e.Time, out)
 	}

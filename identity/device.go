@@ -166,6 +166,9 @@ func (s *Shard) forget(q *Partition, d *device, out *Output) *device {
 	out.Gone(d.id, &d.Profile, d.seen()+s.p.Retention)
 	for _, o := range s.past[d.id] {
 		if s.keep(o); o.claims() { // no proof can come any more
+			if s.session.Semantics.Has(5) {
+				s.close(o, d.seen()+s.p.Retention, out) // what is over keeps its name
+			}
 			s.unname(o, o.offset)
 		}
 	}

@@ -17,7 +17,7 @@ func (s *Shard) open(q *Partition, d *device, offset int64, out *Output) *device
 	s.unrank(q, d)
 	s.past[d.id] = append(s.past[d.id], d)
 	if s.remember(d.id, d.userID(), proofIn(d)); d.claims() {
-		s.limitClaims(q, d.id, offset)
+		s.limitClaims(q, d.id, offset, out)
 	}
 	s.limitEpochs(d.id, offset, out)
 	n := s.fresh(d.id, offset)

@@ -92,3 +92,45 @@ func TestSpelled(t *testing.T) {
 		}
 	}
 }
+
+// TestLateClaimNamesNoPastSession: an order that came late claimed a user, after the
+// device's session was over. Whether the session's row named the user depended on
+// whether a batch had ended between the two, so that a job that was killed said
+// otherwise than one that was not. A claim that is too old to wait for a proof was as
+// bad, and so is a link.
+func TestLateClaimNamesNoPastSession(t *testing.T) {
+	t.Parallel()
+	for _, trust := range []event.Trust{event.Public, event.Server} {
+		for _, whole := range []bool{false, true} {
+			b := lateBench()
+			all := []event.Event{
+				{Device: "d", ID: 1, Time: noon, Kind: event.KindPage},
+				{Device: "e", ID: 2, Time: noon + 31*60_000, Kind: event.KindPage},
+				{Device: "d", ID: 3, User: "u", Time: noon + 60_000, Kind: event.KindOrder, X: 50, Trust: trust},
+			}
+			var rows []SessionRow
+			apply := func(events []event.Event) {
+				b.out.Reset()
+				first, last := events[0].Offset, events[len(events)-1].Offset
+				if err := b.Apply(&Batch{Ranges: []Range{{Prev: first - 1, First: first, Last: last}}, Events: events}, &b.out); err != nil {
+					t.Fatal(err)
+				}
+				rows = append(rows, b.out.Sessions...)
+			}
+			for i := range all {
+				all[i].Offset = int64(i)
+			}
+			if whole {
+				apply(all)
+			} else {
+				for i := range all {
+					apply(all[i : i+1])
+				}
+			}
+			rows = slices.DeleteFunc(rows, func(r SessionRow) bool { return r.Device != "d" })
+			if n := len(rows); n != 1 || rows[0].Person != "d:d" || rows[0].Claimed != "" || rows[0].Open {
+				t.Errorf("%v, in one batch: %v: the rows are %+v", trust, whole, rows)
+			}
+		}
+	}
+}

@@ -174,7 +174,7 @@ func (s *Shard) prove(q *Partition, d *device, p proof, e *event.Event, out *Out
 const maxClaims = 32
 
 // limitClaims lets the oldest claims of a device go that are too many.
-func (s *Shard) limitClaims(q *Partition, id string, offset int64) {
+func (s *Shard) limitClaims(q *Partition, id string, offset int64, out *Output) {
 	var claims []*device
 	for _, o := range s.past[id] {
 		if o.claims() {
@@ -182,6 +182,9 @@ func (s *Shard) limitClaims(q *Partition, id string, offset int64) {
 		}
 	}
 	for ; len(claims) > maxClaims; claims = claims[1:] {
+		if s.session.Semantics.Has(5) {
+			s.close(claims[0], q.Clock, out) // what is over keeps its name
+		}
 		s.unname(claims[0], offset)
 		s.schedule(q, claims[0])
 	}

@@ -82,6 +82,7 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	s.correct(without, with, e, out)
+	s.placed(q, with)
 	if with.devices[e.Device] != nil { // else the retention has forgotten it
 		s.replace(q, old, without, with, e, out)
 	}

@@ -42,7 +42,10 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 		Erased: func(string, *session.Profile, int64) { clear(f.sessions) }, Opened: func(string) {}, Passed: func(int64) {}}
 	for i := range r.Steps {
 		x := &r.Steps[i]
-		if x.Letter && !letters {
+		switch left := s.leftOut(q, x.Event.Offset); {
+		case x.Letter && !letters:
+			continue
+		case left && !x.Letter: // who gathered the history did not know of it
 			continue
 		}
 		p.Clock = max(p.Clock, x.Clock)

@@ -42,6 +42,23 @@ func (s *Shard) rows(d *device, c session.Change, before owner, t int64, out *Ou
 	s.wait(d)
 }
 
+// renamed makes the row of the device's session after an event that is none of a
+// session has changed whose the epoch is. What is over as of the data clock is that of
+// the owner before, whether or not time has passed in the shard to say so already.
+func (s *Shard) renamed(q *Partition, d *device, before owner, out *Output) {
+	f := d.State().Fold
+	switch {
+	case f == nil || d.closed || before == d.owner():
+	case s.session.Semantics.Has(5) && q.Clock >= f.End+s.session.Gap:
+		r := s.row(d, cloneFold(f), false)
+		r.Person, r.Claimed = session.PersonID(d.id, before.user), before.claimed
+		out.Sessions = append(out.Sessions, r)
+		d.closed, d.dirty = true, false
+	default:
+		s.wait(d) // its row names another person now
+	}
+}
+
 // wait lets the row of the device's open session wait until it is due.
 func (s *Shard) wait(d *device) {
 	if !d.dirty {

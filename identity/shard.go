@@ -40,6 +40,7 @@ type Partition struct {
 	turns  [ranks]turns    // its devices, by whom to let go first
 	gone   [2]learned      // events of devices that were let go: that come shortly late, and for long
 	LetGo  [classes]uint64 // devices that were let go, by Class
+	left   []int64         // offsets of records that are left out (event.Poison), the newest maxLeft
 }
 
 // Counts are cumulative: Read = Good + Duplicate + Dead, always. Strays are of the dead.

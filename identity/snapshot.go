@@ -11,7 +11,7 @@ import (
 )
 
 // schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
-// knew nothing of when events were received, of the pace of clocks and of a limit of devices;
+// knew nothing of when events were received, of the pace of clocks, of a limit of devices and of what was left out;
 // 7 knew no proofs, so that all its links are legacy;
 // 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
@@ -87,6 +87,7 @@ func (s *Shard) Save(w *codec.Writer) {
 				s.saving.trails = append(s.saving.trails, trails{int64(id), int64(i), left})
 			}
 		}
+		appendOffsets(w, q.left)
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
@@ -280,6 +281,7 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		if v > unreceived {
 			q.pace = pace{clock: r.Int(), wall: r.Int()}
 			q.readLimited(r)
+			q.left = readOffsets(r)
 		}
 		if v <= wholeVersion {
 			for range r.Len() {

@@ -71,7 +71,7 @@ func TestAudiencePanics(t *testing.T) {
 		compareLives(t, seed, &spec, l, want, s.out)
 		forgetBuilt(spec.Job)
 	}
-	if kills == 0 {
+	if kills == 0 && !chosen() {
 		t.Error("no life was ended: nothing was tried")
 	}
 }

@@ -135,7 +135,7 @@ func TestClaims(t *testing.T) {
 		tried["claims"], tried["proven"] = max(tried["claims"], int(s.Claims)), max(tried["proven"], int(s.Proven))
 	}
 	for _, what := range []string{"link", "unlink", "erased", "claims", "proven"} {
-		if tried[what] < 10 {
+		if tried[what] < 10 && !chosen() {
 			t.Errorf("%d times %s: the sequences prove little", tried[what], what)
 		}
 	}
@@ -194,7 +194,7 @@ func TestOracleJudgesClaims(t *testing.T) {
 			}
 		}
 	}
-	if linked < 50 {
+	if linked < 50 && !chosen() {
 		t.Errorf("%d devices are users': the sequences prove little", linked)
 	}
 }
@@ -237,7 +237,7 @@ func TestLegacyLinks(t *testing.T) {
 			}
 		}
 	}
-	if ended < 50 {
+	if ended < 50 && !chosen() {
 		t.Errorf("%d links ended: the sequences prove little", ended)
 	}
 }

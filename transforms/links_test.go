@@ -105,7 +105,7 @@ func TestLinks(t *testing.T) {
 		forgetBuilt(spec.Job)
 	}
 	for _, what := range []string{"link", "unlink", "erased", "refused alias", "excess"} {
-		if tried[what] < 100 {
+		if tried[what] < 100 && !chosen() {
 			t.Errorf("%d times %s: the sequences prove little", tried[what], what)
 		}
 	}

@@ -55,6 +55,24 @@ func (s *DeviceState) semantics(partition int32, offset int64, now event.Semanti
 	return now
 }
 
+// leftOut are the offsets of the partition's records that are left out, those of the
+// batch included; an older program did not look.
+func (s *DeviceState) leftOut(partition int32, b *identity.Batch) map[int64]bool {
+	left := map[int64]bool{}
+	if !b.Semantics.Has(5) {
+		return left
+	}
+	for _, offset := range s.shard.LeftOut(partition) {
+		left[offset] = true
+	}
+	for i := range b.Dead {
+		if d := &b.Dead[i]; d.Partition == partition && d.Reason == event.Poison {
+			left[d.Offset] = true
+		}
+	}
+	return left
+}
+
 func placeOf(e *event.Event) identity.Place {
 	return identity.Place{Partition: e.Partition, Offset: e.Offset}
 }
@@ -75,7 +93,7 @@ func (g *DeviceStage) rebuildsOf(s *DeviceState, partition int32, parts []lastPa
 		devices[p.event.Device] = true
 	}
 	read := func(offset int64) event.Semantics { return s.semantics(partition, offset, b.Semantics) }
-	m, err := g.meanwhile(partition, from, to, devices, read)
+	m, err := g.meanwhile(partition, from, to, devices, read, s.leftOut(partition, b))
 	if err != nil {
 		return err
 	}
@@ -103,13 +121,16 @@ type meanwhile struct {
 
 func partKey(e *event.Event) string { return fmt.Sprintf("%x/%s", e.ID, e.Device) }
 
-func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics) (*meanwhile, error) {
+func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics, left map[int64]bool) (*meanwhile, error) {
 	w := &meanwhile{events: map[string][]identity.Step{}, parts: map[string][]identity.Part{}, at: map[string][]int64{}}
 	if g.log == nil {
 		return nil, fmt.Errorf("making devices of partition %d anew: %w", partition, errNoLog)
 	}
 	var clock int64
 	err := g.log.ReadRange(context.Background(), partition, from, to, func(rec identity.Record) error {
+		if left[rec.Offset] {
+			return nil // it let no time pass
+		}
 		_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}, Semantics: read(rec.Offset)})
 		for i := range b.Events {
 			e := &b.Events[i]

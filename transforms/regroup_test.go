@@ -134,7 +134,7 @@ func TestRegroupedAtAnyMoment(t *testing.T) {
 		}
 		compareRegrouped(t, seed, &first, l, want, s.out)
 	}
-	if regrouped == 0 {
+	if regrouped == 0 && !chosen() {
 		t.Error("nothing was tried")
 	}
 	t.Logf("%d times in other shards", regrouped)

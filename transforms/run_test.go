@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ type testLog struct {
 	reads   int                       // ranges that were read again
 	mended  map[identity.Place][]byte // what records say that are broken in the log
 	poison  []identity.Place          // records whose vectors runPlain leaves out
+	left    []identity.Place          // records that cut leaves out
 }
 
 func (l *testLog) add(partition int32, value string) { l.put(partition, value, event.Unstated) }
@@ -136,7 +138,7 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 			next[p] = rg.Last + 1
 			raw.Ranges = append(raw.Ranges, rg)
 		}
-		raw.Chunks = [][]identity.Record{records}
+		raw.Chunks, raw.Poison = [][]identity.Record{records}, l.leftOf(records)
 		h, b := d.Decode(&raw)
 		enc, err := w.Encode(&h, b)
 		if err != nil {
@@ -167,6 +169,16 @@ func (l *testLog) cut(t testing.TB, spec *Spec, r *rand.Rand) (out []element) {
 		}
 	}
 	return out
+}
+
+// leftOf are those of the records that are left out.
+func (l *testLog) leftOf(records []identity.Record) (left []identity.Place) {
+	for _, rec := range records {
+		if at := (identity.Place{Partition: rec.Partition, Offset: rec.Offset}); slices.Contains(l.left, at) {
+			left = append(left, at)
+		}
+	}
+	return left
 }
 
 // sent is a batch as the decoder sends it to the device stage.

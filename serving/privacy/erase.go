@@ -176,7 +176,7 @@ func (d *deletion) bury(ctx context.Context) error {
 		r.Tombstones, r.Disclaimed = list, len(d.person.Disclaimed)
 		r.store(storeTombstone).DoneAt = &now
 		raw := r.store(storeRaw)
-		if raw.Note = kept.says(s.Events); kept.limited {
+		if raw.Note = kept.says(); kept.limited {
 			by := now.Add(kept.within)
 			raw.By = &by
 		}

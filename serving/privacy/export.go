@@ -64,7 +64,7 @@ func (s *Server) collect(r *http.Request, p *identity.Person) (*Export, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Export{Person: p.Names()[0], ExportedAt: clock.Now().UTC(), Devices: []Device{}, Users: p.Users, RawEvents: retention.says(s.Events)}
+	out := &Export{Person: p.Names()[0], ExportedAt: clock.Now().UTC(), Devices: []Device{}, Users: p.Users, RawEvents: retention.says()}
 	if p.User != "" {
 		if out.Profile, _, err = s.profile(out.Person); err != nil {
 			return nil, err

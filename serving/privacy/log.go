@@ -20,27 +20,41 @@ import (
 // retention is for how long a topic keeps records, at most: a record waits until
 // its segment is full or segment.ms old, and then for retention.ms.
 type retention struct {
+	topic   string
 	limited bool
 	within  time.Duration
 }
 
-func (r retention) says(topic string) string {
+func (r retention) says() string {
 	if !r.limited {
-		return fmt.Sprintf("topic %q has no retention limit: the raw events stay in it; set its retention.ms", topic)
+		return fmt.Sprintf("topic %q has no retention limit: the raw events stay in it; set its retention.ms", r.topic)
 	}
-	return fmt.Sprintf("topic %q drops raw events at the latest %v after they were written", topic, r.within)
+	return fmt.Sprintf("topic %q drops raw events at the latest %v after they were written", r.topic, r.within)
 }
 
-// retention asks the log how long raw events are kept.
+// retention asks the log how long raw events are kept: in the topic that keeps them
+// longest of the job's own and the one that is copied into it.
 func (s *Server) retention(ctx context.Context) (r retention, err error) {
-	configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, s.Events)
+	if r, err = s.retentionOf(ctx, s.Events); err != nil || s.Inbox == "" || s.Inbox == s.Events {
+		return r, err
+	}
+	inbox, err := s.retentionOf(ctx, s.Inbox)
+	if err != nil || !r.limited || inbox.limited && inbox.within <= r.within {
+		return r, err
+	}
+	return inbox, nil
+}
+
+func (s *Server) retentionOf(ctx context.Context, topic string) (r retention, err error) {
+	r.topic = topic
+	configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return r, fmt.Errorf("asking for the retention of topic %q: %w", s.Events, err)
+		return r, fmt.Errorf("asking for the retention of topic %q: %w", topic, err)
 	}
 	of := map[string]string{}
 	for _, t := range configs {
 		if t.Err != nil {
-			return r, fmt.Errorf("asking for the retention of topic %q: %w", s.Events, t.Err)
+			return r, fmt.Errorf("asking for the retention of topic %q: %w", topic, t.Err)
 		}
 		for _, c := range t.Configs {
 			if c.Value != nil {
@@ -54,7 +68,8 @@ func (s *Server) retention(ctx context.Context) (r retention, err error) {
 	if of["cleanup.policy"] == "compact" || err1 != nil || err2 != nil || keep < 0 || keep+roll > forever {
 		return r, nil
 	}
-	return retention{true, time.Duration(keep+roll) * time.Millisecond}, nil
+	r.limited, r.within = true, time.Duration(keep+roll)*time.Millisecond
+	return r, nil
 }
 
 // createTopic makes the topic of erasures. It keeps them for longer than the log

@@ -60,6 +60,7 @@ type Cache interface {
 type Config struct {
 	Brokers          []string
 	Events, Segments string // topics
+	Inbox            string // topic that is copied into Events (source.rekey); the same, or empty: none is
 	Store            *store.Store
 	Tree             *segment.Tree
 	Schema           *segment.Schema

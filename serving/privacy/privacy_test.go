@@ -288,3 +288,30 @@ func (s *site) erased(want identity.Erasure, id string) {
 		}
 	}
 }
+
+// TestRawEventsOfBothTopics: with source.rekey the events are in two topics. The
+// receipt and the export spoke of the copies alone, which had a limit, while the topic
+// that was copied kept the person's events for ever.
+func TestRawEventsOfBothTopics(t *testing.T) {
+	t.Parallel()
+	for inbox, says := range map[string]string{"-1": `"inbox\" has no retention limit`, "86400000": `"events\" drops raw events`} {
+		s := open(t, "172800000", func(c *privacy.Config) {
+			cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
+			check(t, err)
+			defer cl.Close()
+			_, err = kadm.NewClient(cl).CreateTopic(t.Context(), 2, -1, map[string]*string{"retention.ms": &inbox}, "inbox")
+			check(t, err)
+			c.Inbox = "inbox"
+		})
+		s.job()
+		s.publish("d:phone", &segment.Record{Version: 1, Path: "everyone/a", Devices: 1})
+		s.known("d:phone")
+		says = strings.Replace(says, `"`, `\"`, 1)
+		if code, body := s.ask("GET", "/v1/profiles/d:phone", bearer); code != http.StatusOK || !strings.Contains(body, says) {
+			t.Errorf("kept for %s: exported: %d %s", inbox, code, body)
+		}
+		if code, body := s.ask("DELETE", "/v1/profiles/d:phone?wait=1&without=clickhouse", bearer); code != http.StatusOK || !strings.Contains(body, says) {
+			t.Errorf("kept for %s: %d %s", inbox, code, body)
+		}
+	}
+}

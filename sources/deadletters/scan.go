@@ -8,6 +8,7 @@ import (
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -110,7 +111,8 @@ func (s *scanner) read(ctx context.Context, from, to map[int32]int64, f func(*id
 		for it := fs.RecordIter(); !it.Done(); {
 			r := it.Next()
 			if left[r.Partition] && r.Offset < to[r.Partition] && !r.Attrs.IsControl() {
-				if err := f(&identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}); err != nil {
+				rec := kafkaio.RecordOf(r)
+				if err := f(&rec); err != nil {
 					return err
 				}
 			}

@@ -57,7 +57,7 @@ func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, 
 		for it := fs.RecordIter(); !it.Done(); {
 			r := it.Next()
 			if r.Offset <= last && !r.Attrs.IsControl() {
-				if err := f(record(r)); err != nil {
+				if err := f(RecordOf(r)); err != nil {
 					return err
 				}
 			}
@@ -113,7 +113,8 @@ const holeRereads = 10 * holeAsks
 // originHeader is the header of a copy: which record it is of.
 const originHeader = "microseg-origin"
 
-func record(r *kgo.Record) identity.Record {
+// RecordOf is a record of the log as the stages take it.
+func RecordOf(r *kgo.Record) identity.Record {
 	out := identity.Record{Partition: r.Partition, Offset: r.Offset, Append: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	for i := range r.Headers {
 		if r.Headers[i].Key == originHeader {

@@ -110,7 +110,7 @@ func (f *fetcher) put(fs kgo.Fetches) {
 		for _, r := range p.Records {
 			e.seen = r.Offset + 1
 			if !r.Attrs.IsControl() {
-				chunk = append(chunk, record(r))
+				chunk = append(chunk, RecordOf(r))
 				f.bytes += len(r.Value) + len(r.Key)
 			}
 		}

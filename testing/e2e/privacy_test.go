@@ -16,9 +16,16 @@ import (
 // dead letters is exported and deleted; every store is empty, the receipt says
 // when each was; a job that starts again from the log brings nothing back; and
 // who comes again is new.
-func TestDeletion(t *testing.T) {
-	s := openShop(t, "deletion")
-	phone, desk, ann := `"anonymousId":"phone-`+trace+`"`, `"anonymousId":"desk-`+trace+`"`, `"userId":"ann-`+trace+`"`
+func TestDeletion(t *testing.T) { deletion(t, "deletion", false) }
+
+// TestDeletionOfCopies is TestDeletion where events are copied by device into a topic
+// that the job reads: neither those that others wrote into the topic of events nor
+// their copies bring anything back, also when all of them are copied once more.
+func TestDeletionOfCopies(t *testing.T) { deletion(t, "deletion-rekeyed", true) }
+
+func deletion(t *testing.T, site string, rekey bool) {
+	s := openShop(t, site, rekey)
+	phone, desk, ann := `"anonymousId":"phone-`+s.trace+`"`, `"anonymousId":"desk-`+s.trace+`"`, `"userId":"ann-`+s.trace+`"`
 	s.send(page(phone, "/"), page(phone, "/product/1"), page(desk, "/"), page(`"anonymousId":"tablet"`, "/"),
 		`{"type":"identify",`+phone+`,`+ann+`,"timestamp":"AT"}`, `{"type":"identify",`+desk+`,`+ann+`,"timestamp":"AT"}`,
 		`{"type":"identify","anonymousId":"tablet","userId":"bob","timestamp":"AT"}`,
@@ -28,7 +35,7 @@ func TestDeletion(t *testing.T) {
 	s.drained()
 	waitFor(t, "the node to know the user", func() bool {
 		var r segment.Record
-		ok, err := s.node.Store.Get("u:ann-"+trace, &r)
+		ok, err := s.node.Store.Get("u:ann-"+s.trace, &r)
 		return err == nil && ok && r.Devices == 3
 	})
 	waitFor(t, "rows of the visitor in every table", func() bool {
@@ -39,12 +46,12 @@ func TestDeletion(t *testing.T) {
 	s.refuses()
 	s.exports()
 
-	receipt := s.deletes("ann-" + trace)
+	receipt := s.deletes("ann-" + s.trace)
 	s.drained()
 	s.nothing("after the deletion")
 	_, other := s.serve() // any node answers
 	s.url, other = other, s.url
-	if code, body := s.ask("GET", "/v1/profiles/ann-"+trace+"/deletion?receipt="+receipt, "", adminKey); code != http.StatusOK || !strings.Contains(body, `"complete":true`) {
+	if code, body := s.ask("GET", "/v1/profiles/ann-"+s.trace+"/deletion?receipt="+receipt, "", adminKey); code != http.StatusOK || !strings.Contains(body, `"complete":true`) {
 		t.Errorf("another node answers %d %s", code, body)
 	}
 	if code, _ := s.ask("GET", "/v1/profiles/bob/deletion?receipt="+receipt, "", adminKey); code != http.StatusNotFound {
@@ -59,6 +66,10 @@ func TestDeletion(t *testing.T) {
 	}
 	before := s.segmentEnds()
 	for when, rebuild := range map[string]bool{"after a restart from the changelog": false, "after a restart from the log": true} {
+		if rekey {
+			check(t, s.job.Stop())
+			s.copyAgain()
+		}
 		s.restart(records, rebuild)
 		s.nothing(when)
 		if _, later := s.published(before); later > 0 {
@@ -70,11 +81,11 @@ func TestDeletion(t *testing.T) {
 	s.send(page(phone, "/"))
 	waitFor(t, "who comes again", func() bool {
 		var r segment.Record
-		ok, err := s.node.Store.Get("d:phone-"+trace, &r)
+		ok, err := s.node.Store.Get("d:phone-"+s.trace, &r)
 		return err == nil && ok && r.User == "" && r.Devices == 1
 	})
 	s.drained()
-	if n := count(t, s.conn, "SELECT toUInt64(sum(events)) FROM sessions_now WHERE site = ? AND device = 'phone-"+trace+"'", s.site); n != 1 {
+	if n := count(t, s.conn, "SELECT toUInt64(sum(events)) FROM sessions_now WHERE site = ? AND device = 'phone-"+s.trace+"'", s.site); n != 1 {
 		t.Errorf("the new visit has %d events", n)
 	}
 	check(t, s.job.Stop())
@@ -103,20 +114,20 @@ func (s *shop) refuses() {
 // exports: what is kept is shown, by user and by device.
 func (s *shop) exports() {
 	s.t.Helper()
-	code, body := s.ask("GET", "/v1/profiles/ann-"+trace, "", adminKey)
+	code, body := s.ask("GET", "/v1/profiles/ann-"+s.trace, "", adminKey)
 	var e privacy.Export
 	if err := json.Unmarshal([]byte(body), &e); err != nil || code != http.StatusOK {
 		s.t.Fatalf("%d %s (%v)", code, body, err)
 	}
-	if e.Person != "u:ann-"+trace || e.Profile == nil || e.Profile.Path == "" || e.Profile.Features["devices"] == nil || len(e.Devices) != 3 || len(e.ClickHouse["sessions"]) != 3 ||
+	if e.Person != "u:ann-"+s.trace || e.Profile == nil || e.Profile.Path == "" || e.Profile.Features["devices"] == nil || len(e.Devices) != 3 || len(e.ClickHouse["sessions"]) != 3 ||
 		len(e.ClickHouse["segment_state"]) == 0 || len(e.ClickHouse["segment_events"]) == 0 || len(e.ClickHouse["dead_letters"]) < 2 || !strings.Contains(e.RawEvents, "192h") {
 		s.t.Errorf("exported is %s", body)
 	}
 	if strings.Contains(body, "tablet") || strings.Contains(body, "bob") {
 		s.t.Errorf("somebody else is exported, too: %s", body)
 	}
-	code, body = s.ask("GET", "/v1/profiles/d:phone-"+trace, "", adminKey)
-	if code != http.StatusOK || !strings.Contains(body, `"users":["ann-`+trace+`"]`) {
+	code, body = s.ask("GET", "/v1/profiles/d:phone-"+s.trace, "", adminKey)
+	if code != http.StatusOK || !strings.Contains(body, `"users":["ann-`+s.trace+`"]`) {
 		s.t.Errorf("the device's export: %d %s", code, body)
 	}
 }
@@ -136,7 +147,7 @@ func (s *shop) deletes(id string) (receipt string) {
 		check(s.t, json.Unmarshal([]byte(body), &r))
 		return code != http.StatusOK || r.Complete || r.Interrupted != ""
 	})
-	if !r.Complete || len(r.Tombstones) != 4 || strings.Contains(body, trace) {
+	if !r.Complete || len(r.Tombstones) != 4 || strings.Contains(body, s.trace) {
 		s.t.Errorf("the receipt is %s", body)
 	}
 	done := map[string]bool{}

@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -21,6 +23,7 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/redisio"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/harness/redis"
 	"github.com/microseg/microseg/transforms"
@@ -29,15 +32,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// trace is in every id of the visitor who is deleted, and in nobody else's.
-const trace = "7f3a9c"
-
 // shop is a job, a node and what deletes persons, with a ClickHouse database
 // that others use, too.
 type shop struct {
 	t       *testing.T
 	brokers []string
-	site    string
+	site    string // and the topic of events
+	rekey   bool   // the events are copied by device
+	trace   string // in every id of the visitor who is deleted, and in nobody else's
 	job     *pipelines.Job
 	node    *node.Node
 	conn    driver.Conn
@@ -50,12 +52,12 @@ type shop struct {
 
 const adminKey = "the-admin-key-of-the-tests-is-long-enough"
 
-func openShop(t *testing.T, site string) *shop {
+func openShop(t *testing.T, site string, rekey bool) *shop {
 	t.Helper()
 	log, err := kafkalog.Start(kafkalog.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(log.Close)
-	s := &shop{t: t, brokers: log.Brokers(), site: site, start: time.Now().Add(-10 * time.Minute)}
+	s := &shop{t: t, brokers: log.Brokers(), site: site, rekey: rekey, trace: fmt.Sprintf("%08x", rand.Uint32()|1<<31), start: time.Now().Add(-10 * time.Minute)}
 	check(t, kafkalog.CreateTopic(t.Context(), s.brokers, site, 4))
 	s.conn, err = clickhouseio.Dial(server.DSN())
 	check(t, err)
@@ -100,7 +102,7 @@ func (s *shop) inRedis() (found []string) {
 		if err != nil && !errors.Is(err, redisclient.Nil) {
 			s.t.Fatal(err)
 		}
-		if strings.Contains(it.Val()+value, trace) {
+		if strings.Contains(it.Val()+value, s.trace) {
 			found = append(found, it.Val())
 		}
 	}
@@ -113,6 +115,9 @@ func (s *shop) run(rebuild bool) {
 	s.t.Helper()
 	cfg := config.Demo()
 	cfg.Source.Shards = 2
+	if s.rekey {
+		cfg.Source.Rekey = kafkaio.RekeyOn
+	}
 	var err error
 	s.job, err = pipelines.NewJob(s.t.Context(), cfg, s.brokers, s.site, s.site, server.DSN())
 	check(s.t, err)
@@ -128,7 +133,7 @@ func (s *shop) run(rebuild bool) {
 func (s *shop) serve() (*node.Node, string) {
 	s.t.Helper()
 	cfg := config.Demo()
-	n, err := node.Open(s.t.Context(), cfg, node.Options{Brokers: s.brokers, Events: s.site, Segments: s.job.Segments.Topic, Site: s.site,
+	n, err := node.Open(s.t.Context(), cfg, node.Options{Brokers: s.brokers, Events: s.job.Source.Topic, Inbox: s.site, Segments: s.job.Segments.Topic, Site: s.site,
 		Secrets: node.Secrets{TokenKeys: "k:" + strings.Repeat("ab", 32), AdminKey: adminKey}})
 	check(s.t, err)
 	s.t.Cleanup(func() { n.Close(context.Background()) })
@@ -137,10 +142,15 @@ func (s *shop) serve() (*node.Node, string) {
 	record, err := erasure.Open(s.t.Context(), server.DSN(), s.site)
 	check(s.t, err)
 	s.t.Cleanup(func() { record.Close() })
-	p, err := privacy.New(s.t.Context(), privacy.Config{Brokers: s.brokers, Events: s.site, Segments: s.job.Segments.Topic, Store: n.Store, Tree: tree,
+	p, err := privacy.New(s.t.Context(), privacy.Config{Brokers: s.brokers, Events: s.job.Source.Topic, Inbox: s.site, Segments: s.job.Segments.Topic, Store: n.Store, Tree: tree,
 		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, Redis: s.redis,
 		Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
-			return changelogio.Covered(ctx, s.brokers, changelogio.Topic(s.site))
+			return changelogio.Covered(ctx, s.brokers, changelogio.Topic(s.job.Source.Topic))
+		}, Copied: func(ctx context.Context) error {
+			if !s.rekey {
+				return nil
+			}
+			return kafkaio.Copied(ctx, s.brokers, s.site)
 		}, AdminKey: adminKey, WriteKeys: cfg.Collector.WriteKeys})
 	check(s.t, err)
 	s.t.Cleanup(p.Close)
@@ -173,7 +183,8 @@ func (s *shop) ask(method, path, body, key string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// send writes events through the collector.
+// send writes events through the collector. Where they are copied by device, pages are
+// written by somebody else's software, into any partition.
 func (s *shop) send(events ...string) {
 	s.t.Helper()
 	for i, e := range events {
@@ -181,6 +192,23 @@ func (s *shop) send(events ...string) {
 		events[i] = strings.Replace(e, "AT", at, 1)
 	}
 	s.sent += len(events)
+	if s.rekey {
+		var pages []*kgo.Record
+		events = slices.DeleteFunc(events, func(e string) bool {
+			is := strings.HasPrefix(e, `{"type":"page"`)
+			if is {
+				pages = append(pages, &kgo.Record{Topic: s.site, Value: []byte(e)})
+			}
+			return is
+		})
+		cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+		check(s.t, err)
+		check(s.t, cl.ProduceSync(s.t.Context(), pages...).FirstErr())
+		cl.Close()
+		if len(events) == 0 {
+			return
+		}
+	}
 	code, body := s.ask("POST", "/v1/batch", `{"batch":[`+strings.Join(events, ",")+`]}`, config.Demo().Collector.WriteKeys[0])
 	if code != http.StatusOK {
 		s.t.Fatalf("the collector answers %d %s", code, body)
@@ -191,13 +219,27 @@ func page(ids string, path string) string {
 	return `{"type":"page",` + ids + `,"timestamp":"AT","properties":{"path":"` + path + `"}}`
 }
 
+// copyAgain forgets how far the events were copied, so that the next job copies all of
+// them again, behind the tombstones.
+func (s *shop) copyAgain() {
+	s.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...))
+	check(s.t, err)
+	defer cl.Close()
+	_, err = kadm.NewClient(cl).DeleteGroups(s.t.Context(), s.job.Source.Topic+"-copier")
+	check(s.t, err)
+}
+
 // drained waits until the job has recorded all that the log holds now.
 func (s *shop) drained() map[int32]int64 {
 	s.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...))
 	check(s.t, err)
 	defer cl.Close()
-	offsets, err := kadm.NewClient(cl).ListEndOffsets(s.t.Context(), s.site)
+	if s.rekey {
+		check(s.t, kafkaio.Copied(s.t.Context(), s.brokers, s.site))
+	}
+	offsets, err := kadm.NewClient(cl).ListEndOffsets(s.t.Context(), s.job.Source.Topic)
 	check(s.t, err)
 	ends := map[int32]int64{}
 	offsets.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
@@ -228,7 +270,7 @@ func (s *shop) traces() map[string]uint64 {
 	}
 	out := map[string]uint64{}
 	for table, columns := range tables {
-		if n := count(s.t, s.conn, "SELECT count() FROM "+table+" WHERE ? != '' AND concat(`"+strings.Join(columns, "`, ' ', `")+"`) LIKE '%"+trace+"%'", s.site); n > 0 {
+		if n := count(s.t, s.conn, "SELECT count() FROM "+table+" WHERE ? != '' AND concat(`"+strings.Join(columns, "`, ' ', `")+"`) LIKE '%"+s.trace+"%'", s.site); n > 0 {
 			out[table] = n
 		}
 	}
@@ -257,7 +299,7 @@ func (s *shop) published(from map[int32]int64) (keys []string, later int) {
 		check(s.t, fs.Err())
 		for it := fs.RecordIter(); !it.Done(); {
 			r := it.Next()
-			if strings.Contains(string(r.Key), trace) || strings.Contains(string(r.Value), trace) {
+			if strings.Contains(string(r.Key), s.trace) || strings.Contains(string(r.Value), s.trace) {
 				held[string(r.Key)] = len(r.Value) > 0
 				if end, ok := from[r.Partition]; ok && r.Offset >= end && len(r.Value) > 0 {
 					later++
@@ -289,7 +331,7 @@ func (s *shop) nothing(when string) {
 	if keys := s.inRedis(); len(keys) > 0 {
 		s.t.Errorf("%s: Redis has %v", when, keys)
 	}
-	for _, id := range []string{"u:ann-" + trace, "d:phone-" + trace, "d:desk-" + trace, "d:user:ann-" + trace} {
+	for _, id := range []string{"u:ann-" + s.trace, "d:phone-" + s.trace, "d:desk-" + s.trace, "d:user:ann-" + s.trace} {
 		if ok, err := s.node.Store.Get(id, &segment.Record{}); ok || err != nil {
 			s.t.Errorf("%s: the node knows %s (%v)", when, id, err)
 		}
