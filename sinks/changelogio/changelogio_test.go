@@ -331,3 +331,19 @@ func TestOtherMachines(t *testing.T) {
 		was = machines
 	}
 }
+
+// TestCoveredOfAYoungJob: a job that has not yet written a snapshot counted as one
+// without a changelog. Who deleted a person did not wait for its first one, and a job
+// that was killed then made the person's rows again, from the journal.
+func TestCoveredOfAYoungJob(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	if _, ok, err := Covered(t.Context(), cfg.Brokers, cfg.Topic); ok || err != nil {
+		t.Errorf("a changelog that is not there: %v, %v", ok, err)
+	}
+	l, _ := open(t, cfg)
+	put(t, l, 0, "a")
+	if offsets, ok, err := Covered(t.Context(), cfg.Brokers, cfg.Topic); !ok || len(offsets) > 0 || err != nil {
+		t.Errorf("a journal without a snapshot covers %v: %v, %v", offsets, ok, err)
+	}
+}

@@ -276,8 +276,11 @@ func Covered(ctx context.Context, brokers []string, topic string) (offsets map[i
 		return nil, false, err
 	}
 	m, err := newestManifest(ctx, &Config{Brokers: brokers, Topic: topic}, ends)
-	if err != nil || m == nil {
+	if err != nil {
 		return nil, false, err
+	}
+	if m == nil { // a young job: what it has applied is in the journal alone, and made again
+		return nil, true, nil
 	}
 	return m.Offsets, true, nil
 }
