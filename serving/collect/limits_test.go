@@ -158,16 +158,17 @@ func TestBytesCount(t *testing.T) {
 // TestRetryAfter: who comes back when he was told to is let in.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	s := limited(t, func(c *collect.Config) { c.Limits.Address = throttle.Rate{PerSecond: 50, Burst: 100} })
-	s.ok(s.post("/v1/batch", track(100, 50, "a"), auth))
-	r := s.post("/v1/batch", track(100, 50, "b"), auth)
+	s := limited(t, func(c *collect.Config) { c.Limits.Address = throttle.Rate{PerSecond: 10, Burst: 100} })
+	s.ok(s.post("/v1/batch", track(60, 50, "a"), auth))
+	s.ok(s.post("/v1/batch", track(100, 50, "b"), auth)) // of which 60 are owed
+	r := s.post("/v1/batch", track(100, 50, "c"), auth)
 	s.busy(r, "too early")
 	after, _ := strconv.Atoi(r.header.Get("Retry-After"))
-	if after > 3 {
-		t.Errorf("told to wait %d s for 100 tokens of 50 a second", after)
+	if after > 8 {
+		t.Errorf("told to wait %d s for 61 tokens of 10 a second", after)
 	}
 	time.Sleep(time.Duration(after) * time.Second)
-	s.ok(s.post("/v1/batch", track(100, 50, "b"), auth))
+	s.ok(s.post("/v1/batch", track(100, 50, "c"), auth))
 }
 
 // TestManyUsersOfOneServer: with the shipped limits a server library sends for 5,000
