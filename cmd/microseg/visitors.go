@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/microseg/microseg/config"
@@ -22,7 +24,11 @@ const (
 	// visitorsPast is how much of their past simulated visitors bring along, so
 	// that there is an audience at once; as far as the allowed lateness goes.
 	visitorsPast = 8 * time.Minute
+	// visitorsBack is how much later the last event of each one's past comes: who counts
+	// was received twice, ten seconds apart.
+	visitorsBack = 11 * time.Second
 	visitorsPace = time.Second // they send so often
+	maxBatch     = 500         // events, with one request
 )
 
 // wanted is how many simulated visitors come. They come to the demo's site alone:
@@ -46,16 +52,27 @@ type crowd struct {
 	url, key string
 	visitors int
 	past     time.Duration
-	batch    []json.RawMessage // sent together, when their time has come
+	begun    time.Time
+	back     time.Duration
+	last     map[string]lastEvent // of each visitor's past, until it is sent
+	batch    []json.RawMessage    // sent together, when their time has come
+}
+
+// lastEvent is an event that is held back.
+type lastEvent struct {
+	at   time.Time
+	line json.RawMessage
 }
 
 func newCrowd(cfg *config.Config, addr string, visitors int) *crowd {
-	return &crowd{url: "http://" + addr + "/v1/batch", key: cfg.Collector.WriteKeys[0], visitors: visitors, past: min(visitorsPast, cfg.Lateness.Short*4/5)}
+	return &crowd{url: "http://" + addr + "/v1/batch", key: cfg.Collector.WriteKeys[0], visitors: visitors, past: min(visitorsPast, cfg.Lateness.Short*4/5),
+		back: visitorsBack, last: map[string]lastEvent{}}
 }
 
 // run sends until the context ends.
 func (c *crowd) run(ctx context.Context) {
-	start := clock.Now().Add(-c.past)
+	c.begun = clock.Now()
+	start := c.begun.Add(-c.past)
 	// Another seed at each start: the same visitors again would send the same
 	// messageIds again, which are duplicates.
 	o := simulate.Options{Seed: uint64(start.Unix()), Start: start, Arrive: c.past + 2*time.Minute, Duration: 10 * 365 * 24 * time.Hour, Visitors: c.visitors}
@@ -67,11 +84,14 @@ func (c *crowd) run(ctx context.Context) {
 
 // take sends an event when its time has come, with those of the same second.
 func (c *crowd) take(ctx context.Context, line []byte) error {
-	var e struct{ Timestamp time.Time }
+	var e struct {
+		Timestamp   time.Time
+		AnonymousID string
+	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return fmt.Errorf("reading a simulated event: %w", err)
 	}
-	if wait := e.Timestamp.Sub(clock.Now()); wait > 0 || len(c.batch) >= 500 {
+	if wait := e.Timestamp.Sub(clock.Now()); wait > 0 || len(c.batch) >= maxBatch {
 		if err := c.flush(ctx); err != nil {
 			return err
 		}
@@ -79,16 +99,45 @@ func (c *crowd) take(ctx context.Context, line []byte) error {
 			pause(ctx, max(wait, visitorsPace))
 		}
 	}
-	c.batch = append(c.batch, line)
+	c.add(e.AnonymousID, e.Timestamp, line)
 	return ctx.Err()
 }
 
-// flush sends what has gathered, again and again until it is taken.
-func (c *crowd) flush(ctx context.Context) error {
-	if len(c.batch) == 0 {
-		return nil
+// add adds an event to what is sent next. The last one of each visitor's past waits, no
+// longer than until the next one of the same visitor.
+func (c *crowd) add(visitor string, at time.Time, line json.RawMessage) {
+	held, holds := c.last[visitor]
+	delete(c.last, visitor)
+	if holds {
+		c.batch = append(c.batch, held.line)
 	}
-	body, err := json.Marshal(map[string]any{"batch": c.batch, "writeKey": c.key})
+	if at.Before(c.begun) {
+		c.last[visitor] = lastEvent{at, line}
+		return
+	}
+	if c.batch = append(c.batch, line); clock.Now().Before(c.begun.Add(c.back)) {
+		return
+	}
+	for _, held := range slices.SortedFunc(maps.Values(c.last), func(a, b lastEvent) int { return a.at.Compare(b.at) }) {
+		c.batch = append(c.batch, held.line)
+	}
+	clear(c.last)
+}
+
+// flush sends what has gathered.
+func (c *crowd) flush(ctx context.Context) error {
+	for part := range slices.Chunk(c.batch, maxBatch) {
+		if err := c.send(ctx, part); err != nil {
+			return err
+		}
+	}
+	c.batch = c.batch[:0]
+	return nil
+}
+
+// send sends a batch, again and again until it is taken.
+func (c *crowd) send(ctx context.Context, batch []json.RawMessage) error {
+	body, err := json.Marshal(map[string]any{"batch": batch, "writeKey": c.key})
 	if err != nil {
 		return fmt.Errorf("encoding simulated events: %w", err)
 	}
@@ -103,7 +152,6 @@ func (c *crowd) flush(ctx context.Context) error {
 		}
 		pause(ctx, visitorsPace)
 	}
-	c.batch = c.batch[:0]
 	return ctx.Err()
 }
 

@@ -50,6 +50,8 @@ func TestCrowd(t *testing.T) {
 	var mu sync.Mutex
 	var times []time.Time
 	ids, refused := map[string]bool{}, 0
+	events, first, newest := map[string]int{}, map[string]time.Time{}, map[string]time.Time{}
+	start := time.Now()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct {
 			WriteKey string
@@ -74,13 +76,22 @@ func TestCrowd(t *testing.T) {
 			}
 			ids[e.MessageID] = true
 			times = append(times, e.Timestamp)
+			if e.Timestamp.Before(start) {
+				events[e.AnonymousID]++
+			}
+			if now := time.Now(); first[e.AnonymousID].IsZero() {
+				first[e.AnonymousID] = now
+			} else {
+				newest[e.AnonymousID] = now
+			}
 		}
 	}))
 	defer srv.Close()
-	start := time.Now()
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 6*time.Second)
 	defer stop()
-	newCrowd(config.Demo(), strings.TrimPrefix(srv.URL, "http://"), 300).run(ctx)
+	c := newCrowd(config.Demo(), strings.TrimPrefix(srv.URL, "http://"), 300)
+	c.back = 2 * time.Second
+	c.run(ctx)
 	mu.Lock()
 	defer mu.Unlock()
 	past := 0
@@ -91,5 +102,14 @@ func TestCrowd(t *testing.T) {
 	}
 	if past < 1000 || past > 20_000 || len(times) == past || len(times)-past > 400 {
 		t.Errorf("%d events of the past, %d of the present", past, len(times)-past)
+	}
+	visits := 0
+	for id, n := range events { // who counts was received twice, some time apart
+		if n > 1 && newest[id].Sub(first[id]) >= time.Second {
+			visits++
+		}
+	}
+	if visits < 200 {
+		t.Errorf("%d of %d visitors count, and 200 are needed", visits, len(events))
 	}
 }
