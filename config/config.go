@@ -248,7 +248,7 @@ type Consent struct {
 type Serving struct {
 	Origins      []string      `yaml:"origins"`         // whose pages may read answers, such as https://shop.example; none: those of any site, without cookies
 	TokenTTL     time.Duration `yaml:"token_ttl"`       // an edge believes a token for so long
-	MaxProfiles  int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each
+	MaxProfiles  int           `yaml:"max_profiles"`    // records that a node holds in memory, about 400 bytes each; beyond it those of one event go first, users' last, the longest silent of each
 	MaxStreams   int           `yaml:"max_streams"`     // pages that may listen to one node
 	Thresholds   bool          `yaml:"thresholds"`      // GET /api/segment/explain tells everybody what conditions and audiences are compared with, and when that may change; else the admin alone
 	Proxies      []string      `yaml:"trusted_proxies"` // addresses and networks (10.0.0.0/8) of your own proxies and CDN, whose header tells who the client is; none: the client is who connects

@@ -44,7 +44,7 @@ func (s *Shard) record(q *person, sent int64) *Record {
 	v := s.view(q, q.evaluated)
 	r := &s.published
 	*r = Record{Sent: sent, Path: s.p.Tree.Path(int(q.node)), Since: q.since, Evaluated: q.evaluated, Last: v.Last, SessionEnd: v.SessionEnd, Live: v.Live, Long: v.Long,
-		Linked: v.Linked, Bot: q.bot(), Devices: v.Devices, Values: r.Values}
+		Linked: v.Linked, Bot: q.bot(), Once: q.user == nil && !q.profile.Several, Devices: v.Devices, Values: r.Values}
 	if r.Values == nil {
 		r.Values = make([]float64, len(s.catalog))
 	}

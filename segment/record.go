@@ -19,6 +19,7 @@ const (
 	flagLinked
 	flagBot
 	flagSent // the record ends with Sent, which older readers leave unread
+	flagOnce
 )
 
 // Record is what serving knows of a person: its value under PersonID in the
@@ -37,6 +38,7 @@ type Record struct {
 	Live, Long signal.Decayed // sums of signal weights
 	Linked     bool           // a user, not a device
 	Bot        bool
+	Once       bool // a device of one event so far, which claims nothing that is proven
 	Devices    int
 	Values     []float64 // by session.Slot; those that nothing reads are 0
 }
@@ -52,7 +54,7 @@ func (r *Record) AppendTo(w *codec.Writer) {
 func (r *Record) appendBody(w *codec.Writer) {
 	w.Byte(recordFormat)
 	var flags byte
-	for i, set := range [...]bool{r.User != "", r.Linked, r.Bot, r.Sent > 0} {
+	for i, set := range [...]bool{r.User != "", r.Linked, r.Bot, r.Sent > 0, r.Once} {
 		if set {
 			flags |= 1 << i
 		}
@@ -96,7 +98,7 @@ func (r *Record) Read(b []byte) error {
 		}
 		return in.Err()
 	}
-	r.Linked, r.Bot = flags&flagLinked != 0, flags&flagBot != 0
+	r.Linked, r.Bot, r.Once = flags&flagLinked != 0, flags&flagBot != 0, flags&flagOnce != 0
 	r.Path = in.String()
 	r.Since, r.Last, r.SessionEnd = r.Evaluated+in.Int(), r.Evaluated+in.Int(), r.Evaluated+in.Int()
 	r.Live = signal.Decayed{Sum: in.Float(), Ref: r.Evaluated + in.Int()}
@@ -207,7 +209,22 @@ type Stamp struct {
 	Version   uint64
 	Decided   int64 // wall clock, µs
 	Sent      int64 // wall clock, ms; 0: not known. It orders nothing
+	// Of who is let go where there is no room, and so order nothing either: when
+	// something was last heard of the person, ms, and which kind it is.
+	Heard int64
+	Keep  Keep
 }
+
+// Keep says whom a node lets go before whom.
+type Keep uint8
+
+// Keeps, in the order in which they go.
+const (
+	KeepOnce   Keep = iota // devices of one event
+	KeepDevice             // other devices
+	KeepUser               // users, and the devices that point to them
+	Keeps
+)
 
 // Before reports whether the record of s is older: of an earlier event time, or
 // of the same and an earlier batch.
@@ -221,6 +238,19 @@ func StampOf(b []byte) (Stamp, error) {
 	if v := in.Byte(); v != recordFormat && in.Err() == nil {
 		return Stamp{}, fmt.Errorf("reading a segment record: its format is %d and this binary reads %d; upgrade the serving nodes before the job", v, recordFormat)
 	}
-	s := Stamp{Sent: sentOf(in.Byte(), b), Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
+	flags := in.Byte()
+	s := Stamp{Sent: sentOf(flags, b), Version: in.Fixed(), Decided: in.Int(), Evaluated: in.Int()}
+	if s.Heard = s.Evaluated; flags&flagPointer == 0 {
+		in.Bytes() // its path
+		in.Int()
+		s.Heard = s.Evaluated + in.Int()
+	}
+	s.Heard = min(s.Heard, s.Decided/1000) // an event that is ahead of the clock is no excuse
+	switch {
+	case flags&(flagPointer|flagLinked) != 0:
+		s.Keep = KeepUser
+	case flags&flagOnce == 0:
+		s.Keep = KeepDevice
+	}
 	return s, in.Err()
 }

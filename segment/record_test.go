@@ -20,7 +20,7 @@ func randomRecord(r *rand.Rand) Record {
 		return Record{Version: r.Uint64(), User: "user-1", Decided: t * 1000, Sent: sent, Evaluated: t}
 	}
 	rec := Record{Sent: sent, Version: r.Uint64(), Decided: t * 1000, Path: "everyone/a", Since: t - r.Int64N(1e6), Evaluated: t, Last: t - r.Int64N(1e6), SessionEnd: t + r.Int64N(1e6),
-		Live: signal.Decayed{Sum: r.Float64(), Ref: t - r.Int64N(1e6)}, Long: signal.Decayed{Sum: 2, Ref: t}, Linked: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Devices: r.IntN(9), Values: make([]float64, 40)}
+		Live: signal.Decayed{Sum: r.Float64(), Ref: t - r.Int64N(1e6)}, Long: signal.Decayed{Sum: 2, Ref: t}, Linked: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Once: r.IntN(2) == 0, Devices: r.IntN(9), Values: make([]float64, 40)}
 	for i := range rec.Values {
 		if r.IntN(5) == 0 {
 			rec.Values[i] = r.NormFloat64()
@@ -82,7 +82,16 @@ func TestSentIsReadByWhoKnowsIt(t *testing.T) {
 		older := rec
 		older.Sent = 0
 		older.AppendTo(&without)
-		if stamp, err := StampOf(with.B); err != nil || stamp != (Stamp{rec.Evaluated, rec.Version, rec.Decided, rec.Sent}) {
+		heard, keep := min(rec.Last, rec.Decided/1000), KeepDevice
+		switch {
+		case rec.User != "":
+			heard, keep = min(rec.Evaluated, rec.Decided/1000), KeepUser
+		case rec.Linked:
+			keep = KeepUser
+		case rec.Once:
+			keep = KeepOnce
+		}
+		if stamp, err := StampOf(with.B); err != nil || stamp != (Stamp{rec.Evaluated, rec.Version, rec.Decided, rec.Sent, heard, keep}) {
 			t.Fatalf("%+v, %v of %+v", stamp, err, rec)
 		}
 		var back Record

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
@@ -24,7 +23,7 @@ import (
 type Config struct {
 	Brokers     []string
 	Topic       string
-	MaxProfiles int // records held; beyond it those that are asked for least go
+	MaxProfiles int // records held; beyond it those of one event go first, users' last, the longest silent of each
 	Tree        *segment.Tree
 	Activation  *segment.Activation // before the first decision; nil: nothing but the root is served then
 }
@@ -38,7 +37,7 @@ type Store struct {
 	cl      *kgo.Client
 	cancel  context.CancelFunc
 	done    chan struct{}
-	records *otter.Cache[string, string]
+	records *held
 	active  atomic.Pointer[activation]
 	subs    subscribers
 	ready   chan struct{}
@@ -51,7 +50,6 @@ type Store struct {
 	missing   int // partitions that are not yet read to where they ended at start
 	progress  time.Time
 	err       error
-	evicted   atomic.Uint64
 	consumed  atomic.Uint64
 	corrupted atomic.Uint64
 }
@@ -81,15 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.cfg.Activation = segment.NewActivation(cfg.Tree, 1, 0, 1)
 	}
 	s.active.Store(&activation{state: s.cfg.Activation.Told(cfg.Tree, nil, "")})
-	var err error
-	s.records, err = otter.New(&otter.Options[string, string]{MaximumSize: cfg.MaxProfiles, OnDeletion: func(e otter.DeletionEvent[string, string]) {
-		if e.WasEvicted() {
-			s.evicted.Add(1)
-		}
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("making the store of segments: %w", err)
-	}
+	s.records = newHeld(cfg.MaxProfiles)
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -156,7 +146,6 @@ func (s *Store) Close() {
 	s.cancel()
 	<-s.done
 	s.cl.Close()
-	s.records.StopAllGoroutines()
 }
 
 // Wait waits until everything that the topic held at start is in memory.
@@ -230,7 +219,7 @@ func (s *Store) take(r *kgo.Record, now time.Time) {
 	case key == segment.ActiveKey:
 		s.activate(r.Value)
 	case len(r.Value) == 0:
-		s.records.Invalidate(key)
+		s.records.forget(key)
 		s.subs.changed(key)
 	default:
 		stamp, fresh, err := s.newer(key, r.Value)
@@ -243,7 +232,7 @@ func (s *Store) take(r *kgo.Record, now time.Time) {
 		if !fresh {
 			return
 		}
-		s.records.Set(key, string(r.Value))
+		s.records.put(key, string(r.Value), stamp.Keep, stamp.Heard)
 		s.measure(&stamp, now)
 		s.subs.changed(key)
 	}
@@ -257,8 +246,8 @@ func (s *Store) newer(key string, value []byte) (stamp segment.Stamp, fresh bool
 	if err != nil {
 		return stamp, false, err
 	}
-	if held, ok := s.records.GetEntryQuietly(key); ok {
-		old, err := segment.StampOf([]byte(held.Value))
+	if value, ok := s.records.get(key); ok {
+		old, err := segment.StampOf([]byte(value))
 		if err == nil && stamp.Before(old) {
 			return stamp, false, nil
 		}
@@ -300,7 +289,7 @@ func (s *Store) Why(node int) string {
 
 // Get reads a person's record into r, which keeps the memory of its values.
 func (s *Store) Get(person string, r *segment.Record) (bool, error) {
-	value, ok := s.records.GetIfPresent(person)
+	value, ok := s.records.get(person)
 	if !ok {
 		return false, nil
 	}
@@ -327,17 +316,17 @@ func (s *Store) Find(device string, r *segment.Record) (person string, ok bool, 
 // it is for the rare export and deletion.
 func (s *Store) Devices(user string) (out []string) {
 	var r segment.Record
-	for key, value := range s.records.All() {
+	s.records.each(func(key, value string) {
 		if len(key) > 2 && key[:2] == "d:" && r.Read([]byte(value)) == nil && r.User == user {
 			out = append(out, key[2:])
 		}
-	}
+	})
 	return out
 }
 
 // Forget drops a person at once, before the log says so.
 func (s *Store) Forget(person string) {
-	s.records.Invalidate(person)
+	s.records.forget(person)
 	s.subs.changed(person)
 }
 
@@ -355,9 +344,10 @@ type Stats struct {
 
 // Stats reports how the node is doing.
 func (s *Store) Stats() Stats {
+	n, gone := s.records.counts()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Stats{Ready: s.missing == 0, Profiles: s.records.EstimatedSize(), Quiet: time.Since(s.progress), Evicted: s.evicted.Load(),
+	out := Stats{Ready: s.missing == 0, Profiles: n, Quiet: time.Since(s.progress), Evicted: gone,
 		Consumed: s.consumed.Load(), Corrupted: s.corrupted.Load(), Err: s.err}
 	for _, p := range s.behind {
 		out.Lag += max(0, p.end-p.next)
