@@ -14,6 +14,7 @@ import (
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/transforms"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -180,7 +181,8 @@ func (m *monitor) ready(ctx context.Context) error {
 
 // notes are lines for what is not as it should be, some of them empty.
 func (m *monitor) notes() []string {
-	out := []string{m.degraded(), m.job.reload.note()}
+	s := transforms.StatsOf(m.job.Name())
+	out := []string{m.degraded(), m.job.reload.note(), fullState(&s, m.job.Spec.MaxState)}
 	if m.more != nil {
 		out = append(out, m.more())
 	}
@@ -224,7 +226,10 @@ func (m *monitor) health(ctx context.Context) *report {
 	body := struct {
 		*query.HealthData
 		Identity *trustHealth `json:"identity,omitempty"`
+		State    *stateHealth `json:"state"`
 	}{HealthData: h}
+	s := transforms.StatsOf(m.job.Name())
+	body.State = newStateHealth(&s, m.job.Spec.MaxState)
 	if m.trust != nil {
 		body.Identity = m.trust()
 	}

@@ -40,6 +40,7 @@ var (
 	descCopied   = desc("rekey_records_total", "Records that were copied by device.")
 	descCopyLag  = desc("rekey_lag_records", "Records that are not yet copied by device.")
 	descDevices  = desc("devices", "Devices in state.")
+	descLimit    = desc("devices_limit", "Devices that there may be in state (state.max_devices).")
 	descEvicted  = desc("evicted_total", "Devices that were let go, as there is no room for more (state.max_devices), or of one event and silent (state.single_event_retention).", "class")
 	descPersons  = desc("persons", "Persons in state.")
 	descMoves    = desc("path_changes_total", "Changes of a person's path in the segment tree.")
@@ -71,7 +72,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *jobCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descEvicted, descPersons, descMoves, descExcess, descClaims, descProven, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
+	for _, d := range []*prometheus.Desc{descEvents, descStrays, descPoison, descCopied, descCopyLag, descDevices, descLimit, descEvicted, descPersons, descMoves, descExcess, descClaims, descProven, descWarnings, descHealed, descReloads, descLag, descBuffered, descFetch,
 		descPending, descBytes, descInserted, descRetries, descSpilled, descSpillB, descSpillAge, descSpills, descBlocked, descFailed, descLatency,
 		descEntries, descRounds, descSnapshot, descSnapAge} {
 		ch <- d
@@ -95,6 +96,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 		put(descEvents, prometheus.CounterValue, float64(n), verdict)
 	}
 	put(descDevices, prometheus.GaugeValue, float64(s.Devices))
+	put(descLimit, prometheus.GaugeValue, float64(c.job.Spec.MaxState))
 	for class, n := range s.LetGo {
 		put(descEvicted, prometheus.CounterValue, float64(n), identity.Classes[class])
 	}

@@ -204,6 +204,7 @@ func check(w io.Writer, path string) error {
 	for _, n := range trustNotes(conf, true) {
 		fmt.Fprintln(w, "note:", n)
 	}
+	fmt.Fprintln(w, "note:", stateCost(conf, memoryLimit()))
 	if err := checkClients(w); err != nil {
 		return err
 	}
