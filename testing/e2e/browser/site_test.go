@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -238,7 +239,8 @@ func comparesOnly(names []string) bool {
 }
 
 // simulate puts visits of the last minutes on the log, those whose names of
-// events, page types and elements are wanted.
+// events, page types and elements are wanted. The last event of each visitor comes
+// eleven seconds behind the others: who is received only once is no audience.
 func (s *shop) simulate(t *testing.T, visitors int, want func(names []string) bool) {
 	t.Helper()
 	s.seeds++
@@ -250,13 +252,23 @@ func (s *shop) simulate(t *testing.T, visitors int, want func(names []string) bo
 		events = append(events, line)
 		return nil
 	}))
+	last := map[string]json.RawMessage{}
 	var batch []json.RawMessage
 	for _, line := range events {
-		if want(names[simulated(t, line).AnonymousID]) {
-			batch = append(batch, line)
+		device := simulated(t, line).AnonymousID
+		if !want(names[device]) {
+			continue
 		}
+		if before := last[device]; before != nil {
+			batch = append(batch, before)
+		}
+		last[device] = line
 	}
 	for part := range slices.Chunk(batch, 500) {
+		s.send(t, part)
+	}
+	s.advance(11*time.Second, 300*time.Millisecond)
+	for part := range slices.Chunk(slices.Collect(maps.Values(last)), 500) {
 		s.send(t, part)
 	}
 }
