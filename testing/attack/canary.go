@@ -80,11 +80,13 @@ func (c *canaries) one(ctx context.Context, x *sender, device string, items int)
 	f.took, f.seen = time.Since(f.at), seen
 }
 
-// pause stops counting, while the node is stopped on purpose.
+// pause stops counting, also what is under way, while the node is stopped on purpose.
 func (c *canaries) pause(p bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.paused = p
+	if c.paused = p; p {
+		c.flown = slices.DeleteFunc(c.flown, func(f *flight) bool { return f.took == 0 })
+	}
 }
 
 // between are the quantiles of what was under way in a span of time.
