@@ -54,7 +54,7 @@ func TestAttackCostsLittle(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 1))
 		l := attack(r, n, attacked)
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+		s := newSeen(l)
 		p := start(t, r, &spec, l, j, s, 0)
 		check(t, p.run())
 		first := folded

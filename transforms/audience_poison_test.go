@@ -37,7 +37,7 @@ func TestAudiencePanics(t *testing.T) {
 			}
 		}
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+		s := newSeen(l)
 		for life := 0; ; life++ {
 			steps := 0
 			if life < 8 {

@@ -273,7 +273,7 @@ func TestLegacyUntilAtARestart(t *testing.T) {
 		same.Job, same.LegacyUntil = same.Job+"-same", end
 		want := runPlain(t, &same, l, l.cut(t, &same, r))
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+		s := newSeen(l)
 		for life := 0; ; life++ {
 			steps := 0
 			if life < 8 {

@@ -219,7 +219,7 @@ func TestFloodThroughRestarts(t *testing.T) {
 		want := runPlain(t, &first, l, l.cut(t, &first, r))
 		spec := &first
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+		s := newSeen(l)
 		for life := 0; ; life++ {
 			steps := 0
 			if life < 15 {

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
@@ -83,9 +85,35 @@ type seen struct {
 	out    tables
 	first  map[string]string
 	told   map[string]*reader
-	clock  int64 // wall clock, µs
-	redone int   // decisions that were seen more than once
-	era    int   // groupings so far: each numbers its batches anew
+	clock  int64           // wall clock, µs
+	redone int             // decisions that were seen more than once
+	era    int             // groupings so far: each numbers its batches anew
+	back   map[string]bool // persons of whom one move may be told twice
+}
+
+func newSeen(l *testLog) *seen {
+	return &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}, back: l.back()}
+}
+
+// back are the persons of devices that were deleted and then sent once more what they
+// had sent before. Such a one may do at the same millisecond what it did then: another
+// move, with a key that the deletion has taken from the first one.
+func (l *testLog) back() map[string]bool {
+	sent, gone, out := map[string][]string{}, map[string][]string{}, map[string]bool{}
+	for _, r := range l.arrival {
+		var e struct{ Type, AnonymousID string }
+		if json.Unmarshal(r.Value, &e) != nil {
+			continue
+		}
+		if e.Type == event.TypeDelete {
+			gone[e.AnonymousID] = append(gone[e.AnonymousID], sent[e.AnonymousID]...)
+		}
+		if slices.Contains(gone[e.AnonymousID], string(r.Value)) {
+			out[session.PersonID(e.AnonymousID, "")] = true
+		}
+		sent[e.AnonymousID] = append(sent[e.AnonymousID], string(r.Value))
+	}
+	return out
 }
 
 // reader follows a key of the topic of segments, the newest record of it.
@@ -135,7 +163,10 @@ func (s *seen) add(t *testing.T, b rows.Batch) {
 	one := tables{}
 	one.add(t, b)
 	for key, row := range one[rows.TableSegmentEvents] {
-		s.once(t, "the move "+key, strings.Join(tables{"x": {"": row}}.list("x", nil, "decided_at"), ""))
+		s.once(t, "the move "+key, strings.Join(tables{"x": {"": row}}.list("x", nil, "decided_at", "version"), ""))
+		if !s.back[row["person"]] {
+			s.once(t, "the version of the move "+key, row["version"])
+		}
 	}
 	s.out.add(t, b)
 }
@@ -524,7 +555,7 @@ func killedAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 	want := runPlain(t, &spec, clean, clean.cut(t, &spec, r))
 	poison.inject(t, &spec)
 	j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-	s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+	s := newSeen(l)
 	for life := 0; ; life++ {
 		steps := 0
 		if life < 12 {

@@ -101,7 +101,7 @@ func TestRegroupedAtAnyMoment(t *testing.T) {
 		want := runPlain(t, &first, l, l.cut(t, &first, r))
 		spec := &first
 		j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-		s := &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}
+		s := newSeen(l)
 		for life := 0; ; life++ {
 			steps := 0
 			if life < 12 {
@@ -193,7 +193,7 @@ func TestRegroupsNothingThatIsUnderWay(t *testing.T) {
 	spec := testSpec(t, "under-way", 2, 4)
 	l := randomLog(r, spec.Partitions, 80, true, false)
 	j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
-	p := start(t, r, &spec, l, j, &seen{out: tables{}, first: map[string]string{}, told: map[string]*reader{}}, 0)
+	p := start(t, r, &spec, l, j, newSeen(l), 0)
 	for range 20 {
 		if b := p.batch(p.sources[0]); b != nil {
 			_, err := p.local.device(context.Background(), 0, b, p.outputs(0, 0))
