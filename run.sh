@@ -99,19 +99,13 @@ test)
   say "go test ./... (the first time takes a few minutes)"
   exec go test -timeout 20m "$@" ./...
   ;;
-faults)
+faults | attack)
+  suite=$1
   shift
   get_clickhouse
   build
-  go build -o .microseg/bin/faults ./testing/faults/cmd || die "the build failed; the compiler's words are above."
-  exec .microseg/bin/faults "$@"
-  ;;
-attack)
-  shift
-  get_clickhouse
-  build
-  go build -o .microseg/bin/attack ./testing/attack/cmd || die "the build failed; the compiler's words are above."
-  exec .microseg/bin/attack "$@"
+  go build -o ".microseg/bin/$suite" "./testing/$suite/cmd" || die "the build failed; the compiler's words are above."
+  exec ".microseg/bin/$suite" "$@"
   ;;
 demo | up | bench | clickhouse | sql) get_clickhouse ;;
 esac

@@ -1,0 +1,3 @@
+-- Reasons and alerts that came with the limits on what one sender can do.
+ALTER TABLE dead_letters COMMENT COLUMN `reason` 'malformed, oversized, future, late, identity, no_consent, stray (in another partition than its device), poison (a stage cannot take it) or device_limit (older than what a device with too many events keeps)';
+ALTER TABLE alerts COMMENT COLUMN `kind` 'stale_segment, signal_weight, refresh_latency, watermark_lag, sink_lag, dead_letters, job_silent, busy, ingest_budget, compute_budget, deliver_budget, whole_budget, unread_partitions, person_devices, device_persons, audience_jump, stray or poison';
