@@ -15,6 +15,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/collect"
+	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/testing/harness/chromium"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,33 +32,24 @@ type faulty struct {
 }
 
 func newFaulty(t *testing.T) *faulty {
+	return newServer(t, collect.Limits{}, http.StatusServiceUnavailable, http.StatusTooManyRequests)
+}
+
+// newServer has a collector with these limits behind these faults.
+func newServer(t *testing.T, limits collect.Limits, faults ...int) *faulty {
 	t.Helper()
-	log, err := kafkalog.Start(kafkalog.Options{Topics: []string{"events"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(log.Close)
-	c, err := collect.New(collect.Config{Brokers: log.Brokers(), WriteKeys: []string{"demo"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	log, h := collecting(t, collect.Config{WriteKeys: []string{"demo"}, Limits: limits})
 	f := &faulty{log: log, wants: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.Handle("GET /modules/", http.StripPrefix("/modules/", http.FileServer(http.Dir(modules(t)))))
 	mux.Handle("GET /crossorigin.html", http.FileServerFS(Pages))
-	mux.Handle("/", c.Handler())
-	f.serve(t, mux)
+	mux.Handle("/", h)
+	f.serve(t, mux, faults)
 	return f
 }
 
 // serve puts the faults before a handler.
-func (f *faulty) serve(t *testing.T, h http.Handler) {
-	faults := []int{http.StatusServiceUnavailable, http.StatusTooManyRequests}
+func (f *faulty) serve(t *testing.T, h http.Handler, faults []int) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		fault := 0
@@ -134,8 +126,9 @@ func (f *faulty) arrived(t *testing.T, n int, within time.Duration) (times []int
 // setting is how a page uses a library.
 type setting struct {
 	library, options string
-	omit             bool // does what docs/collector.md says of Mixpanel's library on other origins
-	own              bool // the collector is on the page's origin
+	omit             bool           // does what docs/collector.md says of Mixpanel's library on other origins
+	own              bool           // the collector is on the page's origin
+	limits           collect.Limits // met all the time, instead of one 503 and one 429
 }
 
 // send opens a page that sends n events.
@@ -160,11 +153,12 @@ func (f *faulty) send(t *testing.T, browser *chromium.Browser, c setting, n int)
 
 // TestAcrossOrigins: the browser libraries of others, unmodified, in a real
 // Chromium, on a page of another origin than the collector's, through one 503 and
-// one 429: 50 events each, each once. RudderStack's sent none: the browser asks
+// one 429, or a limit that they meet all the time: 50 events each, each once. RudderStack's sent none: the browser asks
 // whether the page may send the header SentAt, and it might not.
 func TestAcrossOrigins(t *testing.T) {
 	t.Parallel()
 	browser := chromium.Start(t)
+	low := collect.Limits{Address: throttle.Rate{PerSecond: 20, Burst: 10}}
 	const n = 50
 	for name, c := range map[string]setting{
 		"segment":              {library: "segment"},
@@ -173,16 +167,25 @@ func TestAcrossOrigins(t *testing.T) {
 		"rudderstack, batches": {library: "rudderstack", options: `{"queueOptions":{"batch":{"enabled":true,"maxItems":10,"flushInterval":500}}}`},
 		"mixpanel":             {library: "mixpanel", options: `{"batch_flush_interval_ms":1000}`, omit: true},
 		"mixpanel, own origin": {library: "mixpanel", options: `{"batch_flush_interval_ms":1000}`, own: true},
+		"segment, limit":       {library: "segment", limits: low},
+		"rudderstack, limit":   {library: "rudderstack", limits: low},
+		"mixpanel, limit":      {library: "mixpanel", options: `{"batch_flush_interval_ms":1000,"batch_size":5}`, own: true, limits: low},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFaulty(t)
+			if c.limits.Address.PerSecond > 0 {
+				f = newServer(t, c.limits)
+			}
 			p := f.send(t, browser, c, n)
 			times := f.arrived(t, n, 90*time.Second)
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if want := slices.Repeat([]int{1}, n); !slices.Equal(times, want) {
 				t.Errorf("events arrived %v times\n%s\n%s", times, strings.Join(f.asked, "\n"), strings.Join(p.Problems(), "\n"))
+			}
+			if refused := strings.Count(strings.Join(f.asked, "\n"), " 429"); refused == 0 {
+				t.Error("the library was never told to come back, so this shows nothing")
 			}
 			t.Logf("the browser asked for the headers %v; %d requests", f.wants, len(f.asked))
 		})

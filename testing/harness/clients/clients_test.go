@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -56,13 +55,7 @@ func TestLibraries(t *testing.T) {
 		t.Run(library, func(t *testing.T) {
 			t.Parallel()
 			log, url := collector(t, http.StatusServiceUnavailable, http.StatusTooManyRequests)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, "node", "send.cjs", library, url, "demo", fmt.Sprint(n))
-			cmd.Env = append(os.Environ(), "NODE_PATH="+dir, "HTTP_PROXY=", "HTTPS_PROXY=")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			sends(t, dir, library, url, "demo", n)
 			marks, ids := read(t, log, n*len(c.kinds))
 			for _, kind := range c.kinds {
 				for i := range n {
@@ -81,25 +74,11 @@ func TestLibraries(t *testing.T) {
 // collector runs a collector that first answers with these errors.
 func collector(t *testing.T, fails ...int) (*kafkalog.Log, string) {
 	t.Helper()
-	log, err := kafkalog.Start(kafkalog.Options{Topics: []string{"events"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(log.Close)
-	c, err := collect.New(collect.Config{Brokers: log.Brokers(), WriteKeys: []string{"demo"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	log, h := collecting(t, collect.Config{WriteKeys: []string{"demo"}})
 	busy := make(chan int, len(fails))
 	for _, status := range fails {
 		busy <- status
 	}
-	h := c.Handler()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case status := <-busy:
@@ -111,6 +90,27 @@ func collector(t *testing.T, fails ...int) (*kafkalog.Log, string) {
 	}))
 	t.Cleanup(srv.Close)
 	return log, srv.URL
+}
+
+// collecting is a collector and the log that it writes to.
+func collecting(t *testing.T, cfg collect.Config) (*kafkalog.Log, http.Handler) {
+	t.Helper()
+	log, err := kafkalog.Start(kafkalog.Options{Topics: []string{"events"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	cfg.Brokers = log.Brokers()
+	c, err := collect.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return log, c.Handler()
 }
 
 // read counts the marks and ids of n records, and fails when there are more or fewer.
