@@ -138,18 +138,6 @@ func (d *Decoder) rebuild(r *record, raw []byte, e *Event) (err error) {
 	return nil
 }
 
-// Linked is an identify call that is no page's own: a link that a token proves.
-type Linked struct {
-	Device string // anonymousId
-	User   string
-	ID     string // messageId: the same link is one event however often it is sent
-}
-
-// Append appends the record; at is its event time, RFC 3339.
-func (l *Linked) Append(dst []byte, at string) []byte {
-	return appendRecord(dst, [][2]string{{"type", "identify"}, {"anonymousId", l.Device}, {"userId", l.User}, {"messageId", l.ID}, {"timestamp", at}, {"receivedAt", at}})
-}
-
 // control reads a record that is no behaviour; false means that it is another one.
 func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 	switch string(r.text(fType)) {

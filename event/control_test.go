@@ -68,7 +68,6 @@ func TestControl(t *testing.T) {
 	}{
 		{strict, (&Unlinked{Device: "a\"1", User: "ann", Receipt: "r"}).Append(nil, at), Event{Device: "a\"1", User: "ann", Kind: KindUnlink, ID: hash([]byte("r"))}},
 		{strict, []byte(`{"type":"reset","anonymousId":"a1","userId":"ann","messageId":"m","timestamp":"` + at + `"}`), Event{Device: "a1", Kind: KindReset, ID: hash([]byte("m"))}},
-		{open, (&Linked{Device: "a1", User: "ann", ID: "m"}).Append(nil, at), Event{Device: "a1", User: "ann", Kind: KindIdentify, ID: hash([]byte("m")), Time: 1}},
 		{open, []byte(`{"type":"alias","anonymousId":"a2","previousId":"a1","userId":"ann","messageId":"m","timestamp":"` + at + `"}`), Event{Device: "a1", User: "ann", Kind: KindAlias, ID: hash([]byte("m")), Time: 1}},
 	} {
 		var e Event

@@ -16,10 +16,11 @@ type Semantics uint8
 // record has the trust of who sent it. From 4 on what time changes of a user waits for
 // the events of all of its devices. From 5 on what one sender can do has bounds: what a
 // device keeps, how many devices there are, who counts in the audience, how far a
-// clock that is ahead reaches.
+// clock that is ahead reaches. From 6 on a link by a token links what a device does
+// from then on, and not what it did before.
 const (
 	FirstSemantics  Semantics = 1
-	NewestSemantics Semantics = 5
+	NewestSemantics Semantics = 6
 )
 
 // Has reports whether what came with number n holds.

@@ -13,13 +13,14 @@ const (
 	Proven                 // it came with the public write key and a proof of its userId
 	Unchecked              // it came with the public write key while identity.verification was off
 	Public                 // it came with the public write key, which everybody has
+	Linked                 // it came with the token of a link: the device is its user's from here on, without what it did before
 	numTrusts
 )
 
 // TrustHeader is the header of a record of the log that has its Trust.
 const TrustHeader = "microseg-trust"
 
-var trusts = [numTrusts]string{"unstated", "server", "proven", "unchecked", "public"}
+var trusts = [numTrusts]string{"unstated", "server", "proven", "unchecked", "public", "linked"}
 
 // String is the form that TrustHeader has.
 func (t Trust) String() string {
@@ -46,7 +47,7 @@ func (t Trust) Known() bool { return t < numTrusts }
 func (t Trust) Verified() bool { return t != Public }
 
 // fromPage reports whether somebody who has the public key alone may have sent it.
-func (t Trust) fromPage() bool { return t == Public || t == Proven }
+func (t Trust) fromPage() bool { return t == Public || t == Proven || t == Linked }
 
 // of is the id of an event of the trust: what comes with the public key is a
 // duplicate of such events alone, or a stranger's event with the messageId that a shop
@@ -57,6 +58,8 @@ func (t Trust) of(id uint64) uint64 {
 		id ^= 0x9e3779b97f4a7c15
 	case Proven:
 		id ^= 0xc2b2ae3d27d4eb4f
+	case Linked:
+		id ^= 0x165667b19e3779f9
 	}
 	if id == 0 {
 		return 1

@@ -61,12 +61,18 @@ func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *devi
 		out.Proven++
 	}
 	s.retire(d, e, e.Time, out)
-	if d.named() != "" && d.named() != e.User || d.isShared() {
+	if d.named() != "" && d.named() != e.User || d.isShared() || s.onward(d, e) {
 		d = s.open(q, d, e.Offset, out)
 	}
 	d.linkTo(e.User, p)
 	s.prove(q, d, p, e, out)
 	return d
+}
+
+// onward reports whether the event links a device from here on alone: who opens a link
+// that somebody has sent gives the sender nothing of what was done before.
+func (s *Shard) onward(d *device, e *event.Event) bool {
+	return e.Trust == event.Linked && d.named() == "" && d.Last > 0
 }
 
 // share is the epoch of what is done on a device that too many share.

@@ -170,6 +170,8 @@ func (d *BatchDecoder) trustOf(r *identity.Record) event.Trust {
 		return event.Unstated
 	case r.Trust == event.Unstated:
 		return d.trust
+	case r.Trust == event.Linked && !d.batch.Semantics.Has(6):
+		return event.Public // what was not understood was not trusted
 	}
 	return r.Trust
 }

@@ -68,3 +68,20 @@ func TestWarningsTravel(t *testing.T) {
 		t.Fatalf("%+v", cut.Warnings)
 	}
 }
+
+// TestTokensOfLinksBefore: the trust of a link's token was not known before semantics 6,
+// and so was not trusted. What was decided then is decided so again.
+func TestTokensOfLinksBefore(t *testing.T) {
+	t.Parallel()
+	d, err := NewBatchDecoder(&Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := identity.Record{Value: []byte(`{"type":"identify","anonymousId":"a","userId":"ann","timestamp":"2026-03-04T12:34:56Z"}`), Trust: event.Linked}
+	for semantics, want := range map[event.Semantics]event.Trust{2: event.Unstated, 5: event.Public, 6: event.Linked} {
+		_, got := d.Decode(&identity.RawBatch{Semantics: semantics, Chunks: [][]identity.Record{{link}}})
+		if len(got.Events) != 1 || got.Events[0].Trust != want {
+			t.Errorf("semantics %d: %+v, want the trust %s", semantics, got.Events, want)
+		}
+	}
+}

@@ -88,7 +88,7 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 		return
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
-	if m.verified != nil {
+	if m.verified != nil && e.Trust != event.Linked {
 		if e.Trust = event.Public; m.verified[placeOf(&e)] {
 			e.Trust = event.Server
 		}
@@ -203,7 +203,7 @@ func (m *model) accept(e *event.Event, clock int64, late bool) {
 			last = m.open(e.Device, &epoch{number: e.Offset})
 		}
 		last.shared = true
-	case last.named() == "" && !last.shared:
+	case last.named() == "" && !last.shared && (e.Trust != event.Linked || len(last.events)+len(last.late) == 0):
 		end()
 		last.user = e.User
 	default:

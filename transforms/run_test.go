@@ -84,7 +84,7 @@ func (l *testLog) trust(r *rand.Rand, late bool) {
 	}
 }
 
-var trusts = []event.Trust{event.Public, event.Public, event.Public, event.Public, event.Public, event.Server, event.Proven, event.Unstated, event.Unchecked}
+var trusts = []event.Trust{event.Public, event.Public, event.Public, event.Public, event.Public, event.Server, event.Proven, event.Linked, event.Unstated, event.Unchecked}
 
 // ReadRange implements LogReader.
 func (l *testLog) ReadRange(_ context.Context, partition int32, first, last int64, f func(identity.Record) error) error {

@@ -43,7 +43,7 @@ type linking struct {
 }
 
 // link reads a linking: the device is then identified as the user whom the token
-// names, as of now.
+// names, as of now. What it did before stays its own, whoever has sent the link.
 func (q *request) link() error {
 	var in linking
 	if err := q.bounded(q.body); err != nil {
@@ -89,7 +89,7 @@ func (q *request) identify(in *linking, user string) error {
 	}
 	var e event.Event
 	var judged *event.Error
-	if err := q.decoder.Decode(value, event.Proven, q.now.UnixMilli(), &e); errors.As(err, &judged) {
+	if err := q.decoder.Decode(value, event.Linked, q.now.UnixMilli(), &e); errors.As(err, &judged) {
 		if judged.Reason == event.NoConsent {
 			return errConsent
 		}
@@ -100,6 +100,6 @@ func (q *request) identify(in *linking, user string) error {
 	}
 	q.events++
 	q.c.metrics.event("identify", "accepted")
-	q.records = append(q.records, record(e.Device, value, event.Proven)) // the token is the proof
+	q.records = append(q.records, record(e.Device, value, event.Linked)) // the token is the proof
 	return nil
 }

@@ -73,6 +73,9 @@ func TestLink(t *testing.T) {
 	s.ok(s.post("/v1/identity/link", body(good, "a1", `,"messageId":"m1","context":{"consent":{"categoryPreferences":{"analytics":true}}}`)))
 	r := s.records(1)[0]
 	e, _, err := decoded(t, event.Config{}, r)
+	if got := event.ReadTrust(r.Headers[0].Value); got != event.Linked {
+		t.Errorf("the record has the trust %s: it would link what the device did before", got)
+	}
 	if err != nil || string(r.Key) != "a1" || e.Device != "a1" || e.User != "ann \"é\" \\" || e.Kind != event.KindIdentify || fields(t, r.Value)["messageId"] != "m1" || strings.Contains(string(r.Value), good[:40]) {
 		t.Errorf("on the log is %s under %s: %+v, %v", r.Value, r.Key, e, err)
 	}

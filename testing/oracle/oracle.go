@@ -191,13 +191,13 @@ func (o *Oracle) dead(r *Record, why event.Reason) {
 }
 
 // accept takes an event into its epoch: a userId names a device that names nobody,
-// with all that it did before, and another user's opens a new epoch. Whether the
+// with all that it did before but for a link by a token, and another user's opens a new epoch. Whether the
 // epoch is that user's is seen in the end, by whether there ever was a proof.
 func (o *Oracle) accept(e *event.Event, late bool) {
 	last := o.present(e)
 	switch {
 	case e.User == "" || e.User == last.name:
-	case last.name == "":
+	case last.name == "" && (e.Trust != event.Linked || len(last.events)+len(last.late) == 0):
 		last.name = e.User
 	default:
 		last = o.open(e)
