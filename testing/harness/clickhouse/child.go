@@ -53,7 +53,8 @@ func Main(lib, config string) error {
 	var resultError func(uintptr) string
 	purego.RegisterLibFunc(&cmdline, handle, "chdb_query_cmdline")
 	purego.RegisterLibFunc(&resultError, handle, "chdb_result_error")
-	argv := cStrings("clickhouse", "--config-file", config, "--query", serve)
+	// Interactive is what keeps it alive where a connection fails (see terminal).
+	argv := cStrings("clickhouse", "--config-file", config, "--interactive", "--disable_suggestion", "--progress", "off", "--progress-table", "off", "--query", serve)
 	res := cmdline(int32(len(argv)-1), &argv[0])
 	runtime.KeepAlive(argv)
 	if msg := resultError(res); msg != "" {

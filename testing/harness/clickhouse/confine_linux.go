@@ -38,9 +38,9 @@ const (
 // confine takes all files but those in dir, and the network but for its own ports,
 // from this process and all threads of it, for good (Landlock). The embedded library
 // takes itself for a program that its user runs at a terminal: whoever may ask it
-// reads any file with the scalar function file(), by INSERT … FROM INFILE or as the
-// template of a format, and reaches any address with a disk of a table. No grant and
-// no setting forbids the first two.
+// reads any file with the scalar function file() (see nowhere), by INSERT … FROM
+// INFILE or as the template of a format, and reaches any address with a disk of a
+// table. No grant and no setting forbids the first two.
 func confine(dir string) error {
 	err := confined.Restrict(
 		landlock.PathAccess(own, dir),

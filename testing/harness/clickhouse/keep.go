@@ -23,10 +23,8 @@ const (
 // the returned function before Stop or Kill. It does nothing for a server that
 // someone else runs.
 //
-// The embedded library aborts when a client has hung up before it answers (seen
-// with 26.7.2: "Terminate called for uncaught exception", out of
-// TCPHandler::runImpl), which a client that gives up waiting does; and the
-// process then stays, refusing every query.
+// A library that aborts may stay as a process that refuses every query. What
+// clients do on its ports does not make it abort (see terminal).
 func (s *Server) Keep(report func(error)) (end func()) {
 	if !s.Embedded() {
 		return func() {}

@@ -24,24 +24,30 @@ type child struct {
 	done chan struct{} // closed when the process has ended
 }
 
-func command(found Found, config string) *exec.Cmd {
+// command runs the server. loose says what it lacks; empty: nothing.
+func command(found Found, config string) (cmd *exec.Cmd, loose string) {
 	dir := filepath.Dir(config)
 	if found.Binary != "" {
 		args := []string{"--config-file=" + config}
 		if filepath.Base(found.Binary) == "clickhouse" {
 			args = append([]string{"server"}, args...)
 		}
-		cmd := exec.Command(found.Binary, args...)
-		cmd.Env = environment(dir)
-		return cmd
+		cmd = exec.Command(found.Binary, args...)
+		cmd.Env, cmd.Dir = environment(dir), dir
+		return cmd, ""
 	}
 	self, err := os.Executable()
 	if err != nil {
 		self = os.Args[0]
 	}
-	cmd := exec.Command(self, found.Lib, config)
-	cmd.Env = append(environment(dir), childEnv+"=1")
-	return cmd
+	cmd = exec.Command(self, found.Lib, config)
+	cmd.Env, cmd.Dir = append(environment(dir), childEnv+"=1"), nowhere(dir)
+	input, other, err := terminal()
+	if err != nil {
+		return cmd, fmt.Sprintf("; there is no terminal for the embedded ClickHouse (%v), so that whoever reaches its port can end it: give this machine /dev/ptmx and /dev/pts", err)
+	}
+	cmd.Stdin, cmd.ExtraFiles = input, []*os.File{input, other}
+	return cmd, ""
 }
 
 // environment of the server: of ours, which holds secrets, what it needs. The
@@ -56,15 +62,29 @@ func environment(dir string) []string {
 	return out
 }
 
-// startChild starts cmd with its output in the log file, a new one each time.
+// nowhere is the working folder of the embedded library, which is taken away when it
+// has started: the scalar function file() looks for that folder first, whatever its
+// argument is. No grant and no setting refuses that function, and what confine leaves
+// to it are the tables of all databases, also those that a user may not read.
+func nowhere(dir string) string { return filepath.Join(dir, "tmp", "nowhere") }
+
+// startChild starts cmd with its output in the log file, a new one each time. The
+// files that it gives the child are closed here.
 func startChild(cmd *exec.Cmd, log string) (*child, error) {
+	defer func() {
+		for _, f := range cmd.ExtraFiles {
+			f.Close()
+		}
+	}()
+	if err := os.MkdirAll(cmd.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making ClickHouse's working folder: %w", err)
+	}
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("opening ClickHouse's log: %w", err)
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Dir = filepath.Dir(log)
 	cmd.SysProcAttr = dieWithParent()
 	c := &child{cmd: cmd, log: log, done: make(chan struct{})}
 	started := make(chan error)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -49,7 +50,8 @@ type Server struct {
 	analyst   string // the password of Analyst
 	tcp, http int
 	// Exposed says what the embedded library gives whoever may ask it beside the
-	// tables, where the kernel cannot forbid it; empty: nothing.
+	// tables, where the kernel cannot forbid it, and whether a stranger can end it;
+	// empty: nothing, and no.
 	Exposed string
 
 	mu    sync.Mutex
@@ -130,16 +132,21 @@ func (o Options) start(ctx context.Context, found Found) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := startChild(command(found, config), filepath.Join(o.Dir, "server.log"))
+	cmd, loose := command(found, config)
+	c, err := startChild(cmd, filepath.Join(o.Dir, "server.log"))
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{opts: o, tcp: tcp, http: http, child: c, password: password, analyst: analyst}
 	s.dsn = s.dsnOf(User, password)
 	if found.Lib != "" {
-		s.Exposed = exposed()
+		s.Exposed = strings.TrimPrefix(exposed()+loose, "; ")
 	}
-	if err := s.wait(ctx, o.StartTimeout); err != nil {
+	err = s.wait(ctx, o.StartTimeout)
+	if found.Lib != "" {
+		err = errors.Join(err, os.RemoveAll(nowhere(o.Dir)))
+	}
+	if err != nil {
 		c.stop(0)
 		return nil, err
 	}

@@ -182,7 +182,8 @@ func TestFindPrefersABinaryOnThePath(t *testing.T) {
 	if err != nil || f.Binary != bin {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	if got := command(f, "/c.xml").Args; len(got) != 3 || got[1] != "server" || got[2] != "--config-file=/c.xml" {
+	cmd, _ := command(f, "/c.xml")
+	if got := cmd.Args; len(got) != 3 || got[1] != "server" || got[2] != "--config-file=/c.xml" {
 		t.Fatalf("command %v", got)
 	}
 }
