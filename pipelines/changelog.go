@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,8 @@ type Recovery struct {
 	Bytes    int64         // read from the changelog
 	Profiles int           // in the snapshots
 	Took     time.Duration // until the states were in memory
+
+	Began map[int32]int64 // the first offset that the job reads of each partition
 }
 
 func (r *Recovery) String() string {
@@ -105,7 +108,8 @@ func (j *Job) recover(ctx context.Context) error {
 			needed[p] = o
 		}
 	}
-	j.Recovery.Took = time.Since(start)
+	j.Recovery.Took, j.Recovery.Began = time.Since(start), maps.Clone(starts)
+	maps.Copy(j.Recovery.Began, needed)
 	return logHas(j.Source.Topic, needed, starts, ends)
 }
 

@@ -28,10 +28,10 @@ type benchOptions struct {
 	EventRate  float64       `json:"event_time_per_s"`
 	Partitions int32         `json:"partitions"`
 	Shards     int           `json:"shards"`
-	NoBeam     bool          `json:"no_beam"`
 	SyncWrites bool          `json:"sync_writes"`
 	Brokers    string        `json:"brokers,omitempty"`
 	Topic      string        `json:"topic,omitempty"`
+	Fresh      bool          `json:"fresh,omitempty"` // delete what earlier jobs on the existing topic have left
 	DSN        string        `json:"-"`
 	Linger     string        `json:"linger"`
 	MaxBatch   int           `json:"max_batch"`
@@ -51,7 +51,9 @@ type benchOptions struct {
 // benchResult is what bench prints.
 type benchResult struct {
 	Events          int64                `json:"events"`
-	Seconds         float64              `json:"seconds"` // from the job's start to the last row's confirmation
+	Began           map[int32]int64      `json:"began_at_offset"` // by partition
+	BeganFrom       string               `json:"began_from"`      // the changelog, or why at the topic's start
+	Seconds         float64              `json:"seconds"`         // from the job's start to the last row's confirmation
 	EventsPerS      float64              `json:"events_per_s"`
 	CPUPerMillion   float64              `json:"cpu_s_per_million_events"`            // of this process: log, job and, when producing, the producer
 	CHPerMillion    float64              `json:"clickhouse_cpu_s_per_million_events"` // of the embedded ClickHouse
@@ -82,11 +84,12 @@ func benchCommand(cfg *string) *cobra.Command {
 		Short: "Measure throughput and latency of the job; prints JSON",
 		Long: `bench loads a topic with simulated events and measures the job that reads it.
 Without --rate the topic is loaded first and the producer stops (throughput);
-with --rate events are offered at that pace (latency). --no-beam runs the same
-stages in a plain loop. --brokers and --topic measure an existing topic.
---idle adds what an idle job costs. "bench profiles" measures memory, "bench
+with --rate events are offered at that pace (latency). --brokers and --topic
+measure an existing topic that no other job reads; --fresh first deletes the topics
+in which jobs on it keep their state (<topic>-changelog, -segments, -spill, -keyed).
+The result says from which offsets the job began. --idle adds what an idle job costs. "bench profiles" measures memory, "bench
 serve" serving nodes, "bench recover" a restart.`,
-		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --no-beam --cpuprofile cpu.pprof",
+		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --brokers localhost:9092 --topic copy-of-events --fresh --cpuprofile cpu.pprof",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := config.LoadDemo(*cfg)
@@ -103,10 +106,10 @@ serve" serving nodes, "bench recover" a restart.`,
 	f.Float64Var(&o.Rate, "rate", 0, "offer events per second instead of preloading")
 	f.Float64Var(&o.EventRate, "event-rate", 10_000, "events per second of event time")
 	f.Int32Var(&o.Partitions, "partitions", 8, "partitions of the topic")
-	f.BoolVar(&o.NoBeam, "no-beam", false, "run the domain in a plain loop, without Beam")
 	f.BoolVar(&o.SyncWrites, "sync-writes", false, "the embedded log syncs every write to disk")
 	f.StringVar(&o.Brokers, "brokers", "", "measure an existing topic on these brokers")
 	f.StringVar(&o.Topic, "topic", "", "the existing topic")
+	f.BoolVar(&o.Fresh, "fresh", false, "delete what earlier jobs on the existing topic have left, and begin at its start")
 	f.StringVar(&o.DSN, "dsn", "", "ClickHouse (default: an embedded one)")
 	f.DurationVar(&o.History, "history", 0, "with --rate: first read so much event time of history, so that memory is at its level")
 	f.DurationVar(&o.WarmUp, "warm-up", 3*time.Second, "leave the first events of a run with --rate out of the latencies")
@@ -122,6 +125,9 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if (o.Brokers == "") != (o.Topic == "") {
 		return errors.New("an existing topic needs both --brokers and --topic")
 	}
+	if o.Fresh && o.Topic == "" {
+		return errors.New("--fresh is for an existing topic (--brokers and --topic): a topic of the benchmark's own is always new")
+	}
 	dir, err := os.MkdirTemp(mustDir(filepath.Join(dataDir, "bench")), "run-")
 	if err != nil {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
@@ -133,7 +139,11 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	}
 	defer st.close()
 	brokers, topic := split(o.Brokers), o.Topic
-	if topic == "" {
+	if topic != "" {
+		if err := unused(ctx, brokers, topic, o.Fresh); err != nil {
+			return err
+		}
+	} else {
 		brokers, topic = st.log.Brokers(), "bench"
 		if err := kafkalog.CreateTopic(ctx, brokers, topic, o.Partitions); err != nil {
 			return err
@@ -148,7 +158,8 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if dsn == "" {
 		dsn = st.ch.DSN()
 	}
-	j, err := newJob(ctx, cfg, brokers, topic, "bench", dsn)
+	// A ClickHouse that has seen a benchmark before holds its rows, and would count as done.
+	j, err := newJob(ctx, cfg, brokers, topic, fmt.Sprintf("bench-%d", time.Now().UnixMilli()), dsn)
 	if err != nil {
 		return err
 	}
@@ -238,11 +249,11 @@ func produce(ctx context.Context, brokers []string, topic string, o benchOptions
 // bench runs the job until everything in the topic is recorded.
 func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
 	m := startMeter(clickhouse)
-	stop, err := j.run(ctx, o)
-	if err != nil {
+	if err := j.Start(ctx); err != nil {
 		return err
 	}
-	before := int64(0)
+	var before int64
+	var err error
 	if o.History > 0 {
 		if before, err = j.drain(ctx); err != nil {
 			return err
@@ -263,26 +274,27 @@ func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
 	}
 	r := m.result(n - before)
 	r.RSSMB, r.Settings = rss(), o
+	r.Began, r.BeganFrom = j.Recovery.Began, j.Recovery.From
 	if o.Idle > 0 {
 		r.Idle = watchIdle(ctx, clickhouse, o.Idle)
 	}
 	if err := writeHeap(o.HeapFile); err != nil {
 		return err
 	}
-	if err := stop(); err != nil {
+	if err := j.Stop(); err != nil {
 		return err
 	}
 	return j.printBench(r)
 }
 
-// drain waits until everything in the topic is recorded, and counts it.
+// drain waits until everything in the topic is recorded, and counts what the job read of it.
 func (j *job) drain(ctx context.Context) (n int64, err error) {
 	ends, err := j.ends(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, e := range ends {
-		n += e
+	for p, e := range ends {
+		n += e - j.Recovery.Began[p]
 	}
 	return n, j.Drained(ctx, ends)
 }

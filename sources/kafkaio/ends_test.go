@@ -61,7 +61,7 @@ func quietPartitions(t *testing.T, brokers []string) {
 		Linger: time.Millisecond, Heartbeat: 50 * time.Millisecond, IdleAfter: 100 * time.Millisecond, Flush: time.Second}
 	records, idle, later := map[int32]int{}, map[int32]bool{}, false
 	done := errors.New("done")
-	err := Loop(ctx, o, 0, func(b *identity.RawBatch) error {
+	err := loop(ctx, o, 0, func(b *identity.RawBatch) error {
 		for _, c := range b.Chunks {
 			records[c[0].Partition] += len(c)
 		}
@@ -144,4 +144,27 @@ func transaction(t *testing.T, ctx context.Context, brokers []string, topic stri
 	if err := cl.EndTransaction(ctx, end); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// loop reads one shard without Beam and calls f for each batch until the context ends
+// or f fails.
+func loop(ctx context.Context, o Options, shard int, f func(*identity.RawBatch) error) error {
+	fn := &readFn{Options: o}
+	rest := fn.CreateInitialRestriction(shard)
+	rd, err := fn.reader(&rest)
+	if err != nil {
+		return err
+	}
+	defer rd.f.close()
+	for ctx.Err() == nil {
+		if !fn.await(ctx, rd, nil) {
+			continue
+		}
+		b := fn.batch(rd, &rest)
+		rest.Positions, rest.Batches = fn.advanced(&rest, &b).positions, b.ID+1
+		if err := f(&b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }

@@ -304,26 +304,3 @@ func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) *claim {
 	}
 	return c
 }
-
-// Loop reads one shard without Beam and calls f for each batch until the
-// context ends or f fails: the same reader, in a plain loop.
-func Loop(ctx context.Context, o Options, shard int, f func(*identity.RawBatch) error) error {
-	fn := &readFn{Options: o}
-	rest := fn.CreateInitialRestriction(shard)
-	rd, err := fn.reader(&rest)
-	if err != nil {
-		return err
-	}
-	defer rd.f.close()
-	for ctx.Err() == nil {
-		if !fn.await(ctx, rd, nil) {
-			continue
-		}
-		b := fn.batch(rd, &rest)
-		rest.Positions, rest.Batches = fn.advanced(&rest, &b).positions, b.ID+1
-		if err := f(&b); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
