@@ -90,7 +90,11 @@ type backend struct {
 	noStream   bool             // streams are refused
 	refused    int              // streams
 	tokens     []string         // that streams came with
-	proofs     []map[string]any // bodies of POST /api/segment
+	proofs     []map[string]any // bodies of POST /api/segment that have a proof
+	older      int              // status of POST /api/segment at a node that does not know it; 0: it does
+	addresses  int              // ids that were asked for in an address, but for streams
+	links      []map[string]any // bodies of POST /v1/identity/link
+	noLink     int              // status of those that are refused
 }
 
 func newBackend(t *testing.T) *backend {
@@ -107,6 +111,7 @@ func newBackend(t *testing.T) *backend {
 	mux.HandleFunc("POST /v1/batch", b.collect)
 	mux.HandleFunc("GET /api/segment", b.segment)
 	mux.HandleFunc("POST /api/segment", b.proven)
+	mux.HandleFunc("POST /v1/identity/link", b.link)
 	mux.HandleFunc("GET /api/stream", b.stream)
 	mux.HandleFunc("POST /api/personalize", b.personalize)
 	srv := httptest.NewServer(b.cors(mux))
@@ -222,6 +227,7 @@ func (b *backend) answer(w http.ResponseWriter, v map[string]any) {
 func (b *backend) segment(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.addresses++
 	b.answer(w, map[string]any{"person": "d:" + r.URL.Query().Get("anonymousId"), "served": b.served, "token": "v1.t.t"})
 }
 
@@ -234,8 +240,34 @@ func (b *backend) proven(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		b.t.Errorf("reading a request of a segment: %v", err)
 	}
+	if b.older > 0 {
+		http.Error(w, "no such thing", b.older)
+		return
+	}
+	if ask["proof"] == nil {
+		b.answer(w, map[string]any{"person": "d:" + ask["anonymousId"].(string), "served": b.served, "token": "v1.t.t"})
+		return
+	}
 	b.proofs = append(b.proofs, ask)
 	b.answer(w, map[string]any{"known": true, "served": b.served, "token": "v1.proven.t", "expires": time.Now().Add(time.Minute).Unix()})
+}
+
+// link notes who is to be linked.
+func (b *backend) link(w http.ResponseWriter, r *http.Request) {
+	var ask map[string]any
+	err := json.NewDecoder(r.Body).Decode(&ask)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		b.t.Errorf("reading a link: %v", err)
+	}
+	b.links = append(b.links, ask)
+	if b.noLink > 0 {
+		w.WriteHeader(b.noLink)
+		io.WriteString(w, `{"success": false, "error": {"message": "the token is not good: it has expired", "code": "token_expired"}}`)
+		return
+	}
+	b.answer(w, map[string]any{"success": true})
 }
 
 func (b *backend) personalize(w http.ResponseWriter, r *http.Request) {

@@ -1,9 +1,12 @@
 package web_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/microseg/microseg/testing/harness/chromium"
 )
 
 // TestProof: a userId without a proof is a claim, of which nobody sees anything. The proof
@@ -45,4 +48,71 @@ func TestProof(t *testing.T) {
 	if e := b.wait("After", 1)[0]; e.UserID != "" || e.Context["proof"] != nil || p.Text(`localStorage.ms_proof`) != "undefined" {
 		t.Errorf("after the log-out: %s", e.Raw)
 	}
+}
+
+// TestAliasWithProof: alias brings a proof as identify does, in any of its forms; it had no
+// way to, and so could only claim. Without one it is a claim: the proof of somebody else
+// does not go with it.
+func TestAliasWithProof(t *testing.T) {
+	t.Parallel()
+	b, p := newBackend(t), visit(t)
+	p.Goto(b.url + "/")
+	id := p.Text(`microseg.anonymousId()`)
+	for i, call := range []string{
+		`microseg.alias("ann", "old-device", { proof: "hash-of-ann" })`,
+		`microseg.reset(); microseg.alias("ann", { proof: "hash-of-ann" })`,
+		`microseg.reset(); microseg.alias("ann", undefined, { context: { proof: "hash-of-ann" } })`,
+	} {
+		p.Eval(call, nil)
+		e := b.wait("alias", i+1)[i]
+		if e.UserID != "ann" || e.Context["proof"] != "hash-of-ann" || e.PreviousID == "" || (i == 0) != (e.PreviousID == "old-device") || (i > 0) != (e.PreviousID == e.AnonymousID) {
+			t.Errorf("%s: %s", call, e.Raw)
+		}
+		if i == 0 && e.AnonymousID != id {
+			t.Errorf("%s: of another device: %s", call, e.Raw)
+		}
+		b.until("a segment that is asked for with the proof", func() bool { return len(b.proofs) > i && b.proofs[i]["proof"] == "hash-of-ann" })
+	}
+	p.Eval(`microseg.alias("bob"); microseg.track("Claimed")`, nil)
+	for _, name := range []string{"alias", "Claimed"} {
+		all := b.wait(name, 1)
+		b.until(name+" of bob", func() bool { all = b.named(name); return all[len(all)-1].UserID == "bob" })
+		if e := all[len(all)-1]; e.Context["proof"] != nil || p.Text(`localStorage.ms_proof`) != "undefined" {
+			t.Errorf("a claim with the proof of another: %s", e.Raw)
+		}
+	}
+}
+
+// TestOlderNode: while pages are newer than nodes, the segment is asked for as those know
+// it, by the address; else no id is in one, but for the stream's, which has no body. What
+// else goes wrong is said as it is, and asked for once.
+func TestOlderNode(t *testing.T) {
+	t.Parallel()
+	for _, older := range []int{0, http.StatusMethodNotAllowed, http.StatusNotFound, http.StatusServiceUnavailable} {
+		b, p := newBackend(t), visit(t)
+		b.older = older
+		p.Goto(b.url + "/")
+		p.Eval(`microseg.identify("ann", {}, { proof: "hash-of-ann" }); microseg.reset()`, nil)
+		got := awaited(p, `(async () => { try { return (await getUserSegment()).served } catch (e) { return e.message } })()`)
+		b.do(func() {
+			switch {
+			case older == http.StatusServiceUnavailable:
+				if got != "503" || b.addresses != 0 {
+					t.Errorf("a node that is away: %s, %d by the address", got, b.addresses)
+				}
+			case got != "everyone" || (older != 0) != (b.addresses > 0):
+				t.Errorf("a node that answers %d: %s, %d by the address", older, got, b.addresses)
+			}
+		})
+		p.Eval(`microseg.identify("ann", {}, { proof: "hash-of-ann" })`, nil)
+		b.until("a stream of the visitor", func() bool { return len(b.streams) > 0 })
+		p.Eval(`personalizeContent("everyone")`, nil)
+		p.Close()
+	}
+}
+
+// awaited is the text that a promise resolves to.
+func awaited(p *chromium.Page, js string) (s string) {
+	p.Eval(js, &s)
+	return s
 }

@@ -17,6 +17,7 @@ import (
 )
 
 //go:generate go run ./bundle/write src/main.js microseg.js
+//go:generate go run ./bundle/write src/link.js link.js
 
 //go:embed microseg.js
 var script []byte

@@ -5,7 +5,7 @@ export const doc = document;
 // on listens to events, which are named with spaces between them.
 export const on = (target, names, fn, options) => names.split(" ").forEach((name) => target.addEventListener(name, fn, options));
 
-const tag = doc.currentScript || { dataset: {} };
+export const tag = doc.currentScript || { dataset: {} };
 
 export const writeKey = tag.dataset.writeKey || "";
 export const endpoint = (tag.dataset.endpoint || new URL(tag.src || location.href).origin).replace(/\/+$/, "");
@@ -53,8 +53,9 @@ function store(area) {
   };
 }
 
-export const local = store("localStorage");
-export const session = store("sessionStorage");
+// (pure: link.js does without what it does not use)
+export const local = /* @__PURE__ */ store("localStorage");
+export const session = /* @__PURE__ */ store("sessionStorage");
 
 // How far the server's clock is ahead of this one, in ms: deadlines are the server's.
 // The next page knows it from its beginning.

@@ -30,9 +30,7 @@ export function setUser(id, proof) {
 // proofOf is the proof of a userId, undefined without one.
 export const proofOf = (id) => (id && id === userId() && local.get("proof")) || undefined;
 
+// forget drops all that is kept of the visitor; declined is link.js's.
 export function forget() {
-  local.remove("anonymous_id");
-  local.remove("user_id");
-  local.remove("proof");
-  local.remove("skew");
+  for (const key of ["anonymous_id", "user_id", "proof", "skew", "declined"]) local.remove(key);
 }

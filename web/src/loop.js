@@ -23,8 +23,10 @@ function who() {
   return { anonymousId: anonymousId(), userId: proof && id, proof, token };
 }
 
-// What needs no proof is asked for as ever. A proof stands in no address.
-const lookUp = () => (who().proof ? ask("/api/segment", { method: "POST", body: JSON.stringify(who()) }) : ask("/api/segment" + me()));
+// lookUp asks in a body: neither ids nor proofs stand in an address. A node that is older
+// than the page knows the address alone.
+const lookUp = () => ask("/api/segment", { method: "POST", body: JSON.stringify({ ...who(), token: undefined }) })
+  .catch((e) => /40[45]/.test(e) ? ask("/api/segment" + me()) : Promise.reject(e));
 
 const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
 
@@ -40,7 +42,7 @@ function learn(answer) {
   return answer;
 }
 
-// getUserSegment resolves to the answer of GET /api/segment, whose it is and the
+// getUserSegment resolves to the answer of POST /api/segment, whose it is and the
 // offers that they keep, to be posted as it is; to null without consent. As text it is the served path.
 export async function getUserSegment() {
   if (!allowed()) return null;

@@ -23,24 +23,14 @@ const api = {
   anonymousId: () => (allowed() ? anonymousId() : null),
   track,
   page: (name, properties) => (typeof name === "object" ? enter(undefined, name) : enter(name, properties)),
-  // identify may bring the proof of the id: { proof } or { context: { proof } }.
   identify(id, traits, options) {
     if (id && typeof id === "object") [id, traits] = [undefined, id];
-    if (!allowed()) return;
-    const { proof, context } = options || {}, sure = proof || (context || {}).proof;
-    const before = userId();
-    if (id) setUser(id, sure);
-    const other = before && before !== userId();
-    if (other) stop(); // what was said of that one is not this one's
-    call("identify", { traits: { ...traits } });
-    if (sure || other) listen();
+    become(id, options, "identify", { traits: { ...traits } });
   },
   redeem, // an order that the page's own events do not tell of
-  alias(to, from) {
-    if (!allowed()) return;
-    const previousId = from || userId() || anonymousId();
-    setUser(to);
-    call("alias", { userId: String(to), previousId });
+  alias(to, from, options) {
+    if (from && typeof from === "object") [from, options] = [undefined, from];
+    if (allowed()) become(to, options, "alias", { previousId: from || userId() || anonymousId() });
   },
   // reset is a log-out: the next event is another visitor's.
   reset() {
@@ -59,6 +49,18 @@ const api = {
     } else withdraw();
   },
 };
+
+// become says who the visitor is; options may bring the proof of it: { proof } or
+// { context: { proof } }.
+function become(id, options, type, fields) {
+  if (!allowed()) return;
+  const { proof, context } = options || {}, sure = proof || (context || {}).proof, before = userId();
+  if (id) setUser(id, sure);
+  const other = before && before !== userId();
+  if (other) stop(); // what was said of that one is not this one's
+  call(type, fields);
+  if (sure || other) listen();
+}
 
 // leaveBehind forgets the visitor, in the browser and on the page.
 function leaveBehind() {

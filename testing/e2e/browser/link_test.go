@@ -38,7 +38,7 @@ func (s *shop) admin(t *testing.T, path string, body any, into any) {
 }
 
 // TestSignedLink: who is known on one device opens a link, as a QR code has it, on
-// another, and both see the same segment; the token is in no address, no page view
+// another, says that it is theirs, and both see the same segment; the token is in no address, no page view
 // and no event. Unlinked, the second device has its own segment again, and the
 // first one keeps what it had.
 func TestSignedLink(t *testing.T) {
@@ -59,6 +59,7 @@ func TestSignedLink(t *testing.T) {
 	phone.Phone()
 	phone.Before(watchLink)
 	site.open1(phone, "/blog/buying-a-laptop?utm_source=qr&"+minted.Parameter+"#top")
+	phone.ClickIn("ms-link", "[part=yes]")
 	phone.Wait(`window.__link && __link.ok`)
 	if got := phone.Text(`location.pathname + location.search + location.hash`); got != "/blog/buying-a-laptop?utm_source=qr#top" {
 		t.Errorf("the address is %s", got)
@@ -91,6 +92,9 @@ func TestRefusedLinks(t *testing.T) {
 		p := site.visit(t)
 		p.Before(watchLink)
 		site.open1(p, "/?ms_link="+token)
+		if code != "token_form" { // of that one nobody is asked
+			p.ClickIn("ms-link", "[part=yes]")
+		}
 		p.Wait(`window.__link`)
 		if got := p.Text(`__link.ok + " " + __link.code + " " + location.search`); got != "false "+code+" " {
 			t.Errorf("%s: %s", code, got)

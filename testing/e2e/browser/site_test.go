@@ -49,6 +49,7 @@ type shop struct {
 	browser *chromium.Browser
 	close   []func()
 	seeds   uint64 // simulated audiences so far
+	proving string // address of the node that asks for proofs; "": none runs yet
 }
 
 func TestMain(m *testing.M) {
@@ -129,7 +130,7 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	s.node.Register(mux)
 	persons.Register(mux)
 	web.Register(mux)
-	mux.HandleFunc("GET /test/ahead", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, clock.Ahead().Milliseconds()) })
+	mux.HandleFunc("GET /test/ahead", ahead)
 	snippetPages(mux)
 	if err := library(mux); err != nil {
 		return err
@@ -150,6 +151,9 @@ func (s *shop) serve(ctx context.Context, dir string) error {
 	})
 	return nil
 }
+
+// ahead tells pages how far the servers' clock is ahead.
+func ahead(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, clock.Ahead().Milliseconds()) }
 
 // persons is what the site's own servers ask.
 func (s *shop) persons(ctx context.Context) (*privacy.Server, error) {

@@ -194,6 +194,25 @@ func (p *Page) Click(selector string) {
 	p.do("clicking "+selector, chromedp.MouseClickXY(at[0], at[1]))
 }
 
+// ClickIn clicks the middle of an element of a shadow root, which the selector of its
+// host and one within the root find, until it has gone.
+func (p *Page) ClickIn(host, selector string) {
+	p.t.Helper()
+	where := fmt.Sprintf(`((host) => { const e = host && host.shadowRoot.querySelector(%q), r = e && e.getBoundingClientRect();
+		return r && [r.x + r.width / 2, r.y + r.height / 2]; })(document.querySelector(%q))`, selector, host)
+	p.Wait(where)
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		var at []float64
+		if p.try(where, &at); at == nil {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("clicking %s in %s: it stays", selector, host)
+		}
+		p.do("clicking "+selector, chromedp.MouseClickXY(at[0], at[1]))
+	}
+}
+
 // try evaluates JavaScript in a page that may be replaced by another meanwhile.
 func (p *Page) try(js string, out any) {
 	ctx, done := context.WithTimeout(p.ctx, patience)
