@@ -12,12 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/testing/harness/jvm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -48,7 +47,7 @@ func Start(ctx context.Context, dir string) (*Broker, error) {
 	if err := Fetch(ctx, downloads, os.Stderr); err != nil {
 		return nil, err
 	}
-	java, err := findJava(ctx, downloads, os.Stderr)
+	java, err := jvm.Find(ctx, downloads, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +83,7 @@ func start(ctx context.Context, java, libs, dir string) (b *Broker, fresh bool, 
 	if fresh {
 		cmd := exec.CommandContext(ctx, java, javaArgs(libs, "kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", conf)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fresh, fmt.Errorf("formatting the broker's storage: %w\n%s", err, tail(out))
+			return nil, fresh, fmt.Errorf("formatting the broker's storage: %w\n%s", err, jvm.Tail(out))
 		}
 	}
 	b = &Broker{addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "kafka.log"), done: make(chan struct{})}
@@ -101,13 +100,8 @@ func start(ctx context.Context, java, libs, dir string) (b *Broker, fresh bool, 
 
 // javaArgs is a small JVM that starts fast, and a main class of Kafka's.
 func javaArgs(libs, main string, args ...string) []string {
-	var path []string
-	for name := range pinned() {
-		path = append(path, filepath.Join(libs, name))
-	}
-	slices.Sort(path)
 	out := []string{"-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", strings.Join(path, string(os.PathListSeparator)), main}
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", jars.ClassPath(libs), main}
 	return append(out, args...)
 }
 
@@ -171,7 +165,7 @@ func (b *Broker) failure(why string) error {
 	if err != nil {
 		text = []byte(err.Error())
 	}
-	err = fmt.Errorf("starting the broker: %s; the end of %s:\n%s", why, b.log, tail(text))
+	err = fmt.Errorf("starting the broker: %s; the end of %s:\n%s", why, b.log, jvm.Tail(text))
 	if bytes.Contains(text, []byte("Address already in use")) {
 		err = fmt.Errorf("%w: %w", errPortTaken, err)
 	}

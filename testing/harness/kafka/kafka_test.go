@@ -96,82 +96,31 @@ func TestJars(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getenv("MICROSEG_KAFKA_UPDATE") != "" {
-		update(t, filepath.Join(downloads, "kafka"))
+		if err := jars.Pin(t.Context(), filepath.Join(downloads, "kafka"), "jars.sha256"); err != nil {
+			t.Fatal(err)
+		}
 		return
 	}
 	if err := Fetch(t.Context(), downloads, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	libs := t.TempDir()
-	for name := range pinned() {
+	for _, name := range jars.Names() {
 		if err := os.Symlink(filepath.Join(downloads, "kafka", "libs", name), filepath.Join(libs, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := verify(libs); err != nil {
+	if err := jars.Verify(libs); err != nil {
 		t.Error(err)
 	}
-	bad := filepath.Join(libs, slices.Sorted(keys(pinned()))[0])
+	bad := filepath.Join(libs, jars.Names()[0])
 	if err := os.Remove(bad); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(bad, []byte("not a jar"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(libs); err == nil || !strings.Contains(err.Error(), filepath.Base(bad)) {
+	if err := jars.Verify(libs); err == nil || !strings.Contains(err.Error(), filepath.Base(bad)) {
 		t.Errorf("error %v, want one that names %s", err, bad)
-	}
-}
-
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-func update(t *testing.T, dir string) {
-	t.Helper()
-	libs := filepath.Join(dir, "libs")
-	if err := os.RemoveAll(libs); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := maven(t.Context(), dir, libs, os.Stderr); err != nil {
-		t.Fatal(err)
-	}
-	jars, err := filepath.Glob(filepath.Join(libs, "*.jar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list strings.Builder
-	for _, jar := range jars {
-		hash, err := sum(jar)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&list, "%s  %s\n", hash, filepath.Base(jar))
-	}
-	if err := os.WriteFile("jars.sha256", []byte(list.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestParseVersion(t *testing.T) {
-	t.Parallel()
-	for out, want := range map[string]int{
-		`openjdk version "17.0.15" 2025-04-15`: 17,
-		`java version "1.8.0_292"`:             8,
-		`openjdk version "21" 2023-09-19`:      21,
-		`what`:                                 0,
-	} {
-		if got, err := parseVersion(out); got != want || (err != nil) != (want == 0) {
-			t.Errorf("%q: %d, %v, want %d", out, got, err, want)
-		}
 	}
 }

@@ -1,4 +1,5 @@
-package kafka
+// Package jvm finds a Java, and fetches the jars of what tests run on it.
+package jvm
 
 import (
 	"context"
@@ -16,9 +17,9 @@ import (
 
 const minJava = 17 // of Kafka 4's broker
 
-// findJava returns a java of at least minJava: of $JAVA_HOME, of the PATH, or
+// Find returns a java of at least minJava: of $JAVA_HOME, of the PATH, or
 // Debian's, unpacked into <cacheDir>/jre without root.
-func findJava(ctx context.Context, cacheDir string, log io.Writer) (string, error) {
+func Find(ctx context.Context, cacheDir string, log io.Writer) (string, error) {
 	var seen []string
 	for _, java := range candidates(cacheDir) {
 		v, err := javaVersion(ctx, java)
