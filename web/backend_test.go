@@ -279,6 +279,10 @@ func (b *backend) personalize(w http.ResponseWriter, r *http.Request) {
 		b.t.Errorf("reading a personalize request: %v", err)
 	}
 	b.asked = append(b.asked, ask)
+	if b.older > 0 && ask["userId"] != nil {
+		http.Error(w, "a userId can be guessed", http.StatusForbidden)
+		return
+	}
 	if b.noPersonal {
 		http.Error(w, "down", http.StatusBadGateway)
 		return

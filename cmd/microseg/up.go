@@ -94,7 +94,7 @@ func runUp(ctx context.Context, o upOptions) error {
 	}
 	fmt.Printf(`shop               http://%[1]s/
 collector          http://%[1]s/v1 (write key %[2]s)
-segments           http://%[1]s/api/segment?anonymousId=...
+segments           curl -d '{"anonymousId": "..."}' http://%[1]s/api/segment
 health, metrics    http://%[9]s/health, /metrics
 kafka              %[3]s (topics %[4]s, %[5]s)
 clickhouse native  %[6]s

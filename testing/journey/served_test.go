@@ -125,7 +125,7 @@ func answered(t *testing.T, mux *http.ServeMux) {
 		}
 		fmt.Fprintf(&out, "\n%s\n\n", strings.TrimSpace(volatile.ReplaceAllString(text, `"$1": …`)))
 	}
-	ask("GET", "/api/segment?anonymousId=anna-phone", "")
+	ask("POST", "/api/segment", `{"anonymousId":"anna-phone"}`)
 	ask("POST", "/api/personalize", `{"segment":"everyone","event":"/","anonymousId":"anna-phone"}`)
 	ask("GET", "/esi/hero?"+url.Values{"segment": {"everyone/high_intent/cart_abandoner"}, "page": {"home"}, "device": {event.DeviceTypes[event.DeviceMobile]}}.Encode(), "")
 	golden(t, "8_answers.txt", out.String())

@@ -6,7 +6,7 @@ import { onEnter, onLeave, track } from "./view.js";
 
 const PASSING = 100; // ms; a shorter hover or focus is the pointer passing by
 
-const marked = (target) => target && target.closest && target.closest("[data-ms-element]");
+const marked = (target) => target?.closest?.("[data-ms-element]");
 
 // span measures for how long an element has the pointer or the focus.
 function span(name) {
@@ -42,7 +42,7 @@ function declared(element) {
 }
 
 function onClick(e) {
-  const target = e.target.closest && e.target.closest("a,button,summary,[role=button],[data-ms-element],[data-ms-track]:not(form)");
+  const target = e.target.closest?.("a,button,summary,[role=button],[data-ms-element],[data-ms-track]:not(form)");
   if (!target) return;
   const element = marked(target);
   track("Element Clicked", {

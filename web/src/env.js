@@ -66,7 +66,7 @@ export const serverNow = () => now() + skew;
 // The Date header has whole seconds, so it corrects only what is clearly wrong.
 export function learnClock(response, answer, sent) {
   const here = (sent + now()) / 2, was = skew;
-  if (answer && answer.now_ms > 0) skew = answer.now_ms - here;
+  if (answer.now_ms > 0) skew = answer.now_ms - here;
   else {
     const header = Date.parse(response.headers.get("Date"));
     const ahead = header + 500 - here;

@@ -6,7 +6,7 @@ import { keep, offersChanged, words } from "./offers.js";
 import { anySlot, apply, leavePage, onExpire } from "./slots.js";
 import { pageEvent, viewed } from "./view.js";
 
-let token, latest, stream, retry, tries = 0, asked = 0, turns = 0, proven;
+let token, latest, stream, retry, tries = 0, asked = 0, turns = 0, proven, older;
 
 async function ask(path, options) {
   const sent = now();
@@ -17,16 +17,27 @@ async function ask(path, options) {
   return answer;
 }
 
-// who is the visitor in a body; with the proof of the userId, where there is one.
+// who is the visitor in a body; with the proof of the userId, where there is one that
+// the node understands.
 function who() {
-  const id = userId(), proof = proofOf(id);
+  const id = userId(), proof = older ? undefined : proofOf(id);
   return { anonymousId: anonymousId(), userId: proof && id, proof, token };
 }
 
+const post = (path, more) => ask(path, { method: "POST", body: JSON.stringify({ ...who(), ...more }) });
+
 // lookUp asks in a body: neither ids nor proofs stand in an address. A node that is older
-// than the page knows the address alone.
-const lookUp = () => ask("/api/segment", { method: "POST", body: JSON.stringify({ ...who(), token: undefined }) })
-  .catch((e) => /40[45]/.test(e) ? ask("/api/segment" + me()) : Promise.reject(e));
+// than the page knows the address alone, and refuses a userId without the admin's key.
+async function lookUp() {
+  older = false;
+  try {
+    return await post("/api/segment", { token: undefined });
+  } catch (e) {
+    if (!/40[45]/.test(e)) throw e;
+    older = true;
+    return ask("/api/segment" + me());
+  }
+}
 
 const me = () => "?anonymousId=" + encodeURIComponent(anonymousId());
 
@@ -69,10 +80,7 @@ export async function personalizeContent(segment, event) {
   if (segment && typeof segment === "object") segment = segment.served;
   if (!allowed()) return { segment, actions: [] };
   const turn = ++asked, { href } = location, offers = words();
-  const answer = await ask("/api/personalize", {
-    method: "POST",
-    body: JSON.stringify({ segment, event: event || pageEvent(), ...who(), offers, view_ms: viewed() }),
-  });
+  const answer = await post("/api/personalize", { segment, event: event || pageEvent(), offers, view_ms: viewed() });
   return turn === asked && href === location.href ? applyContent(answer, offers) : answer;
 }
 
@@ -105,7 +113,7 @@ export async function listen() {
   });
   // A connection that was lost comes back by itself; one that was refused not.
   on(stream, "error", () => {
-    if (stream && stream.readyState === EventSource.CLOSED) retry = setTimeout(listen, backoff(tries++));
+    if (stream?.readyState === EventSource.CLOSED) retry = setTimeout(listen, backoff(tries++));
   });
 }
 
@@ -113,7 +121,7 @@ function quiet() {
   turns++;
   proven = 0;
   clearTimeout(retry);
-  if (stream) stream.close();
+  stream?.close();
   stream = null;
 }
 

@@ -54,7 +54,7 @@ const api = {
 // { context: { proof } }.
 function become(id, options, type, fields) {
   if (!allowed()) return;
-  const { proof, context } = options || {}, sure = proof || (context || {}).proof, before = userId();
+  const sure = options?.proof || options?.context?.proof, before = userId();
   if (id) setUser(id, sure);
   const other = before && before !== userId();
   if (other) stop(); // what was said of that one is not this one's
@@ -77,10 +77,7 @@ function withdraw() {
 }
 
 if (!window.microseg) {
-  window.microseg = api;
-  window.getUserSegment = getUserSegment;
-  window.personalizeContent = personalizeContent;
-  window.applyContent = applyContent;
+  Object.assign(window, { microseg: api, getUserSegment, personalizeContent, applyContent });
   if (!allowed()) withdraw(); // what an earlier visit left
   else showKept();
   watchView();

@@ -68,7 +68,7 @@ export function keep({ actions = [], offers }, asked = []) {
   for (const name in had) if (!told(had[name])) next[name] = had[name];
   for (const o of offers) {
     const was = had[o.offer];
-    const same = was && was.until > serverNow();
+    const same = was?.until > serverNow();
     // Another tab was granted it, too, before: that one counts.
     if (same && !told(was) && was.granted < o.granted) next[o.offer] = was;
     else {

@@ -12,7 +12,7 @@ const all = (selector) => [...doc.querySelectorAll(selector)];
 // away gives the focus back to who had it before the slot, if the slot has it.
 export function away(slot) {
   if (!slot.contains(doc.activeElement)) return;
-  const to = before && before.isConnected ? before : doc.querySelector("main") || doc.body;
+  const to = before?.isConnected ? before : doc.querySelector("main") || doc.body;
   if (to.tabIndex < 0) to.tabIndex = -1; // to be focused by script alone
   to.focus({ preventScroll: true });
 }
@@ -42,14 +42,13 @@ function covers(slot, action) {
 // watchOverlay has dismiss called with the slot that somebody closes.
 export function watchOverlay(dismiss) {
   on(doc, "click", (e) => {
-    const button = e.target.closest && e.target.closest(CLOSE);
-    const slot = button && button.closest(SLOT);
+    const slot = e.target.closest?.(CLOSE)?.closest(SLOT);
     if (slot) dismiss(slot);
   });
   on(doc, "keydown", (e) => {
     if (e.key !== "Escape" || e.defaultPrevented || e.isComposing) return;
-    const own = doc.activeElement && doc.activeElement.closest(SLOT);
-    if (own && own.querySelector(CLOSE)) dismiss(own);
+    const own = doc.activeElement?.closest(SLOT);
+    if (own?.querySelector(CLOSE)) dismiss(own);
     else all(SLOT).filter((slot) => slot.querySelector(DIALOG + " " + CLOSE)).forEach(dismiss);
   });
   on(doc, "focusin", (e) => { if (!e.target.closest(SLOT)) before = e.target; });

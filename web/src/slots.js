@@ -77,7 +77,7 @@ function fill(slot, { slot: name, html, rule, deadline, offer, token }, early) {
   const was = filled.get(slot);
   const same = html.replace(/\d{13}/g, ""); // but for the deadlines
   // The same content stays: it is not read aloud again, and does not flicker.
-  if (was && was.rule === rule && (was.same === same || !was.same)) {
+  if (was?.rule === rule && (was.same === same || !was.same)) {
     was.offer = offer;
     if (!arm(slot, name, rule, deadline, token)) restore(slot);
     return;
@@ -123,7 +123,7 @@ function render() {
     adopt(slot);
     const action = bySlot[slot.dataset.msSlot];
     try {
-      if (action && action.html) fill(slot, action);
+      if (action?.html) fill(slot, action);
       else restore(slot);
     } catch (e) {
       warn("slot:", slot.dataset.msSlot, e);

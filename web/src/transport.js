@@ -77,14 +77,14 @@ async function post(batch) {
     // text/plain needs no preflight; the collector reads bodies as what they are.
     r = await fetch(endpoint + "/v1/batch", { method: "POST", body: envelope(batch), keepalive: true, credentials: "omit" });
   } catch {}
-  if (r && r.status !== 429 && r.status < 500) {
+  if (r?.status < 500 && r.status !== 429) {
     if (!r.ok) warn("refused:", r.status);
     done(batch);
     failures = 0;
     return;
   }
   // Retry-After in seconds; its other form, a date, is the clock's of who knows whom.
-  const wait = (r && r.headers.get("Retry-After")) * 1000 || backoff(failures);
+  const wait = r?.headers.get("Retry-After") * 1000 || backoff(failures);
   failures++;
   pauseUntil = now() + wait;
   setTimeout(() => { pauseUntil = 0; flush(); }, wait);
@@ -95,7 +95,7 @@ async function post(batch) {
 // failing the queue is kept as well, for the tab's next page.
 export function leave() {
   if (!allowed()) return;
-  for (const batch of batches(queue.filter((text) => !(sending && sending.includes(text))))) {
+  for (const batch of batches(queue.filter((text) => !sending?.includes(text)))) {
     if (navigator.sendBeacon(endpoint + "/v1/batch", envelope(batch)) && !failures) done(batch);
   }
 }

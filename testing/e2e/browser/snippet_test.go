@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/microseg/microseg/testing/harness/chromium"
 )
 
 // snippet is the brief's own page: our script, and what the brief shows. It has
@@ -64,6 +66,48 @@ func TestSnippet(t *testing.T) {
 	site.open1(p, "/test/applied")
 	p.Wait(`window.shown && document.querySelector("[data-ms-slot=banner]").dataset.msRule === "cart_banner"`)
 	if got := p.Problems(); len(got) > 0 {
+		t.Errorf("the browser complains: %q", got)
+	}
+}
+
+// TestSnippetProven: the README's and the brief's lines, as they stand there, where proofs
+// are asked for. A visitor who is nobody is shown what her own device did; one with a proof
+// what she did on any device, also behind a restart of the page; one who only says who she is
+// is shown her own device and nothing of the user's; and after the log-out nothing of either.
+func TestSnippetProven(t *testing.T) {
+	url := site.signed(t)
+	site.seed(t, "everyone/high_intent", abandoner)
+	ann := fmt.Sprintf("ann-%d", nowMS())
+	snippet := func(p *chromium.Page, want string) {
+		t.Helper()
+		eventually(t, "the snippet shows "+want, func() bool {
+			p.Goto(url + "/test/snippet")
+			p.Wait(`window.result`)
+			return p.Text(`result.status + " " + result.text`) == "200 "+want
+		})
+	}
+	laptop := site.visit(t)
+	site.fillCartAt(laptop, url)
+	site.stay(95*time.Second, laptop)
+	laptop.Click("header .brand")
+	arrive(laptop, "/")
+	waitServed(t, laptop, abandoner)
+	snippet(laptop, abandoner)
+	laptop.Eval(fmt.Sprintf(`microseg.identify(%q, {}, {proof: %q})`, ann, hashOf(ann)), nil)
+	eventually(t, "the laptop is hers", func() bool {
+		return ofDevice(t, url, map[string]any{"anonymousId": laptop.Text(`microseg.anonymousId()`)}).ProofNeeded
+	})
+	snippet(laptop, abandoner)
+
+	phone := site.visit(t)
+	phone.Goto(url + "/test/snippet")
+	phone.Eval(fmt.Sprintf(`microseg.identify(%q)`, ann), nil) // somebody says so
+	snippet(phone, "everyone")
+	phone.Eval(fmt.Sprintf(`microseg.identify(%q, {}, {proof: %q})`, ann, hashOf(ann)), nil)
+	snippet(phone, abandoner)
+	phone.Eval(`microseg.reset()`, nil)
+	snippet(phone, "everyone")
+	if got := append(phone.Problems(), laptop.Problems()...); len(got) > 0 {
 		t.Errorf("the browser complains: %q", got)
 	}
 }

@@ -66,8 +66,11 @@ func (s *shop) stay(d time.Duration, pages ...*chromium.Page) {
 func (s *shop) open1(p *chromium.Page, path string) { p.Goto(s.url + path) }
 
 // fillCart puts a laptop into the cart and opens the comparison.
-func (s *shop) fillCart(p *chromium.Page) {
-	s.open1(p, "/product/aero-14")
+func (s *shop) fillCart(p *chromium.Page) { s.fillCartAt(p, s.url) }
+
+// fillCartAt does so at a node of the site.
+func (s *shop) fillCartAt(p *chromium.Page, url string) {
+	p.Goto(url + "/product/aero-14")
 	p.Click("#buy .primary")
 	p.Click("#buy .actions button:last-child, #buy button:last-child")
 	p.Wait(`document.querySelector("#cart-count").textContent === "1"`)
