@@ -9,6 +9,8 @@
 #                               the oracle (--events N --duration 15m --seed N)
 #   ./run.sh attack ...         do what a stranger can do, to a stack of its own or,
 #                               with --url, to a node (--scale 0.1, --only NAMES)
+#   ./run.sh bench peers ...    measure a plain Go loop, a Flink job and microseg on one
+#                               Kafka, in turns (--events N --only throughput)
 #   ./run.sh WORD ...           any other word goes to the binary (./run.sh --help)
 #
 # What it gets and builds lies in .cache/ and .microseg/. It speaks on stderr;
@@ -83,9 +85,10 @@ build() {
   go build -ldflags "-s -w -X 'main.commit=$commit' -X main.dirty=$dirty" -o .microseg/bin/microseg ./cmd/microseg || die "the build failed; the compiler's words are above."
 }
 
-case "${1:-}" in
--h | --help) ;;
-"" | -*) set -- demo "$@" ;;
+case "${1:-} ${2:-}" in
+"-h "* | "--help "*) ;;
+" "* | -*) set -- demo "$@" ;;
+"bench peers") shift 2 && set -- bench-peers "$@" ;;
 esac
 
 check_go
@@ -99,8 +102,8 @@ test)
   say "go test ./... (the first time takes a few minutes)"
   exec go test -timeout 20m "$@" ./...
   ;;
-faults | attack)
-  suite=$1
+faults | attack | bench-peers)
+  suite=${1#bench-}
   shift
   get_clickhouse
   build

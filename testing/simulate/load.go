@@ -16,6 +16,8 @@ type LoadOptions struct {
 	Events        int
 	Start         time.Time
 	RatePerSecond float64 // of event time
+	Zipf          float64 // above 1: visitor k comes as often as (Head+k)^-Zipf; 0: all come equally often
+	Head          float64 // at least 1: the larger, the flatter the head
 }
 
 // loadTail makes an event about 540 bytes long, as a browser's are.
@@ -52,17 +54,24 @@ func appendPrice(b []byte, r *rand.Rand) []byte {
 	return strconv.AppendInt(append(b, `,"product_id":"p`...), int64(r.IntN(5000)), 10)
 }
 
-// Load emits events of about 540 bytes in the order of their times, spread
-// evenly over the visitors. Key (event.Key of the device: the anonymousId) and value are valid during
+// Load emits events of about 540 bytes in the order of their times. Key (event.Key of the device: the anonymousId) and value are valid during
 // the call only.
 func Load(o LoadOptions, emit func(key, value []byte) error) error {
 	if o.Visitors <= 0 || o.Events < 0 || o.RatePerSecond <= 0 {
 		return fmt.Errorf("simulating %d events of %d visitors at %v a second: visitors and rate must be above zero", o.Events, o.Visitors, o.RatePerSecond)
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
+	next := func() int { return rng.IntN(o.Visitors) }
+	if o.Zipf > 0 {
+		z := rand.NewZipf(rng, o.Zipf, o.Head, uint64(o.Visitors-1))
+		if z == nil {
+			return fmt.Errorf("simulating visitors by Zipf %v with a head of %v: the first must be above 1, the second at least 1", o.Zipf, o.Head)
+		}
+		next = func() int { return int(z.Uint64()) }
+	}
 	var key, value []byte
 	for i := range o.Events {
-		visitor := rng.IntN(o.Visitors)
+		visitor := next()
 		key = strconv.AppendInt(append(key[:0], "sim-load-"...), int64(visitor), 10)
 		at := o.Start.Add(time.Duration(float64(i) / o.RatePerSecond * float64(time.Second)))
 		user := -1

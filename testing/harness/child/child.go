@@ -77,6 +77,9 @@ func (p *Process) Log() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-4000):]))
 }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.done }
 

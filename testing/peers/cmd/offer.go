@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/microseg/microseg/segment"
+	"github.com/microseg/microseg/testing/harness/child"
+	"github.com/microseg/microseg/testing/simulate"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// startTimeout bounds the time to the first update.
+const startTimeout = 2 * time.Minute
+
+// offering makes events at a pace, and reads what comes of them.
+type offering struct {
+	*bed
+	events, updates string
+	read            func(key, value []byte) (visitor string, newest int64)
+	made            []atomic.Int64 // wall clock of the newest event by visitor, µs
+	seen            []int64        // newest event of the last update by visitor, ms
+	first           chan struct{}  // closed at the first update
+	counts          atomic.Bool    // latencies count now
+	taken           []float64      // ms
+}
+
+// offer measures a process that reads events and writes updates, of which read tells the
+// visitor and the time of the newest event.
+func (b *bed) offer(ctx context.Context, p *child.Process, clickhouse int, events, updates string, read func(key, value []byte) (string, int64)) (l latency, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	o := &offering{bed: b, events: events, updates: updates, read: read, made: make([]atomic.Int64, b.Visitors), seen: make([]int64, b.Visitors), first: make(chan struct{})}
+	done := make(chan struct{}, 2)
+	for _, f := range []func(context.Context) error{o.make, o.watch} {
+		go func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+			done <- struct{}{}
+		}()
+	}
+	stop := func(why error) {
+		cancel(why)
+		<-done
+		<-done
+	}
+	pause := func(d time.Duration) error {
+		select {
+		case <-p.Exited():
+			return fmt.Errorf("it ended; the end of its log:\n%s", p.Log())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(d):
+			return nil
+		}
+	}
+	select {
+	case <-o.first:
+	case <-p.Exited():
+	case <-ctx.Done():
+	case <-time.After(startTimeout):
+		err = fmt.Errorf("no update within %v; the end of its log:\n%s", startTimeout, p.Log())
+		stop(err)
+		return l, err
+	}
+	if err := pause(b.WarmUp); err != nil {
+		stop(err)
+		return l, err
+	}
+	cpu, ch, start := cpuSeconds(p.PID()), cpuSeconds(clickhouse), time.Now()
+	o.counts.Store(true)
+	err = pause(b.Duration)
+	s := time.Since(start).Seconds()
+	l.Cores, l.ClickHouse = (cpuSeconds(p.PID())-cpu)/s, (cpuSeconds(clickhouse)-ch)/s
+	stop(errors.New("the measurement is over"))
+	if err == nil && len(o.taken) == 0 {
+		err = fmt.Errorf("no updates came; the end of its log:\n%s", p.Log())
+	}
+	if err != nil {
+		return l, err
+	}
+	slices.Sort(o.taken)
+	l.Updates, l.P50, l.P99 = len(o.taken), o.taken[len(o.taken)/2], o.taken[len(o.taken)*99/100]
+	return l, nil
+}
+
+// make sends events whose timestamps are the present.
+func (o *offering) make(ctx context.Context) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.DefaultProduceTopic(o.events), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	if err != nil {
+		return fmt.Errorf("connecting to the log: %w", err)
+	}
+	defer cl.Close()
+	failed := make(chan error, 1)
+	start, n := time.Now(), 0
+	load := simulate.LoadOptions{Seed: 3, Visitors: o.Visitors, Events: 1 << 40, Start: start, RatePerSecond: float64(o.Rate), Zipf: 1.1, Head: 100}
+	return simulate.Load(load, func(key, value []byte) error {
+		// A pause for each event would be late by more than it lasts.
+		if due := start.Add(time.Duration(float64(n) / float64(o.Rate) * float64(time.Second))); time.Until(due) > time.Millisecond {
+			time.Sleep(time.Until(due))
+		}
+		n++
+		visitor, err := number(key)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		value = stamp(bytes.Clone(value), now)
+		o.made[visitor].Store(now.UnixMicro())
+		cl.Produce(ctx, &kgo.Record{Key: bytes.Clone(key), Value: value}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+		select {
+		case err := <-failed:
+			return fmt.Errorf("sending events: %w", err)
+		default:
+			return ctx.Err()
+		}
+	})
+}
+
+// stamp writes the present over an event's timestamp, which has the same length.
+func stamp(value []byte, now time.Time) []byte {
+	const before = `"timestamp":"`
+	if at := bytes.Index(value, []byte(before)); at >= 0 {
+		// Not in its place: the library writes further than it says.
+		copy(value[at+len(before):], now.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	return value
+}
+
+// number is a visitor's, from its id.
+func number(id []byte) (int, error) {
+	return strconv.Atoi(string(bytes.TrimPrefix(id, []byte("sim-load-"))))
+}
+
+// watch reads updates as serving nodes do: what is written, also within a transaction,
+// which is open for a minute and there to shut older processes out.
+func (o *offering) watch(ctx context.Context) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.ConsumeTopics(o.updates), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return fmt.Errorf("connecting to the log: %w", err)
+	}
+	defer cl.Close()
+	for ctx.Err() == nil {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("reading updates: %w", err)
+		}
+		now := time.Now().UnixMicro()
+		fetches.EachRecord(func(r *kgo.Record) { o.take(r.Key, r.Value, now) })
+	}
+	return nil
+}
+
+// take counts an update, unless it is about an event that had one before: such a one is
+// of time alone.
+func (o *offering) take(key, value []byte, now int64) {
+	id, newest := o.read(key, value)
+	visitor, err := number([]byte(id))
+	if err != nil || newest <= o.seen[visitor] {
+		return
+	}
+	if o.seen[visitor] = newest; !o.counts.Load() {
+		select {
+		case <-o.first:
+		default:
+			close(o.first)
+		}
+		return
+	}
+	made := o.made[visitor].Load()
+	if made/1000 != newest { // the visitor has had another event since
+		made = newest*1000 + 500
+	}
+	o.taken = append(o.taken, float64(now-made)/1000)
+}
+
+// readUpdate reads an update of a peer.
+func readUpdate(key, value []byte) (string, int64) {
+	_, rest, _ := bytes.Cut(value, []byte(`"newest":`))
+	digits, _, _ := bytes.Cut(rest, []byte(","))
+	newest, err := strconv.ParseInt(string(digits), 10, 64)
+	if err != nil {
+		return "", 0
+	}
+	return string(key), newest
+}
+
+// readRecord reads a record of microseg's topic of segments, if the newest event changed
+// the path. Others come when something that rules read has changed, or with a row of the
+// record, at their own time.
+func readRecord(key, value []byte) (string, int64) {
+	device, ok := bytes.CutPrefix(key, []byte("d:"))
+	var r segment.Record
+	if !ok || len(value) == 0 || r.Read(value) != nil || r.Since != r.Last {
+		return "", 0
+	}
+	return string(device), r.Last
+}
