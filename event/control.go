@@ -28,6 +28,12 @@ const (
 	//
 	//	{"type":"$disclaim","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
 	TypeDisclaim = "$disclaim"
+	// TypeDeleteUser deletes what a user did on a device that others use, too. The endpoint
+	// that deletes persons writes it, keyed like the device's events; the collector refuses
+	// it.
+	//
+	//	{"type":"$delete-user","anonymousId":"…","userId":"…","messageId":"…","receivedAt":"…"}
+	TypeDeleteUser = "$delete-user"
 	// TypeReset is a log-out on a device. Anybody who may write events may write it.
 	//
 	//	{"type":"reset","anonymousId":"…"}
@@ -43,7 +49,7 @@ const (
 // Administrative reports whether only the endpoints of the site's own servers write
 // records of a type. The collector refuses any other type that begins with $, too.
 func Administrative(typ string) bool {
-	return typ == TypeDelete || typ == TypeUnlink || typ == TypeRebuild || typ == TypeDisclaim
+	return typ == TypeDelete || typ == TypeUnlink || typ == TypeRebuild || typ == TypeDisclaim || typ == TypeDeleteUser
 }
 
 // rebuildStart is how each record of Rebuild begins, and no other one that the
@@ -113,6 +119,20 @@ func (c *Disclaimed) Append(dst []byte, receivedAt string) []byte {
 	return appendRecord(dst, [][2]string{{"type", TypeDisclaim}, {"anonymousId", c.Device}, {"userId", c.User}, {"messageId", c.Receipt}, {"receivedAt", receivedAt}})
 }
 
+// DeletedUser deletes what a user did on a device that others use, too: the user's
+// epochs, and the user's name where others are only claims. What else was done on the
+// device stays.
+type DeletedUser struct {
+	Device  string // anonymousId
+	User    string
+	Receipt string // of the deletion
+}
+
+// Append appends the record.
+func (d *DeletedUser) Append(dst []byte, receivedAt string) []byte {
+	return appendRecord(dst, [][2]string{{"type", TypeDeleteUser}, {"anonymousId", d.Device}, {"userId", d.User}, {"messageId", d.Receipt}, {"receivedAt", receivedAt}})
+}
+
 // Rebuild tells to make a device anew.
 type Rebuild struct {
 	Device  string // as Event.Device
@@ -144,11 +164,8 @@ func (d *Decoder) control(r *record, raw []byte, e *Event) (bool, error) {
 	case TypeDelete:
 		e.Kind = KindDelete
 		return true, d.identify(r, raw, e)
-	case TypeUnlink, TypeDisclaim:
-		e.Kind = KindUnlink
-		if string(r.text(fType)) == TypeDisclaim {
-			e.Kind = KindDisclaim
-		}
+	case TypeUnlink, TypeDisclaim, TypeDeleteUser:
+		e.Kind = map[string]Kind{TypeUnlink: KindUnlink, TypeDisclaim: KindDisclaim, TypeDeleteUser: KindDeleteUser}[string(r.text(fType))]
 		if err := d.identify(r, raw, e); err != nil {
 			return true, err
 		}

@@ -286,7 +286,13 @@ func (d *Decoder) meaning(r *record) (meaning, error) {
 		}
 		return d.names[string(name)], nil
 	}
-	return meaning{}, malformed("type: not page, screen, track, identify, group, alias or reset")
+	return meaning{}, Unread()
+}
+
+// Unread is the error of a record whose type says nothing to a program, so that a record
+// which an older one read is read again as it was.
+func Unread() error {
+	return malformed("type: not page, screen, track, identify, group, alias or reset")
 }
 
 // hash is FNV-1a 64, the same in every process and language; never 0, which

@@ -104,13 +104,16 @@ const (
 	// KindDisclaim takes a user's name from a device that was never proven to be the
 	// user's (Disclaimed). It has Device, User, ID and Append.
 	KindDisclaim
+	// KindDeleteUser deletes a user's epochs of a device (DeletedUser). It has Device,
+	// User, ID and Append.
+	KindDeleteUser
 	numKinds
 )
 
 // Control reports whether the record is no behaviour: it has no event time and
 // is in no profile.
 func (k Kind) Control() bool {
-	return k >= KindDelete && k <= KindReset || k == KindRebuild || k == KindDisclaim
+	return k >= KindDelete && k <= KindReset || k == KindRebuild || k == KindDisclaim || k == KindDeleteUser
 }
 
 // FirstCustom is the kind of Config.Custom[0].

@@ -17,7 +17,8 @@ type Semantics uint8
 // the events of all of its devices. From 5 on what one sender can do has bounds: what a
 // device keeps, how many devices there are, who counts in the audience, how far a
 // clock that is ahead reaches. From 6 on a link by a token links what a device does
-// from then on, and not what it did before.
+// from then on, and not what it did before, and a user is deleted from a device that
+// others use, too.
 const (
 	FirstSemantics  Semantics = 1
 	NewestSemantics Semantics = 6

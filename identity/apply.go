@@ -151,6 +151,9 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	case event.KindDisclaim:
 		s.disclaim(q, e, out)
 		return
+	case event.KindDeleteUser:
+		s.eraseUser(q, e, out)
+		return
 	case event.KindReset:
 		s.reset(q, e, out)
 		return
@@ -164,6 +167,9 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		q.Counts.Dead++
 		q.Clock = max(q.Clock, e.Time)
 		q.Time = max(q.Time, q.Clock)
+		if e.Device != "" {
+			s.gap(q, e, out)
+		}
 		return
 	}
 	late, dead := s.late(q, e)

@@ -61,6 +61,7 @@ type link struct {
 	user   string // empty: nobody
 	shared bool   // of a device that too many share: it is linked to nobody, ever
 	proof  proof  // how well it is known that the epoch is the user's
+	left   string // the user whom it was taken from by an unlink, until somebody else is named; user is empty then
 	*history
 }
 
@@ -90,7 +91,7 @@ func (d *device) linkTo(user string, p proof) {
 	if d.link == nil {
 		d.link = &link{}
 	}
-	d.link.user, d.link.proof = strings.Clone(user), p
+	d.link.user, d.link.proof, d.link.left = strings.Clone(user), p, ""
 }
 
 // told is the device's history; it is made when there is none.

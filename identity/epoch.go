@@ -83,7 +83,7 @@ func (s *Shard) share(q *Partition, d *device, e *event.Event, out *Output) *dev
 		out.Opened(d.id)
 	}
 	d.told()
-	d.link.user, d.link.shared = "", true
+	d.link.user, d.link.left, d.link.shared = "", "", true
 	return d
 }
 
@@ -187,7 +187,7 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	s.close(d, q.Clock, out)
-	d.link.user, d.offset = "", e.Offset
+	d.link.user, d.link.left, d.offset = "", d.link.user, e.Offset
 	s.rerank(q, d)
 	if d.State().Fold != nil && !d.closed {
 		s.wait(d) // its row names another person now

@@ -6,8 +6,11 @@ import "github.com/microseg/microseg/session"
 // are or were linked to it, or one device with the users that it was linked to.
 type Person struct {
 	User    string   // empty: the person is the device
-	Devices []string // sorted
+	Devices []string // that are the person's whole; sorted
+	Shared  []string // on which others were, too: of these a user has the own epochs; sorted
 	Users   []string // that a device is taken from; empty for a user
+	// Forgotten is after how many ms of silence a device begins anew; 0: never.
+	Forgotten int64
 }
 
 // Names are the person ids of the rows and records that are the person's alone.

@@ -17,6 +17,7 @@ const (
 	claimed proof = iota // somebody with the public key has said so: the epoch is the device's own
 	legacy               // it is from before proofs, and believed until Batch.LegacyUntil
 	proven
+	takenBack // of snapshots alone: it was the user's until an unlink (link.left)
 )
 
 // former is a user of an earlier epoch, whose person still has or had vectors of
@@ -46,7 +47,7 @@ func (d *device) named() string {
 }
 
 // claims reports whether the epoch names a user without a proof.
-func (d *device) claims() bool { return d.named() != "" && d.link.proof == claimed }
+func (d *device) claims() bool { return d.named() != "" && d.link.proof == claimed && !d.isGap() }
 
 // unname lets the epoch name nobody, as of an offset.
 func (s *Shard) unname(d *device, offset int64) {
@@ -213,13 +214,7 @@ func (s *Shard) disclaim(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
 	out.Compact = true
-	for _, d := range s.epochs(e.Device) { // also those that the retention has hidden
-		if d.claims() && d.named() == e.User {
-			s.unname(d, e.Offset)
-			_, home := s.homeOf(d)
-			s.schedule(home, d)
-		}
-	}
+	s.unnameClaims(e)
 	theirs := func(f former) bool { return f.user == e.User && f.proof == claimed }
 	if s.devices[e.Device].userID() == e.User || !slices.ContainsFunc(s.former[e.Device], theirs) {
 		return
@@ -229,4 +224,16 @@ func (s *Shard) disclaim(q *Partition, e *event.Event, out *Output) {
 	}
 	s.vector = session.Vector{Device: e.Device, User: e.User, Version: s.versionAt(e.Offset), Retract: true, Erased: true, At: max(q.Clock, s.settled)}
 	out.Vector(&s.vector, e)
+}
+
+// unnameClaims lets no epoch of the device claim to be the user's, of those that the
+// retention has hidden, too.
+func (s *Shard) unnameClaims(e *event.Event) {
+	for _, d := range s.epochs(e.Device) {
+		if d.claims() && d.named() == e.User {
+			s.unname(d, e.Offset)
+			_, home := s.homeOf(d)
+			s.schedule(home, d)
+		}
+	}
 }

@@ -117,7 +117,7 @@ func (s *Shard) lowest(runs map[int32]*run) (low int64, left bool) {
 // is behind it; 0 for one that moves none, whatever it states.
 func (s *Shard) moves(e *event.Event) int64 {
 	switch e.Kind {
-	case event.KindDelete, event.KindUnlink, event.KindDisclaim, event.KindReset, event.KindRebuild:
+	case event.KindDelete, event.KindUnlink, event.KindDisclaim, event.KindDeleteUser, event.KindReset, event.KindRebuild:
 		return 0
 	case event.KindErased:
 		return e.Time

@@ -237,7 +237,11 @@ func (s *Shard) setDirty(all []waiting) {
 
 func (d *device) appendTo(w *codec.Writer) {
 	w.String(d.id)
-	w.String(d.named())
+	name, p := d.named(), proofIn(d)
+	if d.wasUsers() {
+		name, p = d.link.left, takenBack
+	}
+	w.String(name)
 	w.Int(d.epoch)
 	w.Int(d.offset)
 	w.Int(d.queued)
@@ -245,7 +249,7 @@ func (d *device) appendTo(w *codec.Writer) {
 	w.Bool(d.past)
 	w.Bool(d.is(markHeld))
 	w.Bool(d.isShared())
-	w.Byte(byte(proofIn(d)))
+	w.Byte(byte(p))
 	// Epochs share the history; the present one brings it.
 	own := d.remembered() != nil && !d.past
 	if w.Bool(own); own {
@@ -391,7 +395,7 @@ func (s *Shard) readFormer(r *codec.Reader, id string, version byte) {
 
 func readProof(r *codec.Reader) proof {
 	p := proof(r.Byte())
-	if p > proven {
+	if p > takenBack {
 		r.Fail()
 	}
 	return p
@@ -419,7 +423,7 @@ func readDevice(r *codec.Reader, p *Params, version byte) *device {
 		shared := r.Bool()
 		if version > unproven {
 			if p := readProof(r); d.link != nil {
-				d.link.proof = p
+				d.setProof(p)
 			}
 		}
 		own := r.Bool()

@@ -168,6 +168,9 @@ func (q *Profile) Inherit(o *Profile) {
 	o.over(q)
 }
 
+// Remember keeps the id of an event that is not told: one that comes again is a duplicate.
+func (q *Profile) Remember(id uint64, time int64) { q.made().keep(seen{time, id}) }
+
 // End is when the open session ends unless an event comes; 0 without one.
 func (q *Profile) End(gap int64) int64 {
 	if q.head.Fold == nil {

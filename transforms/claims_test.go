@@ -53,7 +53,7 @@ func replay(t *testing.T, b *Built, l *testLog, n int) *model {
 		p := pair{e.Device, e.User}
 		switch e.Kind {
 		case event.KindReset:
-		case event.KindUnlink:
+		case event.KindUnlink, event.KindDeleteUser:
 			end(p)
 		case event.KindDisclaim:
 			if !proven[p] {
@@ -106,11 +106,12 @@ func TestClaims(t *testing.T) {
 		l := linkLog(r, parts, 8+r.IntN(20))
 		l.trust(r, true)
 		for i := range l.arrival { // now and then a user was deleted
-			if rec := &l.arrival[i]; r.IntN(2) == 0 {
+			if rec := &l.arrival[i]; r.IntN(4) == 0 {
 				rec.Value = bytes.Replace(rec.Value, []byte(event.TypeUnlink), []byte(event.TypeDisclaim), 1)
 				l.parts[rec.Partition][rec.Offset] = *rec
 			}
 		}
+		l.deleteUsers(r, 5)
 		spec := testSpec(t, fmt.Sprint("claims-", shards), shards, parts)
 		spec.MaxUsers = 0 // counts from the proof on
 		for n := 1; n <= len(l.arrival); n++ {
@@ -122,6 +123,7 @@ func TestClaims(t *testing.T) {
 			m := replay(t, b, l, n)
 			what := seed*1000 + uint64(n)
 			got.erase(t, p.tombstones(t, &spec))
+			got.eraseEpochs(t, m.gone)
 			compareModel(t, what, got, m)
 			compareNames(t, what, got, m)
 			open.compare(t, what, got)
@@ -153,6 +155,7 @@ func TestOracleJudgesClaims(t *testing.T) {
 		spec.MaxUsers = 0
 		drawn, l := linkLog(r, spec.Partitions, 20+r.IntN(40)), &testLog{}
 		drawn.trust(r, true)
+		drawn.deleteUsers(r, 2)
 		for p := range spec.Partitions { // a partition has a time from the start
 			l.add(p, visit(r, firstOf(p, spec.Partitions), "", 10_000+int(p), time.Date(2026, 3, 1, 9, 59, 0, 0, time.UTC)))
 		}
@@ -161,6 +164,9 @@ func TestOracleJudgesClaims(t *testing.T) {
 			l.put(rec.Partition, strings.Replace(string(rec.Value), event.TypeDelete, "reset", 1), rec.Trust)
 		}
 		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
+		b, err := spec.Build()
+		check(t, err)
+		got.eraseEpochs(t, replay(t, b, l, len(l.arrival)).gone)
 		o, err := oracle.New(config.Default())
 		check(t, err)
 		for _, rec := range l.arrival {

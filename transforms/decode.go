@@ -103,13 +103,17 @@ func (d *BatchDecoder) record(r *identity.Record) {
 	d.batch.Events = append(d.batch.Events, event.Event{})
 	e := &d.batch.Events[len(d.batch.Events)-1]
 	err := d.decode(r, e)
+	gone, gap := d.gone(r, e, err)
 	switch {
-	case d.gone(r, e, err):
-		at := e.Time
+	case gone:
+		at, device, id := e.Time, e.Device, e.ID
 		if err != nil {
 			at = 0 // it was a dead letter, which moves no clock
 		}
-		*e = event.Event{Kind: event.KindErased, Time: at, Append: r.Append, Ingest: -1}
+		if err != nil || gap == "" {
+			device, id, gap = "", 0, ""
+		}
+		*e = event.Event{Kind: event.KindErased, Device: device, User: gap, ID: id, Time: at, Append: r.Append, Ingest: -1}
 	case err != nil:
 		d.batch.Dead = append(d.batch.Dead, d.refused(r, e, err))
 		d.batch.Events = d.batch.Events[:len(d.batch.Events)-1]
@@ -159,7 +163,11 @@ func (d *BatchDecoder) decode(r *identity.Record, e *event.Event) (err error) {
 	if testDecode != nil {
 		testDecode(r)
 	}
-	return d.events.Decode(r.Value, d.trustOf(r), r.Append, e)
+	err = d.events.Decode(r.Value, d.trustOf(r), r.Append, e)
+	if err == nil && e.Kind == event.KindDeleteUser && !d.batch.Semantics.Has(6) {
+		return event.Unread()
+	}
+	return err
 }
 
 // trustOf is the trust of a record: what the collector has judged, else that of the
@@ -180,16 +188,20 @@ func (d *BatchDecoder) trustOf(r *identity.Record) event.Trust {
 var testDecode func(*identity.Record)
 
 // gone reports whether the record was erased: by what it says of its device or,
-// where it cannot be read, by its key.
-func (d *BatchDecoder) gone(r *identity.Record, e *event.Event, err error) bool {
+// where it cannot be read, by its key. gap names the epoch, of a device that has others.
+func (d *BatchDecoder) gone(r *identity.Record, e *event.Event, err error) (gone bool, gap string) {
 	if e.Kind == event.KindDelete {
-		return false
+		return false, ""
 	}
 	device := e.Device
 	if err != nil && device == "" {
 		device = string(r.Key)
 	}
-	return d.erased.Has(r.Partition, r.Offset, device)
+	gone, gap = d.erased.Has(&identity.Erased{Place: identity.Place{Partition: r.Partition, Offset: r.Offset}, Device: device, User: e.User, Control: e.Kind.Control()})
+	if gap != "" && !d.batch.Semantics.Has(6) {
+		return false, "" // so it was read
+	}
+	return gone, gap
 }
 
 // Payload is the copy of a record that a dead letter keeps.

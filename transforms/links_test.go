@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/transforms/rows"
 )
@@ -83,6 +84,7 @@ func TestLinks(t *testing.T) {
 			spec.MaxDevices, spec.MaxUsers = 1+r.IntN(2), 1+r.IntN(2)
 		}
 		l := linkLog(r, parts, 10+r.IntN(30))
+		l.deleteUsers(r, 3)
 		b, err := spec.Build()
 		check(t, err)
 		open := memberships{}
@@ -94,9 +96,15 @@ func TestLinks(t *testing.T) {
 			m.take(t, d, rec)
 		}
 		got.erase(t, l.tombstones(t, &spec))
+		got.eraseEpochs(t, m.gone)
+		tried["deleted users"] += len(m.gone)
 		compareModel(t, seed, got, m)
 		compareExcess(t, seed, got, m)
 		open.compare(t, seed, got)
+		if len(m.gone) > 0 && !limited && len(l.tombstones(t, &spec)) == 0 && tried["read again"] < 150 {
+			tried["read again"]++
+			compareAgain(t, seed, &spec, l, r, got, m)
+		}
 		for _, row := range got[rows.TableSegmentEvents] {
 			tried[row["cause"]]++
 		}
@@ -104,10 +112,41 @@ func TestLinks(t *testing.T) {
 		tried["excess"] += len(m.excess)
 		forgetBuilt(spec.Job)
 	}
-	for _, what := range []string{"link", "unlink", "erased", "refused alias", "excess"} {
+	for _, what := range []string{"link", "unlink", "erased", "refused alias", "excess", "deleted users"} {
 		if tried[what] < 100 && !chosen() {
 			t.Errorf("%d times %s: the sequences prove little", tried[what], what)
 		}
+	}
+}
+
+// compareAgain reads the whole log again, without the records of users who were deleted
+// from shared devices: the sessions of all others have the keys that they had, and are
+// as they were, and so are the persons.
+func compareAgain(t *testing.T, seed uint64, spec *Spec, l *testLog, r *rand.Rand, got tables, m *model) {
+	t.Helper()
+	again := *spec
+	again.Job += "-again"
+	for _, x := range m.gone {
+		again.Erased = append(again.Erased, identity.Erasure{Partition: x.partition, Offset: x.offset, From: x.number, To: x.to, Device: identity.HashDevice(x.device), User: identity.HashDevice(x.of)})
+	}
+	defer forgetBuilt(again.Job)
+	anew := runPlain(t, &again, l, l.cut(t, &again, r))
+	left := func(ts tables) (out []string) {
+		for key, row := range ts[rows.TableSessions] {
+			if row["deleted"] == "0" {
+				out = append(out, fmt.Sprint(key, row["person"], row["start"], row["end"], row["events"]))
+			}
+		}
+		for _, row := range ts[rows.TableSegmentState] {
+			if row["deleted"] == "0" {
+				out = append(out, row["person"]+row["path"])
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	if a, b := left(got), left(anew); !slices.Equal(a, b) {
+		t.Fatalf("seed %d: the log read again gives\n%s\nand not\n%s", seed, strings.Join(b, "\n"), strings.Join(a, "\n"))
 	}
 }
 

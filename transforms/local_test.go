@@ -543,6 +543,9 @@ func killedAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 	if seed%5 > 0 {
 		l.trust(r, false)
 	}
+	if seed%7 < 3 {
+		l.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 2)
+	}
 	if seed%3 == 0 { // a replay among all that
 		letters, devices := l.breakSome(t, r, &spec)
 		l.rebuild(t, r, &spec, letters, devices, nil)
@@ -590,6 +593,8 @@ func compareLives(t *testing.T, seed uint64, spec *Spec, l *testLog, want, got t
 	t.Helper()
 	want.erase(t, l.tombstones(t, spec))
 	got.erase(t, l.tombstones(t, spec))
+	want.eraseOpen(t, l)
+	got.eraseOpen(t, l)
 	anonymous := func(row map[string]string) bool { return !isUser(row) }
 	measured := []string{"version", "evaluated_at", "next_evaluation", "live", "long", "intent", "signal_weight"}
 	same(t, seed, "sessions", want.list(rows.TableSessions, nil, "version"), got.list(rows.TableSessions, nil, "version"))

@@ -48,6 +48,7 @@ type model struct {
 	verified         map[identity.Place]bool    // records of pairs of which there is a proof; nil: all whose trust says so
 	accepted         []event.Event              // good events, and controls
 	room             modelRoom
+	gone             []erasedEpoch
 }
 
 // place is where a person stands from a time on.
@@ -63,6 +64,7 @@ type epoch struct {
 	erased int64 // at this one; 0: not
 	user   string
 	claim  string // a user whom it names without a proof
+	left   string // the user whom it was taken from, until somebody else comes
 	shared bool   // on a device that too many share: nobody's for good
 	shown  bool   // it is part of its user, who has not too many devices
 	events []event.Event
@@ -117,6 +119,10 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 				p.claim = ""
 			}
 		}
+		return
+	case event.KindDeleteUser:
+		m.good++
+		m.eraseUser(&e, clock)
 		return
 	case event.KindReset:
 		m.reset(&e, clock)
@@ -197,15 +203,15 @@ func (m *model) accept(e *event.Event, clock int64, late bool) {
 			end()
 			last = m.open(e.Device, &epoch{number: e.Offset})
 		}
-		last.claim = e.User
+		last.claim, last.left = e.User, ""
 	case !m.admits(e, clock):
 		if last.named() != "" {
 			last = m.open(e.Device, &epoch{number: e.Offset})
 		}
-		last.shared = true
+		last.shared, last.left = true, ""
 	case last.named() == "" && !last.shared && (e.Trust != event.Linked || len(last.events)+len(last.late) == 0):
 		end()
-		last.user = e.User
+		last.user, last.left = e.User, ""
 	default:
 		end()
 		last = m.open(e.Device, &epoch{user: e.User, number: e.Offset})
@@ -325,12 +331,55 @@ func (m *model) unlink(e *event.Event, clock int64) {
 		if p.user != e.User {
 			continue
 		}
-		p.user, p.shown = "", false
+		p.user, p.left, p.shown = "", e.User, false
 		if p == last {
 			m.evaluated[e.Device] = clock
 			m.move(e.Device, m.path(e.Device, clock), clock, "unlink")
 		}
 	}
+}
+
+// erasedEpoch is one that was deleted, at an offset.
+type erasedEpoch struct {
+	device     string
+	of         string // the user
+	offset, to int64  // of the deletion; where the next epoch began
+	partition  int32
+	*epoch
+}
+
+// eraseUser forgets what a user did on a device. Who comes next begins anew.
+func (m *model) eraseUser(e *event.Event, clock int64) {
+	if m.devices[e.Device] == nil {
+		return
+	}
+	last := m.present(e.Device, clock)
+	theirs := last.user == e.User || last.left == e.User
+	if theirs && last.user == "" && len(last.events)+len(last.late) > 0 {
+		m.until(e.Device, max(m.evaluated[e.Device], clock))
+		m.move(e.Device, -1, max(m.evaluated[e.Device], clock), "link")
+		m.evaluated[e.Device] = 0
+	}
+	var kept []*epoch
+	for i, p := range m.devices[e.Device] {
+		if p.claim == e.User {
+			p.claim = ""
+		}
+		if p.user != e.User && p.left != e.User {
+			kept = append(kept, p)
+			continue
+		}
+		to := e.Offset
+		if es := m.devices[e.Device]; i+1 < len(es) {
+			to = es[i+1].number
+		}
+		m.past[e.Device] = append(m.past[e.Device], p)
+		m.gone = append(m.gone, erasedEpoch{e.Device, e.User, e.Offset, to, e.Partition, p})
+	}
+	if theirs {
+		kept = append(kept, &epoch{number: e.Offset, reset: true, opened: clock})
+	}
+	m.devices[e.Device] = kept
 }
 
 // erase forgets a device whole, as of its partition's clock.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -386,6 +387,53 @@ func (ts tables) erase(t testing.TB, last map[string]identity.Erasure) {
 		check(t, err)
 		if x, ok := last[row["device"]]; ok && version>>13 < x.Offset {
 			delete(ts[rows.TableSessions], key)
+		}
+	}
+}
+
+// eraseEpochs drops the session rows of a user's epochs, as who deletes the user does.
+func (ts tables) eraseEpochs(t testing.TB, gone []erasedEpoch) {
+	t.Helper()
+	for key, row := range ts[rows.TableSessions] {
+		version, err := strconv.ParseInt(row["version"], 10, 64)
+		check(t, err)
+		if slices.ContainsFunc(gone, func(x erasedEpoch) bool {
+			// A device that was forgotten in between has two epochs of the number 0.
+			starts := slices.ContainsFunc(x.events, func(e event.Event) bool { return strconv.FormatInt(e.Time, 10) == row["start"] })
+			return x.device == row["device"] && strconv.FormatInt(x.number, 10) == row["epoch"] && version>>13 < x.offset && starts
+		}) {
+			delete(ts[rows.TableSessions], key)
+		}
+	}
+}
+
+// eraseOpen drops the rows of sessions that were open when a user was deleted from their
+// device, and had no row since: whether one of the user's had its first row by then is a
+// matter of when rows are due. Who deletes the user drops it.
+func (ts tables) eraseOpen(t testing.TB, l *testLog) {
+	t.Helper()
+	last := map[string]int64{}
+	for _, rec := range l.arrival {
+		var e struct{ Type, AnonymousID string }
+		if json.Unmarshal(rec.Value, &e) == nil && e.Type == event.TypeDeleteUser {
+			last[e.AnonymousID] = max(last[e.AnonymousID], rec.Offset)
+		}
+	}
+	for key, row := range ts[rows.TableSessions] {
+		version, err := strconv.ParseInt(row["version"], 10, 64)
+		check(t, err)
+		if at, ok := last[row["device"]]; ok && row["open"] == "1" && version>>13 < at {
+			delete(ts[rows.TableSessions], key)
+		}
+	}
+}
+
+// deleteUsers makes one of so many of the log's unlinks deletions of the user on that device.
+func (l *testLog) deleteUsers(r *rand.Rand, share int) {
+	for i := range l.arrival {
+		if rec := &l.arrival[i]; r.IntN(share) == 0 {
+			rec.Value = bytes.Replace(rec.Value, []byte(event.TypeUnlink), []byte(event.TypeDeleteUser), 1)
+			l.parts[rec.Partition][rec.Offset] = *rec
 		}
 	}
 }

@@ -80,6 +80,7 @@ func TestSnapshotsWhileTheStateGoesOn(t *testing.T) {
 		if seed%2 == 1 {
 			l = linkLog(r, spec.Partitions, 60+r.IntN(100))
 		}
+		l.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 3)
 		letters, devices := l.breakSome(t, r, &spec)
 		l.rebuild(t, r, &spec, letters, devices, nil)
 		b, err := spec.Build()

@@ -34,7 +34,7 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 		return nil, err
 	}
 	c := privacy.Config{Brokers: o.Brokers, Events: o.Events, Inbox: o.Inbox, Segments: o.Segments, Store: n.Store, Tree: tree, Schema: segment.NewSchema(cfg.Elements),
-		Params: cfg.SegmentParams(), Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
+		Params: cfg.SegmentParams(), Retention: cfg.Retention, Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
 			return changelogio.Covered(ctx, o.Brokers, changelogio.Topic(o.Events))
 		}, Copied: func(ctx context.Context) error {
 			if o.Inbox == "" || o.Inbox == o.Events {

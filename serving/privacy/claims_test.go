@@ -22,13 +22,14 @@ type rowsOf struct {
 	disclaimed     map[string]map[int32]int64
 }
 
-func (r *rowsOf) Devices(context.Context, string) ([]string, error)     { return nil, nil }
-func (r *rowsOf) Claimers(context.Context, string) ([]string, error)    { return r.claimers, nil }
-func (r *rowsOf) Now(context.Context) (time.Time, error)                { return time.Now(), nil }
-func (r *rowsOf) Settled(context.Context, time.Time) (bool, error)      { return true, nil }
-func (r *rowsOf) Load(context.Context, string, string) ([]byte, error)  { return nil, nil }
-func (r *rowsOf) Known(context.Context, string) (bool, error)           { return false, nil }
-func (r *rowsOf) Users(context.Context, string) (out []string, e error) { return out, nil }
+func (r *rowsOf) Devices(context.Context, string) ([]string, error)          { return nil, nil }
+func (r *rowsOf) Claimers(context.Context, string) ([]string, error)         { return r.claimers, nil }
+func (r *rowsOf) Shared(context.Context, string, []string) ([]string, error) { return nil, nil }
+func (r *rowsOf) Now(context.Context) (time.Time, error)                     { return time.Now(), nil }
+func (r *rowsOf) Settled(context.Context, time.Time) (bool, error)           { return true, nil }
+func (r *rowsOf) Load(context.Context, string, string) ([]byte, error)       { return nil, nil }
+func (r *rowsOf) Known(context.Context, string) (bool, error)                { return false, nil }
+func (r *rowsOf) Users(context.Context, string) (out []string, e error)      { return out, nil }
 
 func (r *rowsOf) Save(context.Context, string, string, time.Time, time.Time, []byte) error {
 	return nil

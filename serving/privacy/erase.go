@@ -32,7 +32,7 @@ func (s *Server) erase(w http.ResponseWriter, r *http.Request) error {
 	for _, u := range p.Users {
 		d.keys = append(d.keys, session.PersonID("", u))
 	}
-	d.receipt.Devices = len(p.Devices)
+	d.receipt.Devices, d.receipt.Shared = len(p.Devices)+len(p.Shared), len(p.Shared)
 	if err := d.save(r.Context()); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (d *deletion) bury(ctx context.Context) error {
 		return err
 	}
 	d.person.Tombstones = at
-	if d.person.Disclaimed, err = s.disclaim(ctx, &d.person.Person, d.receipt.ID); err != nil {
+	if d.person.Disclaimed, err = s.disclaim(ctx, &d.person, d.receipt.ID); err != nil {
 		return err
 	}
 	kept, err := s.retention(ctx)
@@ -173,7 +173,7 @@ func (d *deletion) bury(ctx context.Context) error {
 	}
 	now := time.Now().UTC()
 	d.update(func(r *Receipt) {
-		r.Tombstones, r.Disclaimed = list, len(d.person.Disclaimed)
+		r.Tombstones, r.Disclaimed = list, len(d.person.Disclaimed)-len(d.person.Shared)
 		r.store(storeTombstone).DoneAt = &now
 		raw := r.store(storeRaw)
 		if raw.Note = kept.says(); kept.limited {
@@ -182,15 +182,17 @@ func (d *deletion) bury(ctx context.Context) error {
 		}
 	})
 	var erasures []identity.Erasure
-	for device, parts := range at {
-		for p, offset := range parts {
+	for _, device := range d.person.Devices {
+		for p, offset := range at[device] {
 			erasures = append(erasures, identity.Erasure{Partition: p, Offset: offset, Device: identity.HashDevice(device)})
 		}
 	}
 	if err := s.note(ctx, erasures); err != nil {
 		return err
 	}
-	d.mark(storeErased, nil, "a job that starts again from the log takes nothing from before the tombstones")
+	if len(d.person.Shared) == 0 { // else epochs of these follow
+		d.mark(storeErased, nil, listed)
+	}
 	for _, k := range d.person.Names() {
 		s.Store.Forget(k)
 	}
@@ -298,6 +300,9 @@ func (d *deletion) ends() map[int32]int64 {
 	return ends
 }
 
+// listed is what the receipt says of the list of erasures.
+const listed = "a job that starts again from the log takes nothing from before the tombstones"
+
 // rows deletes what ClickHouse has.
 func (d *deletion) rows(ctx context.Context) error {
 	rec := d.s.Record
@@ -305,6 +310,16 @@ func (d *deletion) rows(ctx context.Context) error {
 		d.skip(clickhouse[:len(clickhouse)-1], "left out as asked: this node cannot reach it, its rows stay")
 		d.skip(storeDead, "left out with ClickHouse")
 		return nil
+	}
+	if len(d.person.Shared) > 0 {
+		epochs, err := rec.Epochs(ctx, &d.person)
+		if err != nil {
+			return err
+		}
+		if err := d.s.note(ctx, epochs); err != nil {
+			return err
+		}
+		d.mark(storeErased, nil, listed)
 	}
 	letters, err := rec.Letters(ctx, &d.person)
 	if err != nil {

@@ -82,6 +82,16 @@ func (s *Server) collect(r *http.Request, p *identity.Person) (*Export, error) {
 			out.Devices = append(out.Devices, d)
 		}
 	}
+	for _, id := range p.Shared { // what others do there is not the person's
+		d := Device{ID: id}
+		if _, d.User, err = s.profile(session.PersonID(id, "")); err != nil {
+			return nil, err
+		}
+		if d.User != p.User {
+			d.User = ""
+		}
+		out.Devices = append(out.Devices, d)
+	}
 	if s.Record == nil {
 		out.Missing = append(out.Missing, "clickhouse: this node has no DSN")
 		return out, nil

@@ -120,6 +120,15 @@ func (s *Server) bury(ctx context.Context, p *identity.Person, receipt string) (
 			}
 		}
 	}
+	for _, device := range p.Shared {
+		t := event.DeletedUser{Device: device, User: p.User, Receipt: receipt}
+		r, err := s.write(ctx, event.Key(device), t.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano)))
+		if err != nil {
+			return nil, nil, fmt.Errorf("writing that a user is deleted to topic %q: %w", s.Events, err)
+		}
+		at[device] = map[int32]int64{r.Partition: r.Offset}
+		list = append(list, Tombstone{r.Partition, r.Offset})
+	}
 	return at, list, nil
 }
 
@@ -131,9 +140,13 @@ func (s *Server) write(ctx context.Context, key string, value []byte) (*kgo.Reco
 }
 
 // disclaim takes the user's name from the devices that only claimed to be the user's, and
-// returns where they stop. What they did stays theirs.
-func (s *Server) disclaim(ctx context.Context, p *identity.Person, receipt string) (map[string]map[int32]int64, error) {
+// returns where they stop, with those that others used, too, whose tombstones say so.
+// What they did stays theirs.
+func (s *Server) disclaim(ctx context.Context, p *identity.ErasedPerson, receipt string) (map[string]map[int32]int64, error) {
 	at := map[string]map[int32]int64{}
+	for _, device := range p.Shared {
+		at[device] = p.Tombstones[device]
+	}
 	if p.User == "" || s.Record == nil {
 		return at, nil
 	}
@@ -144,6 +157,9 @@ func (s *Server) disclaim(ctx context.Context, p *identity.Person, receipt strin
 	for _, device := range devices {
 		if slices.Contains(p.Devices, device) {
 			continue // it goes as a whole
+		}
+		if at[device] != nil {
+			continue
 		}
 		c := event.Disclaimed{Device: device, User: p.User, Receipt: receipt}
 		r, err := s.write(ctx, event.Key(device), c.Append(nil, clock.Now().UTC().Format(time.RFC3339Nano)))

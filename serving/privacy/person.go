@@ -15,7 +15,8 @@ import (
 // person finds whom an id is about: "u:<userId>", "d:<anonymousId>", or a bare
 // id, which is a user's where one is known and else a device's. A user comes with
 // the devices that it is or was linked to, as far as this node and ClickHouse
-// know, and with the one that its events without an anonymousId are under.
+// know, and with the one that its events without an anonymousId are under. Of those that
+// others used, too, only the user's own epochs are the user's.
 func (s *Server) person(ctx context.Context, id string) (*identity.Person, error) {
 	kind, name, ok := strings.Cut(id, ":")
 	if !ok || kind != "u" && kind != "d" {
@@ -45,7 +46,7 @@ func (s *Server) known(ctx context.Context, person string) (bool, error) {
 }
 
 func (s *Server) user(ctx context.Context, user string) (*identity.Person, error) {
-	p := &identity.Person{User: user, Devices: append(s.Store.Devices(user), "user:"+user)}
+	p := &identity.Person{User: user, Forgotten: s.Retention.Milliseconds(), Devices: append(s.Store.Devices(user), "user:"+user)}
 	if s.Record != nil {
 		more, err := s.Record.Devices(ctx, user)
 		if err != nil {
@@ -55,7 +56,34 @@ func (s *Server) user(ctx context.Context, user string) (*identity.Person, error
 	}
 	slices.Sort(p.Devices)
 	p.Devices = slices.Compact(p.Devices)
-	return p, nil
+	return p, s.share(ctx, p)
+}
+
+// share finds the devices that are not the user's alone. Whose an epoch was is in
+// ClickHouse: without it a device goes as a whole.
+func (s *Server) share(ctx context.Context, p *identity.Person) error {
+	if s.Record == nil {
+		return nil
+	}
+	shared, err := s.Record.Shared(ctx, p.User, p.Devices)
+	if err != nil {
+		return err
+	}
+	for _, d := range p.Devices {
+		var r segment.Record
+		ok, err := s.Store.Get(session.PersonID(d, ""), &r)
+		if err != nil {
+			return err
+		}
+		if ok && r.User != "" && r.User != p.User { // somebody else is on it now
+			shared = append(shared, d)
+		}
+	}
+	shared = slices.DeleteFunc(shared, event.IsUserDevice)
+	slices.Sort(shared)
+	p.Shared = slices.Compact(shared)
+	p.Devices = slices.DeleteFunc(p.Devices, func(d string) bool { return slices.Contains(p.Shared, d) })
+	return nil
 }
 
 func (s *Server) device(ctx context.Context, device string) (*identity.Person, error) {

@@ -35,6 +35,10 @@ type Record interface {
 	// the user's name from their rows from before the offsets, and tells from how many.
 	Claimers(ctx context.Context, user string) ([]string, error)
 	Disclaim(ctx context.Context, p *identity.ErasedPerson) (uint64, error)
+	// Shared are those of a user's devices that somebody else was on, or said to be; Epochs
+	// are the records of the user's epochs of these.
+	Shared(ctx context.Context, user string, devices []string) ([]string, error)
+	Epochs(ctx context.Context, p *identity.ErasedPerson) ([]identity.Erasure, error)
 	// Export is every row of a person, by table.
 	Export(ctx context.Context, p *identity.Person) (map[string][]map[string]any, error)
 	// Recorded reports whether the job has recorded all offsets below ends, Settled
@@ -65,8 +69,9 @@ type Config struct {
 	Tree             *segment.Tree
 	Schema           *segment.Schema
 	Params           segment.Params
-	Record           Record // nil: ClickHouse cannot be reached from this node
-	Redis            Cache  // nil: there is none
+	Retention        time.Duration // after which a silent device is forgotten
+	Record           Record        // nil: ClickHouse cannot be reached from this node
+	Redis            Cache         // nil: there is none
 	// Copied waits until what is in a topic that is copied into Events is there, so
 	// that a tombstone is behind it; nil: there is none.
 	Copied func(context.Context) error

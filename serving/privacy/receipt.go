@@ -17,6 +17,7 @@ type Receipt struct {
 	UpdatedAt   time.Time    `json:"updated_at"`
 	Complete    bool         `json:"complete"`
 	Devices     int          `json:"devices"`
+	Shared      int          `json:"shared,omitempty"` // of these, those that others used, too: the user's own epochs go
 	Tombstones  []Tombstone  `json:"tombstones"`
 	Disclaimed  int          `json:"disclaimed,omitempty"` // devices that only claimed to be the user's
 	Stores      []StoreState `json:"stores"`

@@ -143,7 +143,7 @@ func (s *shop) serve() (*node.Node, string) {
 	check(s.t, err)
 	s.t.Cleanup(func() { record.Close() })
 	p, err := privacy.New(s.t.Context(), privacy.Config{Brokers: s.brokers, Events: s.job.Source.Topic, Inbox: s.site, Segments: s.job.Segments.Topic, Store: n.Store, Tree: tree,
-		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Record: record, Redis: s.redis,
+		Schema: segment.NewSchema(cfg.Elements), Params: cfg.SegmentParams(), Retention: cfg.Retention, Record: record, Redis: s.redis,
 		Covered: func(ctx context.Context) (map[int32]int64, bool, error) {
 			return changelogio.Covered(ctx, s.brokers, changelogio.Topic(s.job.Source.Topic))
 		}, Copied: func(ctx context.Context) error {

@@ -63,6 +63,7 @@ type epoch struct {
 	partition int32
 	name      string // of the user whom it names
 	user      string // the same, if that is proven in the end
+	left      string // whose it was until an unlink, while nobody else is named
 	events    []event.Event
 	late      []event.Event // too late for a session
 	visits    []visit       // in the order of the log
@@ -138,6 +139,10 @@ func (o *Oracle) Take(r *Record) error {
 			o.unname(&e)
 		}
 		return nil
+	case e.Kind == event.KindDeleteUser:
+		o.res.Good++
+		o.deleteUser(&e)
+		return nil
 	case e.Kind == event.KindRebuild: // what reads now is good from the beginning here
 		o.res.Good++
 		return nil
@@ -198,7 +203,7 @@ func (o *Oracle) accept(e *event.Event, late bool) {
 	switch {
 	case e.User == "" || e.User == last.name:
 	case last.name == "" && (e.Trust != event.Linked || len(last.events)+len(last.late) == 0):
-		last.name = e.User
+		last.name, last.left = e.User, ""
 	default:
 		last = o.open(e)
 		last.name = e.User
@@ -251,6 +256,29 @@ func (o *Oracle) reset(e *event.Event) {
 // unlink takes the device from the user, in all of its epochs.
 func (o *Oracle) unlink(e *event.Event) {
 	o.res.Good++
+	for _, p := range o.res.devices[e.Device] {
+		if p.name == e.User && o.proven[pair{e.Device, e.User}] {
+			p.left = e.User
+		}
+	}
+	delete(o.proven, pair{e.Device, e.User})
+	o.unname(e)
+}
+
+// deleteUser takes the user's epochs of the device away, and the name where it is only
+// claimed. Where the present one goes a new one begins, nobody's.
+func (o *Oracle) deleteUser(e *event.Event) {
+	es := o.res.devices[e.Device]
+	theirs := func(p *epoch) bool {
+		return p.left == e.User || p.name == e.User && o.proven[pair{e.Device, e.User}]
+	}
+	present := len(es) > 0 && theirs(es[len(es)-1])
+	if es = slices.DeleteFunc(es, theirs); present {
+		es = append(es, &epoch{device: e.Device, partition: e.Partition, number: e.Offset})
+	}
+	if len(es) > 0 {
+		o.res.devices[e.Device] = es
+	}
 	delete(o.proven, pair{e.Device, e.User})
 	o.unname(e)
 }

@@ -38,8 +38,12 @@ func (s *Store) Erase(ctx context.Context, p *identity.ErasedPerson, letters []i
 	if err != nil {
 		return nil, err
 	}
+	own, err := s.epochs(ctx, &p.Person)
+	if err != nil {
+		return nil, err
+	}
 	deleted := map[string]uint64{}
-	for table, w := range map[string]where{rows.TableSessions: sessions(p), rows.TableSegmentEvents: moves(p, bounds), rows.TableSegmentState: s.states(p), rows.TableAlerts: alerts(p)} {
+	for table, w := range map[string]where{rows.TableSessions: sessions(p, own), rows.TableSegmentEvents: moves(p, bounds), rows.TableSegmentState: s.states(p), rows.TableAlerts: alerts(p)} {
 		if deleted[table], err = s.delete(ctx, table, w); err != nil {
 			return nil, err
 		}
@@ -60,11 +64,12 @@ func (s *Store) Erase(ctx context.Context, p *identity.ErasedPerson, letters []i
 }
 
 // Disclaim takes the user's name from rows of devices that only claimed to be the user's,
-// from before they stopped, and waits until ClickHouse has done it.
+// or were until an unlink, from before they stopped, and waits until ClickHouse has done it.
 func (s *Store) Disclaim(ctx context.Context, p *identity.ErasedPerson) (n uint64, err error) {
+	user := session.PersonID("", p.User)
 	var w where
 	for device, at := range p.Disclaimed {
-		w.or("device = ? AND claimed_user = ? AND "+offsetOf+" < ?", device, p.User, end(at))
+		w.or("device = ? AND (claimed_user = ? OR person = ?) AND "+offsetOf+" < ?", device, p.User, user, end(at))
 	}
 	if w.text == "" {
 		return 0, nil
@@ -73,7 +78,8 @@ func (s *Store) Disclaim(ctx context.Context, p *identity.ErasedPerson) (n uint6
 	if err := s.conn.QueryRow(ctx, "SELECT count() FROM sessions WHERE site = ? AND ("+w.text+")", args...).Scan(&n); err != nil || n == 0 {
 		return 0, err
 	}
-	if err := s.conn.Exec(ctx, "ALTER TABLE sessions UPDATE claimed_user = '' WHERE site = ? AND ("+w.text+") SETTINGS mutations_sync = 2", args...); err != nil {
+	if err := s.conn.Exec(ctx, "ALTER TABLE sessions UPDATE claimed_user = if(claimed_user = ?, '', claimed_user), person = if(person = ?, concat('d:', device), person) WHERE site = ? AND ("+
+		w.text+") SETTINGS mutations_sync = 2", append([]any{p.User, user}, args...)...); err != nil {
 		return 0, fmt.Errorf("taking a user's name from rows of sessions: %w", err)
 	}
 	return n, nil
@@ -93,14 +99,17 @@ func (s *Store) delete(ctx context.Context, table string, w where) (n uint64, er
 	return n, nil
 }
 
-// sessions are those that began before a device's tombstone, and what is left of
-// a user's on devices that nobody knew of.
-func sessions(p *identity.ErasedPerson) (w where) {
+// sessions are those that began before a device's tombstone, the user's epochs of shared
+// devices, and what is left of a user's on devices that nobody knew of.
+func sessions(p *identity.ErasedPerson, own []epoch) (w where) {
+	if own = before(own, p); len(own) > 0 {
+		w = sessionsOf(own, &p.Person)
+	}
 	for _, d := range p.Devices {
 		w.or("device = ? AND "+offsetOf+" < ?", d, end(p.Tombstones[d]))
 	}
 	if p.User != "" {
-		w.or("person = ? AND device NOT IN (?)", session.PersonID("", p.User), p.Devices)
+		w.or("person = ? AND device NOT IN (?)", session.PersonID("", p.User), slices.Concat(p.Devices, p.Shared))
 	}
 	return w
 }
@@ -171,7 +180,11 @@ func (s *Store) Letters(ctx context.Context, p *identity.ErasedPerson) (out []id
 	if p.User != "" {
 		ids = append(ids, p.User)
 	}
-	var w where
+	own, err := s.epochs(ctx, &p.Person)
+	if err != nil {
+		return nil, err
+	}
+	w := lettersOf(own, &p.Person)
 	for _, id := range ids {
 		e := jx.Encoder{}
 		e.Str(id)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
@@ -48,10 +47,10 @@ func (s *Store) Claimers(ctx context.Context, user string) ([]string, error) {
 	return s.strings(ctx, "SELECT DISTINCT device FROM sessions WHERE site = ? AND claimed_user = ? AND claimed_user != '' ORDER BY device", s.site, user)
 }
 
-// shared are those of the person's devices that somebody else was on, or said to be.
-func (s *Store) shared(ctx context.Context, p *identity.Person) ([]string, error) {
+// Shared are those of a user's devices that somebody else was on, or said to be.
+func (s *Store) Shared(ctx context.Context, user string, devices []string) ([]string, error) {
 	return s.strings(ctx, `SELECT DISTINCT device FROM sessions WHERE site = ? AND device IN (?)
-		AND (startsWith(person, 'u:') AND person != ? OR claimed_user NOT IN ('', ?)) ORDER BY device`, s.site, p.Devices, session.PersonID("", p.User), p.User)
+		AND (startsWith(person, 'u:') AND person != ? OR claimed_user NOT IN ('', ?)) ORDER BY device`, s.site, devices, session.PersonID("", user), user)
 }
 
 // Users are those whose sessions were on a device.

@@ -19,11 +19,11 @@ func (s *Store) Export(ctx context.Context, p *identity.Person) (map[string][]ma
 	out := map[string][]map[string]any{}
 	queries := s.ofDevices(p)
 	if p.User != "" {
-		shared, err := s.shared(ctx, p)
+		own, err := s.epochs(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		queries = s.ofUser(p, shared)
+		queries = s.ofUser(p, own)
 	}
 	for _, q := range queries {
 		var err error
@@ -48,28 +48,22 @@ func (s *Store) ofDevices(p *identity.Person) []exported {
 }
 
 // ofUser are the rows of the user's epochs, and of the devices that nobody shares; of
-// shared devices those dead letters whose text names the user.
-func (s *Store) ofUser(p *identity.Person, shared []string) []exported {
-	user := session.PersonID("", p.User)
-	own := identity.Person{User: p.User}
-	for _, d := range p.Devices {
-		if !slices.Contains(shared, d) {
-			own.Devices = append(own.Devices, d)
-		}
-	}
+// shared devices also those dead letters whose text names the user.
+func (s *Store) ofUser(p *identity.Person, own []epoch) []exported {
+	mine := append(slices.Clone(p.Devices), "user:"+p.User)
+	sessions := sessionsOf(own, p)
+	sessions.or("person = ? OR startsWith(person, 'd:') AND claimed_user IN (?) AND device IN (?)", session.PersonID("", p.User), []string{"", p.User}, mine)
 	// The last two are the keys of events that state only a userId.
-	letters := exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND (device IN (?)", []any{s.site, append(slices.Clone(own.Devices), p.User, "user:"+p.User)}}
-	if len(shared) > 0 {
+	letters := lettersOf(own, p)
+	letters.or("device IN (?)", append(slices.Clone(p.Devices), p.User, "user:"+p.User))
+	if len(p.Shared) > 0 {
 		e := jx.Encoder{}
 		e.Str(p.User)
-		letters.text += " OR device IN (?) AND position(payload, ?) > 0"
-		letters.args = append(letters.args, shared, e.String())
+		letters.or("device IN (?) AND position(payload, ?) > 0", p.Shared, e.String())
 	}
-	letters.text += ") ORDER BY partition, offset"
-	return append(s.ofNames(own.Names()), letters,
-		exported{rows.TableSessions, `sessions_now WHERE site = ? AND (person = ? OR startsWith(person, 'd:') AND claimed_user IN ('', ?)
-			AND (device IN (?) OR (device, epoch) IN (SELECT device, epoch FROM sessions WHERE site = ? AND person = ?))) ORDER BY start, device`,
-			[]any{s.site, user, p.User, append(slices.Clone(own.Devices), "user:"+p.User), s.site, user}})
+	return append(s.ofNames(p.Names()),
+		exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND (" + letters.text + ") ORDER BY partition, offset", append([]any{s.site}, letters.args...)},
+		exported{rows.TableSessions, "sessions_now WHERE site = ? AND (" + sessions.text + ") ORDER BY start, device", append([]any{s.site}, sessions.args...)})
 }
 
 // ofNames are the rows that are under person ids.

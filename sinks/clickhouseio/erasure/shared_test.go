@@ -58,7 +58,7 @@ func TestSharedDevices(t *testing.T) {
 			want = append(want, fmt.Sprint(s.Device, s.Start))
 		}
 	}
-	p := &identity.Person{User: "ann", Devices: devices}
+	p := r.person("ann", devices)
 	export, err := r.Export(t.Context(), p)
 	check(t, err)
 	var got []string
@@ -77,6 +77,14 @@ func TestSharedDevices(t *testing.T) {
 	}
 }
 
+// person is a user with devices, of which others used some, too.
+func (r *record) person(user string, devices []string) *identity.Person {
+	r.t.Helper()
+	shared, err := r.Shared(r.t.Context(), user, devices)
+	check(r.t, err)
+	return &identity.Person{User: user, Shared: shared, Devices: slices.DeleteFunc(devices, func(d string) bool { return slices.Contains(shared, d) })}
+}
+
 // TestSharedRest: dead letters and memberships of a shared device are the user's where they
 // name her, and the device's own where they do not.
 func TestSharedRest(t *testing.T) {
@@ -92,7 +100,7 @@ func TestSharedRest(t *testing.T) {
 		return rows.SegmentEvent{Site: "site", Person: person, Cause: "event", At: 1, DecidedAt: 1, Node: "everyone", Action: rows.Entered}
 	}
 	put(r, rows.NewSegmentEventBuilder(), e("u:ann"), e("u:ben"), e("d:tablet"))
-	got, err := r.Export(t.Context(), &identity.Person{User: "ann", Devices: []string{"tablet", "user:ann"}})
+	got, err := r.Export(t.Context(), r.person("ann", []string{"tablet", "user:ann"}))
 	check(t, err)
 	if text := fmt.Sprint(got); strings.Contains(text, "ben") || strings.Contains(text, "annabel") || strings.Contains(text, "d:tablet") ||
 		len(got[rows.TableDeadLetters]) != 1 || len(got[rows.TableSegmentEvents]) != 1 || len(got[rows.TableSessions]) != 1 {
