@@ -175,6 +175,9 @@ func (b *Broker) failure(why string) error {
 // Brokers is the address to connect to, host:port.
 func (b *Broker) Brokers() []string { return []string{b.addr} }
 
+// PID is the number of the broker's process.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }
+
 // Log is the path of the broker's log.
 func (b *Broker) Log() string { return b.log }
 

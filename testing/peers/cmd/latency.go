@@ -16,27 +16,30 @@ import (
 	"github.com/microseg/microseg/testing/peers"
 )
 
-// latencies offers the same events at the same pace to each.
+// latencies offers events at the same pace to each, in turns.
 func (b *bed) latencies(ctx context.Context) (*latencies, error) {
 	l := &latencies{}
-	for _, c := range []struct {
-		name string
-		to   *latency
-		run  func(context.Context, string) (latency, error)
-	}{{"plain loop", &l.Loop, b.loopLatency}, {"flink", &l.Flink, b.flinkLatency}, {"microseg", &l.Ours, b.ourLatency}} {
-		b.folders++
-		topic := fmt.Sprintf("rate-%d", b.folders)
-		if err := kafkalog.CreateTopic(ctx, b.brokers, topic, b.Partitions); err != nil {
-			return nil, err
-		}
-		got, err := c.run(ctx, topic)
-		if err != nil {
-			return nil, fmt.Errorf("%s at %d events/s: %w", c.name, b.Rate, err)
-		}
-		*c.to = got
-		fmt.Fprintf(os.Stderr, "%d events/s, %s: p50 %.1f, p99 %.1f ms, %.2f cores, %d updates\n", b.Rate, c.name, got.P50, got.P99, got.Cores, got.Updates)
-		if err := b.remove(ctx, topic); err != nil {
-			return nil, err
+	for i := range b.Runs {
+		for _, c := range []struct {
+			name string
+			to   *offered
+			run  func(context.Context, string) (latency, error)
+		}{{"plain loop", &l.Loop, b.loopLatency}, {"flink", &l.Flink, b.flinkLatency}, {"microseg", &l.Ours, b.ourLatency}} {
+			b.folders++
+			topic := fmt.Sprintf("rate-%d", b.folders)
+			if err := kafkalog.CreateTopic(ctx, b.brokers, topic, b.Partitions); err != nil {
+				return nil, err
+			}
+			r, err := c.run(ctx, topic)
+			if err != nil {
+				return nil, fmt.Errorf("%s at %d events/s: %w", c.name, b.Rate, err)
+			}
+			c.to.Runs = append(c.to.Runs, r)
+			fmt.Fprintf(os.Stderr, "%d events/s, run %d, %s: p50 %.1f, p99 %.1f ms of %d updates, %.2f cores, idle %.1f %%; others had %.1f cores\n",
+				b.Rate, i+1, c.name, r.P50, r.P99, r.Updates, r.Cores, r.IdlePct, r.Others)
+			if err := b.remove(ctx, topic); err != nil {
+				return nil, err
+			}
 		}
 	}
 	l.finish()
@@ -71,7 +74,7 @@ func (b *bed) flinkLatency(ctx context.Context, topic string) (latency, error) {
 
 // ourLatency runs the job as it is run where Kafka and ClickHouse are given.
 func (b *bed) ourLatency(ctx context.Context, topic string) (l latency, err error) {
-	ch, err := clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(b.Dir, "clickhouse")})
+	ch, err := clickhouse.Start(ctx, clickhouse.Options{Dir: filepath.Join(b.Dir, "clickhouse-"+topic)})
 	if err != nil {
 		return l, err
 	}

@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +16,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// startTimeout bounds the time to the first update.
-const startTimeout = 2 * time.Minute
+const (
+	startTimeout = 2 * time.Minute  // to the first update
+	settle       = 5 * time.Second  // from the last event until idle counts
+	idleFor      = 10 * time.Second // is watched
+)
 
 // offering makes events at a pace, and reads what comes of them.
 type offering struct {
 	*bed
+	p               *child.Process // that reads the one and writes the other
+	clickhouse      int            // its PID; 0: there is none
 	events, updates string
 	read            func(key, value []byte) (visitor string, newest int64)
 	made            []atomic.Int64 // wall clock of the newest event by visitor, µs
@@ -34,52 +39,29 @@ type offering struct {
 // offer measures a process that reads events and writes updates, of which read tells the
 // visitor and the time of the newest event.
 func (b *bed) offer(ctx context.Context, p *child.Process, clickhouse int, events, updates string, read func(key, value []byte) (string, int64)) (l latency, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	o := &offering{bed: b, events: events, updates: updates, read: read, made: make([]atomic.Int64, b.Visitors), seen: make([]int64, b.Visitors), first: make(chan struct{})}
-	done := make(chan struct{}, 2)
-	for _, f := range []func(context.Context) error{o.make, o.watch} {
-		go func() {
+	o := &offering{bed: b, p: p, clickhouse: clickhouse, events: events, updates: updates, read: read,
+		made: make([]atomic.Int64, b.Visitors), seen: make([]int64, b.Visitors), first: make(chan struct{})}
+	ctx, fail := context.WithCancelCause(ctx)
+	making, enough := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	run := func(ctx context.Context, f func(context.Context) error) {
+		tasks.Go(func() {
 			if err := f(ctx); err != nil && ctx.Err() == nil {
-				cancel(err)
+				fail(err)
 			}
-			done <- struct{}{}
-		}()
+		})
 	}
-	stop := func(why error) {
-		cancel(why)
-		<-done
-		<-done
+	run(making, o.make)
+	run(ctx, o.watch)
+	if err = o.ready(ctx); err == nil {
+		err = o.busy(ctx, &l)
 	}
-	pause := func(d time.Duration) error {
-		select {
-		case <-p.Exited():
-			return fmt.Errorf("it ended; the end of its log:\n%s", p.Log())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(d):
-			return nil
-		}
+	enough()
+	if err == nil {
+		err = o.idle(ctx, &l)
 	}
-	select {
-	case <-o.first:
-	case <-p.Exited():
-	case <-ctx.Done():
-	case <-time.After(startTimeout):
-		err = fmt.Errorf("no update within %v; the end of its log:\n%s", startTimeout, p.Log())
-		stop(err)
-		return l, err
-	}
-	if err := pause(b.WarmUp); err != nil {
-		stop(err)
-		return l, err
-	}
-	cpu, ch, start := cpuSeconds(p.PID()), cpuSeconds(clickhouse), time.Now()
-	o.counts.Store(true)
-	err = pause(b.Duration)
-	s := time.Since(start).Seconds()
-	l.Cores, l.ClickHouse = (cpuSeconds(p.PID())-cpu)/s, (cpuSeconds(clickhouse)-ch)/s
-	stop(errors.New("the measurement is over"))
+	fail(nil)
+	tasks.Wait()
 	if err == nil && len(o.taken) == 0 {
 		err = fmt.Errorf("no updates came; the end of its log:\n%s", p.Log())
 	}
@@ -89,6 +71,60 @@ func (b *bed) offer(ctx context.Context, p *child.Process, clickhouse int, event
 	slices.Sort(o.taken)
 	l.Updates, l.P50, l.P99 = len(o.taken), o.taken[len(o.taken)/2], o.taken[len(o.taken)*99/100]
 	return l, nil
+}
+
+// ready waits for the first update.
+func (o *offering) ready(ctx context.Context) error {
+	select {
+	case <-o.first:
+		return nil
+	case <-time.After(startTimeout):
+		return fmt.Errorf("no update within %v; the end of its log:\n%s", startTimeout, o.p.Log())
+	case <-o.p.Exited():
+		return o.ended()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (o *offering) ended() error { return fmt.Errorf("it ended; the end of its log:\n%s", o.p.Log()) }
+
+func (o *offering) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-o.p.Exited():
+		return o.ended()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// busy measures under load, after the warm-up.
+func (o *offering) busy(ctx context.Context, l *latency) error {
+	if err := o.pause(ctx, o.WarmUp); err != nil {
+		return err
+	}
+	pids := []int{o.broker.PID(), o.p.PID(), o.clickhouse}
+	cpu, ch, all := cpuSeconds(o.p.PID()), cpuSeconds(o.clickhouse), use(pids...)
+	o.counts.Store(true)
+	err := o.pause(ctx, o.Duration)
+	o.counts.Store(false)
+	now := use(pids...)
+	s := now.at.Sub(all.at).Seconds()
+	l.Cores, l.ClickHouse, l.Others = (cpuSeconds(o.p.PID())-cpu)/s, (cpuSeconds(o.clickhouse)-ch)/s, all.others(now)
+	return err
+}
+
+// idle measures what the process uses while nothing comes.
+func (o *offering) idle(ctx context.Context, l *latency) error {
+	if err := o.pause(ctx, settle); err != nil {
+		return err
+	}
+	cpu, start := cpuSeconds(o.p.PID()), time.Now()
+	err := o.pause(ctx, idleFor)
+	l.IdlePct = 100 * (cpuSeconds(o.p.PID()) - cpu) / time.Since(start).Seconds()
+	return err
 }
 
 // make sends events whose timestamps are the present.

@@ -43,6 +43,7 @@ type run struct {
 	CHPerMillion  float64         `json:"clickhouse_cpu_s_per_million_events,omitempty"`
 	PeakRSSMB     float64         `json:"peak_rss_mb"`
 	Began         map[int32]int64 `json:"began_at_offset,omitempty"`
+	OthersCores   float64         `json:"others_cores"` // that the machine's other work had meanwhile
 }
 
 func (t *throughput) finish() {
@@ -52,20 +53,13 @@ func (t *throughput) finish() {
 		m.CPUPerMillion, m.CHPerMillion = of(func(r run) float64 { return r.CPUPerMillion }), of(func(r run) float64 { return r.CHPerMillion })
 		m.PeakRSSMB = of(func(r run) float64 { return r.PeakRSSMB })
 	}
-	t.Ratios = map[string]float64{}
-	for name, f := range map[string]func(i int) float64{
+	t.Ratios = ratios(len(t.Ours.Runs), map[string]func(i int) float64{
 		"microseg_to_flink":           func(i int) float64 { return t.Ours.Runs[i].EventsPerS / t.Flink.Runs[i].EventsPerS },
 		"microseg_to_flink_warm_half": func(i int) float64 { return t.Ours.Runs[i].EventsPerS / t.Flink.Runs[i].WarmHalf },
 		"microseg_to_plain_loop":      func(i int) float64 { return t.Ours.Runs[i].EventsPerS / t.Loop.Runs[i].EventsPerS },
 		"flink_to_plain_loop":         func(i int) float64 { return t.Flink.Runs[i].EventsPerS / t.Loop.Runs[i].EventsPerS },
 		"cpu_microseg_to_flink":       func(i int) float64 { return t.Ours.Runs[i].CPUPerMillion / t.Flink.Runs[i].CPUPerMillion },
-	} {
-		var of []float64
-		for i := range t.Ours.Runs {
-			of = append(of, f(i))
-		}
-		t.Ratios[name] = median(of, func(x float64) float64 { return x })
-	}
+	})
 }
 
 func median[T any](of []T, f func(T) float64) float64 {
@@ -78,12 +72,18 @@ func median[T any](of []T, f func(T) float64) float64 {
 }
 
 // latencies are at a rate that all keep up with: from an event's making to the update
-// that it caused at a reader of the topic of updates.
+// that it caused at a reader of the topic of updates. Medians as above.
 type latencies struct {
 	Ratios map[string]float64 `json:"ratios"`
-	Loop   latency            `json:"plain_loop"`
-	Flink  latency            `json:"flink"`
-	Ours   latency            `json:"microseg"`
+	Loop   offered            `json:"plain_loop"`
+	Flink  offered            `json:"flink"`
+	Ours   offered            `json:"microseg"`
+}
+
+// offered are medians of the runs, which follow.
+type offered struct {
+	latency
+	Runs []latency `json:"runs"`
 }
 
 type latency struct {
@@ -91,14 +91,39 @@ type latency struct {
 	P99        float64 `json:"p99_ms"`
 	Cores      float64 `json:"cores"` // of the process
 	ClickHouse float64 `json:"clickhouse_cores,omitempty"`
+	IdlePct    float64 `json:"idle_cpu_percent"` // of a core, while nothing comes
 	Updates    int     `json:"updates"`
+	Others     float64 `json:"others_cores"` // that the machine's other work had meanwhile
 }
 
 func (l *latencies) finish() {
-	l.Ratios = map[string]float64{
-		"p50_microseg_to_flink": l.Ours.P50 / l.Flink.P50, "p99_microseg_to_flink": l.Ours.P99 / l.Flink.P99, "cores_microseg_to_flink": l.Ours.Cores / l.Flink.Cores,
-		"p50_microseg_to_plain_loop": l.Ours.P50 / l.Loop.P50, "p99_microseg_to_plain_loop": l.Ours.P99 / l.Loop.P99,
+	for _, o := range []*offered{&l.Loop, &l.Flink, &l.Ours} {
+		of := func(f func(latency) float64) float64 { return median(o.Runs, f) }
+		o.latency = latency{P50: of(func(r latency) float64 { return r.P50 }), P99: of(func(r latency) float64 { return r.P99 }),
+			Cores: of(func(r latency) float64 { return r.Cores }), ClickHouse: of(func(r latency) float64 { return r.ClickHouse }),
+			IdlePct: of(func(r latency) float64 { return r.IdlePct }), Updates: int(of(func(r latency) float64 { return float64(r.Updates) })),
+			Others: of(func(r latency) float64 { return r.Others })}
 	}
+	l.Ratios = ratios(len(l.Ours.Runs), map[string]func(i int) float64{
+		"p50_microseg_to_flink":      func(i int) float64 { return l.Ours.Runs[i].P50 / l.Flink.Runs[i].P50 },
+		"p99_microseg_to_flink":      func(i int) float64 { return l.Ours.Runs[i].P99 / l.Flink.Runs[i].P99 },
+		"cores_microseg_to_flink":    func(i int) float64 { return l.Ours.Runs[i].Cores / l.Flink.Runs[i].Cores },
+		"p50_microseg_to_plain_loop": func(i int) float64 { return l.Ours.Runs[i].P50 / l.Loop.Runs[i].P50 },
+		"p99_microseg_to_plain_loop": func(i int) float64 { return l.Ours.Runs[i].P99 / l.Loop.Runs[i].P99 },
+	})
+}
+
+// ratios are medians over the rounds.
+func ratios(rounds int, by map[string]func(round int) float64) map[string]float64 {
+	out := map[string]float64{}
+	for name, f := range by {
+		var of []float64
+		for i := range rounds {
+			of = append(of, f(i))
+		}
+		out[name] = median(of, func(x float64) float64 { return x })
+	}
+	return out
 }
 
 // machine is where the figures are from. A load beyond what runs here says that they

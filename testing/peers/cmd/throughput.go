@@ -23,6 +23,7 @@ import (
 // bed is what the benchmark runs on.
 type bed struct {
 	options
+	broker  *kafka.Broker
 	brokers []string
 	flink   *peers.Flink
 	folders int
@@ -38,7 +39,7 @@ func measure(ctx context.Context, o options) (*result, error) {
 		return nil, err
 	}
 	defer broker.Kill()
-	b := &bed{options: o, brokers: broker.Brokers(), flink: flink}
+	b := &bed{options: o, broker: broker, brokers: broker.Brokers(), flink: flink}
 	r := &result{Machine: thisMachine(), Settings: o}
 	if o.Only != "latency" {
 		r.Throughput = map[string]*throughput{}
@@ -69,12 +70,15 @@ func (b *bed) throughput(ctx context.Context, topic string, head float64) (*thro
 			to   *medians
 			run  func(context.Context, string) (run, error)
 		}{{"plain loop", &t.Loop, b.loop}, {"flink", &t.Flink, b.flinkJob}, {"microseg", &t.Ours, b.ours}} {
+			before := use(b.broker.PID())
 			r, err := c.run(ctx, topic)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
+			r.OthersCores = before.others(use(b.broker.PID()))
 			c.to.Runs = append(c.to.Runs, r)
-			fmt.Fprintf(os.Stderr, "%s, run %d, %s: %.0f events/s (warm half %.0f), %.1f s of CPU per million, %.0f MB\n", topic, i+1, c.name, r.EventsPerS, r.WarmHalf, r.CPUPerMillion, r.PeakRSSMB)
+			fmt.Fprintf(os.Stderr, "%s, run %d, %s: %.0f events/s (warm half %.0f), %.1f s of CPU per million, %.0f MB; others had %.1f cores\n",
+				topic, i+1, c.name, r.EventsPerS, r.WarmHalf, r.CPUPerMillion, r.PeakRSSMB, r.OthersCores)
 		}
 	}
 	t.finish()
