@@ -20,7 +20,9 @@ func TestErasures(t *testing.T) {
 			} else if r.IntN(3) == 0 {
 				e.User, e.From = HashDevice([]string{"ann", "ben"}[r.IntN(2)]), r.Int64N(20)
 				e.Offset = e.From + 1 + r.Int64N(20)
-				e.To = e.From + 1 + r.Int64N(e.Offset-e.From)
+				if e.To = e.From + 1 + r.Int64N(e.Offset-e.From); r.IntN(3) == 0 {
+					e.From, e.To = 0, 0
+				}
 			}
 			key, value := e.Record()
 			back, err := ReadErasure(key, value)
@@ -34,19 +36,25 @@ func TestErasures(t *testing.T) {
 			for o := range int64(21) {
 				for _, d := range []string{"", "d0", "d1", "d2", "d3"} {
 					named, control := []string{"", "ann"}[r.IntN(2)], r.IntN(4) == 0
-					want := false
+					want, nameless := false, false
 					for _, e := range list {
+						ofDevice := e.Partition == p && d != "" && e.Device == HashDevice(d) && o < e.Offset
+						nameless = nameless || ofDevice && e.User != "" && e.To == 0 && named != "" && e.User == HashDevice(named) && !control
 						other := e.User != "" && (control || named != "" && e.User != HashDevice(named))
 						want = want || e.Partition == p && (e.Device == "" && e.Offset == o || d != "" && e.Device == HashDevice(d) && o < e.Offset && (e.User == "" || e.From <= o && o < e.To) && !other)
 					}
-					if got, _ := x.Has(&Erased{Place{p, o}, d, named, control}); got != want {
+					got, by := x.Has(&Erased{Place{p, o}, d, named, control})
+					if !got && isNameless(by) != nameless {
+						t.Fatalf("%v: record %d/%d of %q is read as %q's", list, p, o, d, by)
+					}
+					if got != want {
 						t.Fatalf("%v: record %d/%d of %q that names %q is erased: %v", list, p, o, d, named, !want)
 					}
 				}
 			}
 		}
 	}
-	for _, bad := range [][2]string{{"", ""}, {"0/", "1"}, {"x/abc", "1"}, {"0/abc", ""}, {"-1/abc", "1"}, {"0/abc", "-1"}, {"0", "1"}, {"0/abc/", "1"}, {"0/abc/x", "1"}, {"0//u/0/1", "1"}, {"0/@1/u/0/1", "1"}, {"0/abc//0/1", "1"}, {"0/abc/u/-1/1", "1"}, {"0/abc/u/1", "1"}, {"0/abc/u/1/1", "1"}, {"0/abc/u/0/2", "1"}} {
+	for _, bad := range [][2]string{{"", ""}, {"0/", "1"}, {"x/abc", "1"}, {"0/abc", ""}, {"-1/abc", "1"}, {"0/abc", "-1"}, {"0", "1"}, {"0/abc/", "1"}, {"0/abc/x", "x"}, {"0//u/0/1", "1"}, {"0/@1/u/0/1", "1"}, {"0/abc//0/1", "1"}, {"0/abc/u/-1/1", "1"}, {"0/abc/u/1", "1"}, {"0/abc/u/1/1", "1"}, {"0/abc/u/0/2", "1"}} {
 		if _, err := ReadErasure([]byte(bad[0]), []byte(bad[1])); err == nil {
 			t.Errorf("%q is read", bad)
 		}

@@ -13,6 +13,20 @@ const gapPrefix = "\xff"
 // gapName is how an epoch names a user when the log is read again without it.
 func gapName(user string) string { return gapPrefix + HashDevice(user) }
 
+// namelessPrefix begins what stands for a user whose name is gone from the records of a
+// device, which only said that it was the user's: no userId has such a byte either. Epochs
+// are cut by it as by the name.
+const namelessPrefix = "\xfe"
+
+// isNameless reports whether a name stands for one that is gone.
+func isNameless(name string) bool { return name != "" && name[0] == namelessPrefix[0] }
+
+// isNamed reports whether the epoch names the user, or what stands for it.
+func (d *device) isNamed(user string) bool {
+	n := d.named()
+	return n == user || isNameless(n) && n[1:] == HashDevice(user)
+}
+
 // isGap reports whether the epoch stands for one that was erased.
 func (d *device) isGap() bool { n := d.named(); return n != "" && n[0] == gapPrefix[0] }
 
@@ -25,7 +39,7 @@ func (s *Shard) eraseUser(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Good++
 	out.Compact = true
 	d := s.present(q, e.Device, out)
-	s.unnameClaims(e)
+	s.unnameClaims(q, e, out)
 	if d.isUsers(e.User) || d.named() == gapName(e.User) {
 		s.endUser(q, d, e, out)
 	}

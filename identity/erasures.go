@@ -9,15 +9,15 @@ import (
 )
 
 // Erasure is a part of the log that must not be taken again: the records of a
-// device before its tombstone, a user's epoch of it, or a single record. The topic of
-// erasures has one a record; what it says of whom are hashes.
+// device before its tombstone, a user's epoch of it, a user's name in them, or a single
+// record. The topic of erasures has one a record; what it says of whom are hashes.
 type Erasure struct {
 	Partition int32
 	Offset    int64  // of the tombstone; of the record itself where Device is empty
 	Device    string `json:",omitempty"` // HashDevice
 	User      string `json:",omitempty"` // HashDevice of a user: only the user's records from From on, below To; others are somebody else's
 	From      int64  `json:",omitempty"`
-	To        int64  `json:",omitempty"`
+	To        int64  `json:",omitempty"` // 0: no record, only the user's name in those of the device
 }
 
 // ErasedTopic is the name of the topic of erasures that belongs to a topic of events.
@@ -38,6 +38,8 @@ func (e *Erasure) Record() (key, value []byte) {
 		key = fmt.Appendf(nil, "%d/@%s", e.Partition, offset)
 	case e.User == "":
 		key = fmt.Appendf(nil, "%d/%s", e.Partition, e.Device)
+	case e.To == 0:
+		key = fmt.Appendf(nil, "%d/%s/%s", e.Partition, e.Device, e.User)
 	default:
 		key = fmt.Appendf(nil, "%d/%s/%s/%d/%d", e.Partition, e.Device, e.User, e.From, e.To)
 	}
@@ -57,7 +59,11 @@ func ReadErasure(key, value []byte) (e Erasure, err error) {
 			e.Device = parts[1]
 		}
 		return e, nil
-	case len(parts) == 5 && ok && parts[1] != "" && parts[1][0] != '@' && parts[2] != "":
+	case len(parts) < 3 || !ok || parts[1] == "" || parts[1][0] == '@' || parts[2] == "":
+	case len(parts) == 3:
+		e.Device, e.User = parts[1], parts[2]
+		return e, nil
+	case len(parts) == 5:
 		e.Device, e.User = parts[1], parts[2]
 		e.From, err1 = strconv.ParseInt(parts[3], 10, 64)
 		e.To, err2 = strconv.ParseInt(parts[4], 10, 64)
@@ -76,7 +82,7 @@ type Erasures struct {
 type erased struct {
 	end     int64                // no record from here on was erased
 	devices map[string]int64     // by hash: the offset of the tombstone
-	epochs  map[string][]Erasure // by hash, of devices that others used, too
+	users   map[string][]Erasure // by hash, of devices that others used, too
 	records map[int64]bool
 }
 
@@ -86,7 +92,7 @@ func NewErasures(list []Erasure) *Erasures {
 	for _, e := range list {
 		p := x.parts[e.Partition]
 		if p == nil {
-			p = &erased{devices: map[string]int64{}, epochs: map[string][]Erasure{}, records: map[int64]bool{}}
+			p = &erased{devices: map[string]int64{}, users: map[string][]Erasure{}, records: map[int64]bool{}}
 			x.parts[e.Partition] = p
 		}
 		p.end = max(p.end, e.Offset)
@@ -97,7 +103,7 @@ func NewErasures(list []Erasure) *Erasures {
 		case e.User == "":
 			p.devices[e.Device] = max(p.devices[e.Device], e.Offset)
 		default:
-			p.epochs[e.Device] = append(p.epochs[e.Device], e)
+			p.users[e.Device] = append(p.users[e.Device], e)
 		}
 	}
 	return x
@@ -112,9 +118,10 @@ type Erased struct {
 }
 
 // Has reports whether the record was erased. Where its device has records of others, by
-// names the user whose epoch is gone, as Gap does. What names somebody else is never of
+// names the user whose epoch is gone, as gapName does. What names somebody else is never of
 // that epoch, and control records between those of a user stay: a log-out begins an
-// epoch, or what came before would be the next user's.
+// epoch, or what came before would be the next user's. Where has is false by is what stands
+// for the user whom the record names, whose name is gone.
 func (x *Erasures) Has(r *Erased) (has bool, by string) {
 	p := x.parts[r.Partition]
 	switch {
@@ -127,10 +134,20 @@ func (x *Erasures) Has(r *Erased) (has bool, by string) {
 	if r.Offset < p.devices[device] {
 		return true, ""
 	}
-	for _, e := range p.epochs[device] {
-		if e.From <= r.Offset && r.Offset < e.To && !r.Control && (r.User == "" || HashDevice(r.User) == e.User) {
+	if r.Control || len(p.users[device]) == 0 {
+		return p.records[r.Offset], ""
+	}
+	user := ""
+	if r.User != "" {
+		user = HashDevice(r.User)
+	}
+	for _, e := range p.users[device] {
+		switch {
+		case e.To == 0 && e.User == user && r.Offset < e.Offset:
+			by = namelessPrefix + user
+		case e.From <= r.Offset && r.Offset < e.To && (user == "" || user == e.User):
 			return true, gapPrefix + e.User
 		}
 	}
-	return p.records[r.Offset], ""
+	return p.records[r.Offset], by
 }

@@ -98,6 +98,7 @@ func (s *Shard) known(d *device, user string) (p proof) {
 func (s *Shard) proofOf(q *Partition, d *device, e *event.Event) proof {
 	p := s.known(d, e.User)
 	switch {
+	case isNameless(e.User): // it never was more than a claim
 	case e.Offset <= q.older || e.Trust == event.Unchecked:
 		if !s.legacyOver(q) {
 			p = max(p, legacy)
@@ -116,7 +117,7 @@ func (s *Shard) legacyOver(q *Partition) bool { return s.legacyUntil > 0 && q.Cl
 // person stays the device.
 func (s *Shard) claim(q *Partition, d *device, e *event.Event, out *Output) *device {
 	out.Claims++
-	if d.named() != "" || d.isShared() {
+	if d.named() != "" || d.isShared() || s.onward(d, e) {
 		s.retire(d, e, e.Time, out)
 		d = s.open(q, d, e.Offset, out)
 		out.Opened(d.id)
@@ -195,13 +196,13 @@ func (s *Shard) limitClaims(q *Partition, id string, offset int64, out *Output) 
 // to be the user's; sessions that are over keep it.
 func (s *Shard) unclaim(q *Partition, d *device, e *event.Event, out *Output) {
 	for _, o := range s.past[d.id] {
-		if o.named() == e.User && o.link.proof < proven {
+		if o.isNamed(e.User) && o.link.proof < proven {
 			s.close(o, q.Clock, out)
 			s.unname(o, e.Offset)
 			s.schedule(q, o)
 		}
 	}
-	if d.named() == e.User && d.claims() {
+	if d.isNamed(e.User) && d.claims() {
 		s.close(d, q.Clock, out)
 		s.unname(d, e.Offset)
 	}
@@ -214,7 +215,7 @@ func (s *Shard) disclaim(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
 	out.Compact = true
-	s.unnameClaims(e)
+	s.unnameClaims(q, e, out)
 	theirs := func(f former) bool { return f.user == e.User && f.proof == claimed }
 	if s.devices[e.Device].userID() == e.User || !slices.ContainsFunc(s.former[e.Device], theirs) {
 		return
@@ -227,10 +228,15 @@ func (s *Shard) disclaim(q *Partition, e *event.Event, out *Output) {
 }
 
 // unnameClaims lets no epoch of the device claim to be the user's, of those that the
-// retention has hidden, too.
-func (s *Shard) unnameClaims(e *event.Event) {
+// retention has hidden, too. What is over by the data clock says so first, under the name,
+// whether or not time has passed in the shard to say it already: who deletes the user takes
+// the name from rows.
+func (s *Shard) unnameClaims(q *Partition, e *event.Event, out *Output) {
 	for _, d := range s.epochs(e.Device) {
-		if d.claims() && d.named() == e.User {
+		if d.claims() && d.isNamed(e.User) {
+			if s.session.Semantics.Has(6) {
+				s.close(d, q.Clock, out)
+			}
 			s.unname(d, e.Offset)
 			_, home := s.homeOf(d)
 			s.schedule(home, d)

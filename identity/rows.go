@@ -6,12 +6,20 @@ import "github.com/microseg/microseg/session"
 type SessionRow struct {
 	Device  string
 	Person  string
-	Claimed string // the userId that was stated without a proof
+	Claimed string // the userId that was stated without a proof, or what stands for it
 	Epoch   int64
 	Start   int64
 	Fold    *session.Fold // nil for a tombstone
 	Open    bool
 	Version uint64
+}
+
+// Claim is the userId that was stated without a proof; not that of a user who was deleted.
+func (r *SessionRow) Claim() string {
+	if isNameless(r.Claimed) {
+		return ""
+	}
+	return r.Claimed
 }
 
 // RowVersion makes one ordered number of a version: 8 bits of generation, 44 of offset, 12 of revision.

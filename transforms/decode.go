@@ -105,6 +105,8 @@ func (d *BatchDecoder) record(r *identity.Record) {
 	err := d.decode(r, e)
 	gone, gap := d.gone(r, e, err)
 	switch {
+	case gap != "" && !gone && err == nil:
+		e.User = gap
 	case gone:
 		at, device, id := e.Time, e.Device, e.ID
 		if err != nil {

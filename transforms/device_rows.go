@@ -137,7 +137,7 @@ const msPerS = 1000.0
 
 // sessionRow is a session, or its tombstone, as a row of the record.
 func sessionRow(site string, r *identity.SessionRow) rows.Session {
-	row := rows.Session{Site: site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person, ClaimedUser: r.Claimed,
+	row := rows.Session{Site: site, Device: r.Device, Epoch: r.Epoch, Start: r.Start, End: r.Start, Person: r.Person, ClaimedUser: r.Claim(),
 		Open: r.Open, Deleted: r.Fold == nil, Version: r.Version}
 	if f := r.Fold; f != nil {
 		row.DeviceType, row.OS, row.Network = event.DeviceTypes[f.Context.Device], event.OSes[f.Context.OS], event.Networks[f.Context.Network]

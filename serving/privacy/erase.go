@@ -187,6 +187,13 @@ func (d *deletion) bury(ctx context.Context) error {
 			erasures = append(erasures, identity.Erasure{Partition: p, Offset: offset, Device: identity.HashDevice(device)})
 		}
 	}
+	for device, parts := range d.person.Disclaimed {
+		for p, offset := range parts {
+			if !slices.Contains(d.person.Shared, device) { // of which it depends on the epoch
+				erasures = append(erasures, identity.Erasure{Partition: p, Offset: offset, Device: identity.HashDevice(device), User: identity.HashDevice(d.person.User)})
+			}
+		}
+	}
 	if err := s.note(ctx, erasures); err != nil {
 		return err
 	}

@@ -22,11 +22,18 @@ type epoch struct {
 	since    int64 // ms; rows of it start then or later, and before until
 	until    int64
 	last     int64 // offset of the last record of its sessions
+	named    bool  // a session of it has the name of the user
 	mine     bool  // the person's: it is the user's, or was until an unlink and nobody else came
 }
 
 // epochs are the person's own ones of shared devices, as far as they have sessions.
-func (s *Store) epochs(ctx context.Context, p *identity.Person) (own []epoch, err error) {
+func (s *Store) epochs(ctx context.Context, p *identity.Person) ([]epoch, error) {
+	all, err := s.allEpochs(ctx, p)
+	return slices.DeleteFunc(all, func(e epoch) bool { return !e.mine }), err
+}
+
+// allEpochs are those of the person's shared devices.
+func (s *Store) allEpochs(ctx context.Context, p *identity.Person) (all []epoch, err error) {
 	if len(p.Shared) == 0 {
 		return nil, nil
 	}
@@ -36,7 +43,6 @@ func (s *Store) epochs(ctx context.Context, p *identity.Person) (own []epoch, er
 		return nil, fmt.Errorf("looking for a person's epochs: %w", err)
 	}
 	defer rs.Close()
-	var all []epoch
 	var ended int64 // when the session before ended
 	for rs.Next() {
 		var device, person, named string
@@ -62,7 +68,7 @@ func (s *Store) epochs(ctx context.Context, p *identity.Person) (own []epoch, er
 		e.is(person, named, session.PersonID("", p.User))
 		e.last, ended = max(e.last, offset), max(ended, end)
 	}
-	return slices.DeleteFunc(all, func(e epoch) bool { return !e.mine }), rs.Err()
+	return all, rs.Err()
 }
 
 // is takes in whose the epoch is as of its next session. Sessions that were over before
@@ -70,7 +76,7 @@ func (s *Store) epochs(ctx context.Context, p *identity.Person) (own []epoch, er
 func (e *epoch) is(person, named, user string) {
 	switch {
 	case person == user:
-		e.mine = true
+		e.mine, e.named = true, true
 	case strings.HasPrefix(person, "u:") || named != "": // somebody else's, or claimed anew
 		e.mine = false
 	}
@@ -102,16 +108,21 @@ func lettersOf(own []epoch, p *identity.Person) (w where) {
 }
 
 // Epochs are the records of the user's epochs of shared devices: a job that starts again
-// from the log must not take them.
+// from the log must not take them. Where somebody else came after an unlink it is the name.
 func (s *Store) Epochs(ctx context.Context, p *identity.ErasedPerson) (out []identity.Erasure, err error) {
-	own, err := s.epochs(ctx, &p.Person)
+	all, err := s.allEpochs(ctx, &p.Person)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range own {
+	for _, e := range all {
 		for partition, end := range p.Tombstones[e.device] {
-			if to := min(e.to, end); to > e.from {
-				out = append(out, identity.Erasure{Partition: partition, Offset: end, From: e.from, To: to, Device: identity.HashDevice(e.device), User: identity.HashDevice(p.User)})
+			x := identity.Erasure{Partition: partition, Offset: end, Device: identity.HashDevice(e.device), User: identity.HashDevice(p.User)}
+			switch to := min(e.to, end); {
+			case e.mine && to > e.from:
+				x.From, x.To = e.from, to
+				out = append(out, x)
+			case !e.mine && e.named:
+				out = append(out, x)
 			}
 		}
 	}

@@ -87,7 +87,7 @@ func TestDeletionOfEpochs(t *testing.T) {
 			}
 		}
 	}
-	if fmt.Sprint(ranges) != "[box 3-21 screen 0-4 tablet 0-5 tablet 9-12]" {
+	if fmt.Sprint(ranges) != "[box 3-21 desk 0-0 screen 0-4 tablet 0-5 tablet 9-12]" {
 		t.Errorf("records of hers are %v", ranges)
 	}
 	letters, err := r.Letters(t.Context(), p)
