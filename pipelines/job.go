@@ -34,6 +34,7 @@ type Job struct {
 	Source   kafkaio.Options
 	Sink     clickhouseio.Config
 	Segments segmentsio.Config // the topic that serving reads
+	Runner   string            // in this process: LocalRunner (also ""), or PrismRunner
 	Rebuild  bool              // do not go on from the changelog: make the state anew from the log
 	Abrupt   bool              // Stop writes no snapshots: the next job finds what one that was killed leaves
 	Recovery Recovery          // where the job went on; set by Start
@@ -90,7 +91,7 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return nil, away(theLog(brokers), err)
 	}
 	s := &cfg.Source
-	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Lanes: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
+	j.Source = kafkaio.Options{Brokers: brokers, Topic: topic, Job: j.Spec.Job, Shards: j.Spec.Shards, Partitions: parts, Linger: s.Linger,
 		MaxBatch: s.MaxBatch, MaxInFlight: s.MaxInFlight, BufferBytes: s.BufferBytes, Heartbeat: s.Heartbeat, IdleAfter: s.IdleAfter, Flush: s.StateInterval}
 	j.Segments = segmentsio.Config{Brokers: brokers, Topic: segmentsio.Topic(topic), Job: j.Spec.Job}
 	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
@@ -124,10 +125,9 @@ func openSource(ctx context.Context, cfg *config.Config, brokers []string, event
 	return events, source, err
 }
 
-// maxLocalShards bounds the shards of a configuration that names none. Prism runs
-// eight bundles at a time; each shard's source always holds one of them while it
-// waits for records, and as many must be left for the stages.
-const maxLocalShards = 4
+// maxPrismShards: Prism runs eight bundles at a time; each shard's source always holds
+// one of them while it waits for records, and the stages need the others.
+const maxPrismShards = 6
 
 // SpecOf is what the stages need to know of a configuration.
 func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, error) {
@@ -137,7 +137,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 	}
 	shards := cfg.Source.Shards
 	if shards == 0 {
-		shards = min(runtime.NumCPU(), maxLocalShards)
+		shards = runtime.NumCPU()
 	}
 	now := clock.Now()
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
@@ -153,8 +153,8 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 // not end with the context: Stop drains it, a cancelled one would fail. After an
 // AwayError it may be called again.
 func (j *Job) Start(ctx context.Context) error {
-	if n := j.Spec.Shards; n > maxLocalShards+2 {
-		return fmt.Errorf("source.shards is %d, but Prism runs eight bundles at a time and each shard's source holds one: choose at most %d, or run the job on Flink", n, maxLocalShards+2)
+	if n := j.Spec.Shards; j.Runner == PrismRunner && n > maxPrismShards {
+		return fmt.Errorf("the job has %d shards, but Prism runs eight bundles at a time and each shard's source holds one: set source.shards to at most %d, or take --runner %s", n, maxPrismShards, LocalRunner)
 	}
 	ran, err := j.launch(ctx)
 	if err != nil {
@@ -176,7 +176,7 @@ func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
 		return nil, away(theLog(j.Source.Brokers), err)
 	}
 	p, s := beam.NewPipelineWithRoot()
-	out, err := Live(s, j.Spec, j.Source)
+	out, err := Live(s, j.Spec, j.lanes())
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,17 @@ func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
 		go j.Rekeyer.Run(keep)
 	}
 	ran = make(chan error, 1)
-	go func() { ran <- RunPrism(context.WithoutCancel(ctx), p) }()
+	go func() { ran <- execute(context.WithoutCancel(ctx), j.Runner, p) }()
 	return ran, nil
+}
+
+// lanes is the source with the lanes that the runner needs.
+func (j *Job) lanes() kafkaio.Options {
+	source := j.Source
+	if source.Lanes = 1; j.Runner == PrismRunner {
+		source.Lanes = source.Shards
+	}
+	return source
 }
 
 // Done is sent the pipeline's result when it ends; put it back for others.

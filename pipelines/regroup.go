@@ -64,7 +64,7 @@ func (j *Job) asItWas(ctx context.Context, was transforms.Grouping) error {
 	as.Spec.Shards, as.Spec.Partitions = was.Shards, was.Partitions
 	as.Spec.Job += "-as-it-was"
 	as.Spec.Life++
-	as.Source.Job, as.Source.Shards, as.Source.Lanes, as.Source.Partitions = as.Spec.Job, was.Shards, was.Shards, was.Partitions
+	as.Source.Job, as.Source.Shards, as.Source.Partitions = as.Spec.Job, was.Shards, was.Partitions
 	as.Segments.Job, as.Sink.Job = as.Spec.Job, as.Spec.Life
 	slog.Info("applying again what a job with other shards had applied, as it did", "shards", was.Shards, "partitions", was.Partitions)
 	if err := as.Start(ctx); err != nil {

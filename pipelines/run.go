@@ -12,7 +12,44 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
+	"github.com/microseg/microseg/runner"
 )
+
+// Runners that run a job in this process.
+const (
+	LocalRunner = runner.Name // ours: the default
+	PrismRunner = "prism"     // Beam's own
+)
+
+// execute runs the pipeline on a runner in this process and waits for its end.
+func execute(ctx context.Context, name string, p *beam.Pipeline) error {
+	switch name {
+	case "", LocalRunner:
+		return RunLocal(ctx, p)
+	case PrismRunner:
+		return RunPrism(ctx, p)
+	}
+	return fmt.Errorf("%q is no runner in this process; choose %s or %s", name, LocalRunner, PrismRunner)
+}
+
+var localOnce sync.Once
+
+// RunLocal runs the pipeline on our own runner and waits for its end.
+func RunLocal(ctx context.Context, p *beam.Pipeline) error {
+	localOnce.Do(initBeam)
+	if _, err := runner.Execute(ctx, p); err != nil {
+		return fmt.Errorf("running the job: %w", err)
+	}
+	return nil
+}
+
+// initBeam readies Beam for pipelines. It replaces the program's logger and tells of its
+// normal work.
+func initBeam() {
+	logger := slog.Default()
+	beam.Init()
+	slog.SetDefault(logger)
+}
 
 // noSplit is the flag without which Prism may split a running source and then
 // loses state updates under load.
@@ -35,10 +72,7 @@ func RunPrism(ctx context.Context, p *beam.Pipeline) error {
 		if !strings.Contains(*jobopts.Experiments, noSplit) {
 			*jobopts.Experiments = strings.TrimPrefix(*jobopts.Experiments+","+noSplit, ",")
 		}
-		// Beam replaces the program's logger and tells of its normal work.
-		logger := slog.Default()
-		beam.Init()
-		slog.SetDefault(logger)
+		initBeam()
 	})
 	if _, err := prism.Execute(ctx, p); err != nil {
 		return fmt.Errorf("running the job on Prism: %w", err)

@@ -78,7 +78,7 @@ func (j *Job) Submit(ctx context.Context, options map[string]any) error {
 // of their own, and bundles that close often.
 func (j *Job) portable() (*beam.Pipeline, error) {
 	source := j.Source
-	source.Lanes, source.MaxInFlight = 1, 0
+	source.Lanes, source.MaxInFlight = 1, 0 // the runner bounds what is under way
 	p, s := beam.NewPipelineWithRoot()
 	out, err := Live(s, j.Spec, source)
 	if err != nil {

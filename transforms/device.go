@@ -81,33 +81,37 @@ func (fn *deviceFn) Setup() error {
 
 // ProcessElement applies one batch of one shard.
 func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, vectors, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
-	parts := 0
-	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records, Vectors: func(to int, b []byte) { parts++; vectors(to, b) }}
-	var h wire.Header
-	var err error
-	if fn.local != nil {
-		h, err = fn.local.device(ctx, shard, batch, to)
-	} else {
-		h, err = fn.apply(ctx, p, shard, batch, to)
-	}
+	h, err := wire.ReadHeader(batch)
 	if err != nil {
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
 	w := inflight.Of(fn.Spec.Job, shard)
-	w.Split(h.ID, parts)
+	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
+	to.Vectors = func(to int, b []byte) {
+		w.Split(h.ID, 1) // before: the other stage may be done with it when the call returns
+		vectors(to, b)
+	}
+	if fn.local != nil {
+		_, err = fn.local.device(ctx, shard, batch, to)
+	} else {
+		err = fn.apply(ctx, p, shard, batch, to)
+	}
+	if err != nil {
+		return fmt.Errorf("device shard %d: %w", shard, err)
+	}
 	w.Leave(h.ID)
 	return nil
 }
 
 // apply applies a batch to the state that the runner keeps.
-func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
+func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) error {
 	head, _, err := fn.Head.Read(p)
 	if err != nil {
-		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
+		return fmt.Errorf("reading the head: %w", err)
 	}
 	key := strconv.Itoa(shard)
 	var e *logstate.Entry[*DeviceState]
-	done, h, err := fn.stage.tryAgain(ctx, func() (*DeviceState, error) {
+	done, _, err := fn.stage.tryAgain(ctx, func() (*DeviceState, error) {
 		if e != nil {
 			fn.cache.Forget(key)
 		}
@@ -123,9 +127,8 @@ func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batc
 	if err != nil {
 		// The decoded state may hold half of the batch.
 		fn.cache.Forget(key)
-		return wire.Header{}, err
 	}
-	return *h, nil
+	return err
 }
 
 // of marks rows with the shard that made them.

@@ -30,8 +30,9 @@ func pipelineCommand(cfg *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pipeline",
 		Short: "Run the job alone against a given log and ClickHouse",
-		Long: `pipeline submits the job to a Beam runner. With --runner prism (the default) it
-runs in this process until Ctrl-C; with --runner flink it goes to the Beam job
+		Long: `pipeline gives the job to a Beam runner. With --runner local (the default) it runs
+in this process until Ctrl-C, on a runner of our own; with --runner prism on Beam's,
+which is slower. With --runner flink it goes to the Beam job
 service at --endpoint, with the options that the job needs there (streaming,
 checkpoints, 20 ms bundles; --runner-option changes and adds to them). Beam's own
 flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accepted.`,
@@ -54,7 +55,8 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 				return err
 			}
 			switch runner {
-			case "prism":
+			case pipelines.LocalRunner, pipelines.PrismRunner:
+				j.Runner = runner
 			case "flink", "universal", "portable":
 				return j.submit(c.Context(), options)
 			default:
@@ -80,10 +82,10 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, clickhouse://user:password@host:9000/database")
 	f.StringVar(&topic, "topic", "events", "topic to read")
 	f.StringVar(&site, "site", "", "site id of the rows (default: the configuration's)")
-	f.StringVar(&public, "http", "", "serve /livez and /readyz here, without details, e.g. :8080 (on Prism)")
-	f.StringVar(&admin, "admin-http", localAdmin, "serve /health, /metrics, and /livez and /readyz with details here (on Prism)")
-	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog (on Prism)")
-	f.StringVar(&runner, "runner", "prism", "Beam runner: prism (in this process), flink (a job service at --endpoint), dataflow (built with -tags dataflow)")
+	f.StringVar(&public, "http", "", "serve /livez and /readyz here, without details, e.g. :8080 (in this process)")
+	f.StringVar(&admin, "admin-http", localAdmin, "serve /health, /metrics, and /livez and /readyz with details here (in this process)")
+	f.BoolVar(&rebuild, "rebuild", false, "make the state anew from the log, instead of going on from the changelog (in this process)")
+	f.StringVar(&runner, "runner", pipelines.LocalRunner, "Beam runner: local or prism (in this process), flink (a job service at --endpoint), dataflow (built with -tags dataflow)")
 	f.StringArrayVar(&options, "runner-option", nil, "option for the runner, name=value, e.g. checkpointing_interval=5000; may be repeated")
 	beamFlags := flag.NewFlagSet("beam", flag.ContinueOnError)
 	flag.CommandLine.VisitAll(func(g *flag.Flag) {

@@ -167,6 +167,8 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 			readers.Delete(readerKey(fn.Options.Job, shard))
 			rt.TryClaim((*claim)(nil))
 			return sdf.StopProcessing(), nil
+		case <-ctx.Done(): // the run is over
+			return nil, ctx.Err()
 		default:
 		}
 		if !fn.await(ctx, rd, stop) {
