@@ -258,7 +258,7 @@ type Serving struct {
 
 // Source tunes reading the log.
 type Source struct {
-	Shards           int           `yaml:"shards"`            // groups of partitions that are processed side by side; 0: one per core, at most 4 (Prism)
+	Shards           int           `yaml:"shards"`            // groups of partitions that are processed side by side; 0: one per core
 	Linger           time.Duration `yaml:"linger"`            // wait for so long to fill a batch
 	MaxBatch         int           `yaml:"max_batch"`         // events in a batch, at the most
 	MaxInFlight      int           `yaml:"max_in_flight"`     // batches of a shard under way, at the most: the back-pressure

@@ -20,7 +20,7 @@ type Outputs struct {
 // Live is the streaming job: clickstream in, rows and segments out.
 //
 // The source and the device stage come in lanes. One lane is enough for a runner
-// that keeps the elements of a splittable DoFn apart. Prism puts the shards of a
+// that keeps the elements of a splittable DoFn apart, as ours does. Prism puts the shards of a
 // lane into one bundle, where each waits for the others, so there each shard has
 // a lane of its own.
 func Live(s beam.Scope, spec transforms.Spec, source kafkaio.Options) (out Outputs, err error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/simulate"
 	"github.com/microseg/microseg/transforms"
@@ -28,6 +29,7 @@ type benchOptions struct {
 	EventRate  float64       `json:"event_time_per_s"`
 	Partitions int32         `json:"partitions"`
 	Shards     int           `json:"shards"`
+	Runner     string        `json:"runner"`
 	SyncWrites bool          `json:"sync_writes"`
 	Brokers    string        `json:"brokers,omitempty"`
 	Topic      string        `json:"topic,omitempty"`
@@ -106,6 +108,7 @@ serve" serving nodes, "bench recover" a restart.`,
 	f.Float64Var(&o.Rate, "rate", 0, "offer events per second instead of preloading")
 	f.Float64Var(&o.EventRate, "event-rate", 10_000, "events per second of event time")
 	f.Int32Var(&o.Partitions, "partitions", 8, "partitions of the topic")
+	f.StringVar(&o.Runner, "runner", pipelines.LocalRunner, "Beam runner: local or prism")
 	f.BoolVar(&o.SyncWrites, "sync-writes", false, "the embedded log syncs every write to disk")
 	f.StringVar(&o.Brokers, "brokers", "", "measure an existing topic on these brokers")
 	f.StringVar(&o.Topic, "topic", "", "the existing topic")
@@ -166,6 +169,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if o.Snapshots > 0 {
 		cfg.Source.SnapshotInterval = o.Snapshots
 	}
+	j.Runner = o.Runner
 	o.SnapshotsS = cfg.Source.SnapshotInterval.Seconds()
 	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS, o.HistoryS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds(), o.History.Seconds()
 	stop, err := startProfile(o.Profile)

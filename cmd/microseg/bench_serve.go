@@ -60,7 +60,7 @@ earlier ones are answered (vegeta, in this process), and measures
   lookups      GET /api/segment
   personalize  POST /api/personalize
   collect      POST /v1/batch, 100 events of 540 bytes, acknowledged by the log
-  deliver      with a running job (Prism, ClickHouse): from the decision to the
+  deliver      with a running job and ClickHouse: from the decision to the
                node's memory, and from the event's append to it`,
 		Example: "  microseg bench serve\n  microseg bench serve --only bootstrap --profiles 1000000\n  microseg bench serve --only lookups,personalize --rate 25000 --cpuprofile node.pprof",
 		Args:    cobra.NoArgs,

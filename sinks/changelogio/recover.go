@@ -292,7 +292,7 @@ func endsOf(ctx context.Context, cl *kgo.Client, topic string) ([]int64, error) 
 		err = ends.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking where topic %q ends (a job on Prism makes it): %w", topic, err)
+		return nil, fmt.Errorf("asking where topic %q ends (a job in a process of its own makes it): %w", topic, err)
 	}
 	at := ends.Offsets()[topic]
 	out := make([]int64, len(at))

@@ -13,7 +13,9 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/testing/harness/kafka"
+	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/testing/simulate"
 )
@@ -81,6 +83,22 @@ func TestOracle(t *testing.T) {
 			comparePaths(t, conn, site, want)
 		})
 	}
+}
+
+// TestOracleOnPrism is the same on Beam's own runner in the process (--runner prism).
+func TestOracleOnPrism(t *testing.T) {
+	const site = "oracle-prism"
+	log, err := kafkalog.Start(kafkalog.Options{})
+	check(t, err)
+	t.Cleanup(log.Close)
+	file := bytes.Join(shuffle(t, visit(t), rand.New(rand.NewPCG(4, 1))), []byte("\n"))
+	j, conn := replayingOn(t, pipelines.PrismRunner, log.Brokers(), site, io.NopCloser(bytes.NewReader(file)), false, func(cfg *config.Config) { cfg.Source.Shards = 2 })
+	check(t, j.Stop())
+	want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
+	check(t, err)
+	compareVerdicts(t, conn, site, want)
+	compareSessions(t, conn, site, want)
+	comparePaths(t, conn, site, want)
 }
 
 // TestOracleOnKafka is the same on Apache Kafka instead of the embedded log.

@@ -62,6 +62,12 @@ func replayTo(t *testing.T, brokers []string, site string, src io.ReadCloser, so
 // replaying is replayTo with the job still running.
 func replaying(t *testing.T, brokers []string, site string, src io.ReadCloser, sort bool, change func(*config.Config)) (*pipelines.Job, driver.Conn) {
 	t.Helper()
+	return replayingOn(t, pipelines.LocalRunner, brokers, site, src, sort, change)
+}
+
+// replayingOn is replaying on a runner.
+func replayingOn(t *testing.T, runner string, brokers []string, site string, src io.ReadCloser, sort bool, change func(*config.Config)) (*pipelines.Job, driver.Conn) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	check(t, kafkalog.CreateTopic(ctx, brokers, site, 4))
@@ -69,6 +75,7 @@ func replaying(t *testing.T, brokers []string, site string, src io.ReadCloser, s
 	change(cfg)
 	j, err := pipelines.NewJob(ctx, cfg, brokers, site, site, server.DSN())
 	check(t, err)
+	j.Runner = runner
 	check(t, j.Start(ctx))
 	defer src.Close()
 	r, err := replay.Run(ctx, replay.Options{Brokers: brokers, Topic: site, Reader: src, Sort: sort, Progress: io.Discard})

@@ -37,12 +37,13 @@ func rooms() map[string]room {
 	out := map[string]room{
 		"config":     {domain, []string{"github.com/goccy/go-yaml"}, []string{beam}},
 		"transforms": {domain, []string{beam, arrow}, nil},
+		"runner":     {nil, []string{beam}, nil},
 		"clients":    {nil, []string{"*"}, []string{beam, arrow}},
 		"sources":    {append(slices.Clone(domain), "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
 		"sinks": {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc", "clients"), []string{"*"}, nil},
 		// Submissions are protocol buffers, whose options are a Struct.
-		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
+		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config", "runner"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
 	out["serving"] = room{append(slices.Clone(domain), "transforms/latency", "config", "clients"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
 	// The page's script is bundled by esbuild, which nothing that runs needs.
