@@ -142,7 +142,7 @@ func (l *loop) fold(ctx context.Context, in <-chan []*kgo.Record) {
 	out := func(v *visitor, t int64) {
 		r := &kgo.Record{Topic: l.Updates, Key: v.name}
 		if v.newest > 0 { // else the visitor is forgotten, and so is the key
-			r.Value = v.appendUpdate(make([]byte, 0, 192), t)
+			r.Value = v.appendUpdate(make([]byte, 0, 320), t)
 		}
 		l.cl.Produce(ctx, r, written)
 	}

@@ -19,7 +19,7 @@ final class Fold extends KeyedProcessFunction<String, Event, Update> implements 
   @Override
   public void open(Configuration ignored) {
     state = getRuntimeContext().getState(new ValueStateDescriptor<>("visitor", Visitor.Serializer.INSTANCE));
-    text = new StringBuilder(256);
+    text = new StringBuilder(320);
     update = new Update();
   }
 

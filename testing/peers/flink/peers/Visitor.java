@@ -165,8 +165,10 @@ final class Visitor {
     b.setLength(0);
     b.append("{\"path\":\"").append(Tree.PATHS[path]).append("\",\"at\":").append(t).append(",\"newest\":").append(newest);
     b.append(",\"session\":").append(start).append(",\"events\":").append(events).append(",\"pages\":").append(pages);
-    b.append(",\"intent\":").append((long) (intent(t) * 1000));
-    b.append(",\"long\":").append((long) (longer * Decay.half((t - newest) / Decay.LONG_HALF_LIFE) * 1000));
+    b.append(",\"comparison_ms\":").append(comparison).append(",\"costly_ms\":").append(costly);
+    b.append(",\"price_ms\":").append(price).append(",\"features_ms\":").append(features);
+    b.append(",\"intent\":").append((long) (intent(t) * 1e6));
+    b.append(",\"long\":").append((long) (longer * Decay.half((t - newest) / Decay.LONG_HALF_LIFE) * 1e6));
     b.append(",\"cart\":").append(items).append(",\"value\":").append((long) (value * 100)).append('}');
     return b.toString().getBytes(StandardCharsets.ISO_8859_1);
   }
