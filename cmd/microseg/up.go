@@ -12,6 +12,7 @@ import (
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/redisio"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/web"
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,7 +135,8 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		return nil, err
 	}
 	registry := newRegistry(j)
-	opts := node.Options{Brokers: st.log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry}
+	opts := node.Options{Brokers: st.log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry,
+		Undecided: func(ends map[int32]int64) int { return kafkaio.Undecided(j.Name(), ends) }}
 	if s.node, err = node.Open(ctx, cfg, opts); err != nil {
 		s.mon.conn.Close()
 		return nil, err

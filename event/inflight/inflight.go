@@ -101,6 +101,19 @@ func (w *Window) Under() (u Under) {
 	return u
 }
 
+// Recent is how many records of the window are under way in batches that were taken
+// within patience: of older ones nobody may say any more that they were applied.
+func (w *Window) Recent(patience time.Duration) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.under {
+		if time.Since(b.since) <= patience {
+			n += b.records
+		}
+	}
+	return n
+}
+
 // UnderOf is what is under way in all shards of a job in this process.
 func UnderOf(job string) (all Under) {
 	windows.Range(func(k, w any) bool {

@@ -25,6 +25,7 @@ type Collector struct {
 	memory   *memory
 	metrics  *metrics
 	senders  *senders
+	lane     *lane
 	log      background
 
 	identified identified
@@ -38,7 +39,7 @@ func New(cfg Config) (*Collector, error) {
 		return nil, err
 	}
 	c := &Collector{cfg: cfg, keys: map[string]bool{}, decoders: make(chan *event.Decoder, runtime.GOMAXPROCS(0)),
-		memory: newMemory(cfg.MaxInFlight, cfg.AddressShare, cfg.MaxBatchBytes)}
+		memory: newMemory(cfg.MaxInFlight, cfg.AddressShare, cfg.MaxBatchBytes), lane: newLane(cfg.Undecided)}
 	for _, k := range cfg.WriteKeys {
 		c.keys[k] = true
 	}

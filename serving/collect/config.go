@@ -54,6 +54,10 @@ type Config struct {
 	Limits  Limits            // zero: none
 	Clients *throttle.Clients // tells whose a request is; nil: whose the connection is
 
+	// Undecided is how many records up to these offsets, behind the last one of each
+	// partition, the job has not decided; nil: the job runs elsewhere, and nobody here knows.
+	Undecided func(ends map[int32]int64) int
+
 	// IgnoreGPC keeps events of browsers that send Sec-GPC: 1, the Global
 	// Privacy Control; by default they are acknowledged and dropped.
 	IgnoreGPC bool

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,10 +105,15 @@ func (q *request) serve(w http.ResponseWriter, read func(*request) error) error 
 	q.env.userAgent = visitor(q.r.UserAgent())
 	q.env.retried = retried(q.r)
 	q.dropped = q.r.Header.Get("Sec-GPC") == "1" && !q.c.cfg.IgnoreGPC
+	turn, err := q.c.lane.enter(q.r.Context(), &q.sender, len(q.body))
+	if err != nil {
+		return err
+	}
+	defer turn.leave()
 	if err := q.decode(read); err != nil {
 		return err
 	}
-	return q.c.produce(q.records)
+	return q.c.produce(q.records, turn)
 }
 
 // admit lets a request in by its head alone: who sends it, and whether that one still may.
@@ -184,18 +190,26 @@ func basicKey(r *http.Request) string {
 	return string(key)
 }
 
-// produce hands the records to the log and waits until all are acknowledged.
-// A client that hangs up meanwhile does not call them back.
-func (c *Collector) produce(records []*kgo.Record) error {
+// produce hands the records to the log, which ends the turn if there is one, and waits
+// until all are acknowledged. A client that hangs up meanwhile does not call them back.
+func (c *Collector) produce(records []*kgo.Record, turn *turn) error {
 	if len(records) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.ProduceTimeout)
 	defer cancel()
 	done := make(chan error, len(records)) // nobody may wait for it any more
-	for _, r := range records {
-		c.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
+	for part := range slices.Chunk(records, slice) {
+		turn.room()
+		c.lane.on(len(part))
+		for _, r := range part {
+			c.client.TryProduce(ctx, r, func(r *kgo.Record, err error) {
+				c.lane.back(r, err)
+				done <- err
+			})
+		}
 	}
+	turn.leave()
 	for range records {
 		select {
 		case err := <-done:

@@ -41,6 +41,8 @@ type Options struct {
 	Secrets  Secrets
 	Metrics  prometheus.Registerer
 	Now      func() time.Time // of the answers; nil: event/clock
+	// Undecided is what the job of this process has to decide yet (collect.Config); nil: it runs elsewhere.
+	Undecided func(ends map[int32]int64) int
 }
 
 // Secrets are what a node must not tell.
@@ -151,7 +153,7 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Node, error) {
 	c, l := &cfg.Collector, &cfg.Collector.Limits
 	n.Collector, err = collect.New(collect.Config{Brokers: o.Brokers, Topic: o.Events, WriteKeys: c.WriteKeys, ServerKeys: k.servers, Proofs: k.proofs, Unchecked: cfg.Unchecked(),
 		Origins: c.Origins, Event: cfg.EventConfig(), MaxEventBytes: cfg.MaxBytes, MaxBatchBytes: c.MaxBatch, MaxInFlight: int64(c.MaxInFlight), ProduceTimeout: c.AckTimeout,
-		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics, Clients: k.clients, AddressShare: cfg.Serving.AddressShare, Limits: collect.Limits{
+		IgnoreGPC: !c.Consent.RespectGPC, PublicURL: c.PublicURL, Keys: k.tokens, Site: o.Site, Metrics: o.Metrics, Clients: k.clients, AddressShare: cfg.Serving.AddressShare, Undecided: o.Undecided, Limits: collect.Limits{
 			Address:   throttle.Rate{PerSecond: float64(l.AddressRate), Burst: float64(l.AddressBurst)},
 			Device:    throttle.Rate{PerSecond: float64(l.DeviceRate), Burst: float64(l.DeviceBurst)},
 			ServerKey: throttle.Rate{PerSecond: float64(l.ServerRate), Burst: float64(l.ServerBurst)}}})

@@ -163,6 +163,16 @@ func (f *fetcher) pending() int {
 	return f.records
 }
 
+// before is how many offsets before these ends are not taken.
+func (f *fetcher) before(ends map[int32]int64) (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p, next := range f.next {
+		n += max(0, ends[p]-next)
+	}
+	return n
+}
+
 // quiet reports whether the partition was read to its end, and whether the log
 // holds nothing of it at all.
 func (f *fetcher) quiet(partition int32) (drained, blank bool) {

@@ -97,6 +97,19 @@ type reader struct {
 	clock     *clock.Forward
 }
 
+// Undecided is how many records before these offsets a job that runs in this process
+// has not decided yet.
+func Undecided(job string, ends map[int32]int64) (n int) {
+	readers.Range(func(k, v any) bool {
+		name, shard, _ := strings.Cut(k.(string), "\x00")
+		if i, err := strconv.Atoi(shard); err == nil && name == job {
+			n += int(v.(*reader).f.before(ends)) + inflight.Of(job, i).Recent(patience)
+		}
+		return true
+	})
+	return n
+}
+
 // StatsOf are those of a job's readers in this process.
 func StatsOf(job string) (out []Stats) {
 	readers.Range(func(k, v any) bool {
