@@ -74,6 +74,10 @@ func TestSharedTablet(t *testing.T) {
 		if left := s.traces(); len(left) > 0 {
 			t.Errorf("%s: ClickHouse has %v", when, left)
 		}
+		keys, _ := s.published(nil)
+		if keys = append(keys, s.inRedis()...); len(keys) > 0 {
+			t.Errorf("%s: the topic of segments, or Redis, has %v", when, keys)
+		}
 	}
 	bobs("after the deletion")
 	records := 0

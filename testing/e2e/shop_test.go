@@ -299,11 +299,9 @@ func (s *shop) published(from map[int32]int64) (keys []string, later int) {
 		check(s.t, fs.Err())
 		for it := fs.RecordIter(); !it.Done(); {
 			r := it.Next()
-			if strings.Contains(string(r.Key), s.trace) || strings.Contains(string(r.Value), s.trace) {
-				held[string(r.Key)] = len(r.Value) > 0
-				if end, ok := from[r.Partition]; ok && r.Offset >= end && len(r.Value) > 0 {
-					later++
-				}
+			held[string(r.Key)] = len(r.Value) > 0 && strings.Contains(string(r.Key)+" "+string(r.Value), s.trace)
+			if end, ok := from[r.Partition]; ok && r.Offset >= end && held[string(r.Key)] {
+				later++
 			}
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)
