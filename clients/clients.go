@@ -9,17 +9,12 @@
 package clients
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -119,29 +114,6 @@ func Pair(cert, key string, now time.Time) (tls.Certificate, error) {
 		return pair, fmt.Errorf("the certificate %s has expired on %v; put a new one in its place", cert, leaf.NotAfter)
 	}
 	return pair, nil
-}
-
-// Explain says what to do about an error of a TLS handshake with addr.
-func (s Service) Explain(addr string, err error) error {
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var plain tls.RecordHeaderError
-	var dialled *net.OpError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &authority):
-		return fmt.Errorf("%s has a certificate of an authority that is not trusted; name its CA in %s: %w", addr, s.Variable("CA_FILE"), err)
-	case errors.As(err, &host):
-		return fmt.Errorf("%s has a certificate for another name; connect by that name, or state it in %s: %w", addr, s.Variable("SERVER_NAME"), err)
-	case errors.As(err, &plain):
-		return fmt.Errorf("%s does not speak TLS; use its TLS port, or remove %s: %w", addr, s.Variable("TLS"), err)
-	case errors.As(err, &dialled) && dialled.Op == "dial":
-	case errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ECONNRESET):
-		// Not wrapped: Kafka's client would put its own guess in the place of an EOF.
-		return fmt.Errorf("%s did not finish the TLS handshake; is this its port without TLS, or does it want a certificate (%s)? %v", addr, s.Variable("CERT_FILE"), err)
-	}
-	return err
 }
 
 // Check says what is wrong with the service's variables, and notes a password

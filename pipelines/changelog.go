@@ -44,7 +44,7 @@ func (r *Recovery) String() string {
 func (j *Job) takeOver(ctx context.Context) error {
 	err := j.recover(ctx)
 	if err == nil {
-		j.Segments.Fence = j.Segments.Topic + "-job"
+		j.Segments.Fence = segmentsio.Fence(j.Segments.Topic)
 		err = segmentsio.Claim(ctx, j.Segments)
 	}
 	// Who stood still between the two claims has taken the segments from a process

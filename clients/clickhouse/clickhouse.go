@@ -4,7 +4,6 @@ package clickhouse
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"net"
 	"strings"
 	"time"
@@ -25,8 +24,12 @@ func Open(opts *clickhouse.Options) (driver.Conn, error) {
 	}
 	if conf != nil {
 		opts.TLS = conf // says that the connection is secret
-		timeout := cmp.Or(opts.DialTimeout, dialTimeout)
-		opts.DialContext = func(ctx context.Context, addr string) (net.Conn, error) { return dial(ctx, addr, timeout) }
+	}
+	if opts.TLS == nil || conf != nil { // TLS of the DSN's own is the library's
+		plain := &net.Dialer{Timeout: cmp.Or(opts.DialTimeout, dialTimeout)}
+		opts.DialContext = func(ctx context.Context, addr string) (net.Conn, error) {
+			return clients.ClickHouse.Dial(ctx, plain, "tcp", addr)
+		}
 	}
 	for name, to := range map[string]*string{"USER": &opts.Auth.Username, "PASSWORD": &opts.Auth.Password} {
 		v, err := clients.ClickHouse.Value(name)
@@ -42,17 +45,4 @@ func Open(opts *clickhouse.Options) (driver.Conn, error) {
 		return nil, err
 	}
 	return explained{conn, cmp.Or(opts.Auth.Username, "default"), strings.Join(opts.Addr, ",")}, nil
-}
-
-// dial connects with the files as they are now.
-func dial(ctx context.Context, addr string, timeout time.Duration) (net.Conn, error) {
-	conf, err := clients.ClickHouse.TLS()
-	if err != nil {
-		return nil, err
-	}
-	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: conf}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, clients.ClickHouse.Explain(addr, err)
-	}
-	return conn, nil
 }

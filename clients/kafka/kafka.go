@@ -3,7 +3,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -35,19 +34,18 @@ func New(opts ...kgo.Opt) (*kgo.Client, error) {
 
 // secure are the options that the environment asks for.
 func secure() (out []kgo.Opt, err error) {
-	conf, err := clients.Kafka.TLS() // what is wrong is told before the first connection
-	if err != nil {
+	if _, err := clients.Kafka.TLS(); err != nil { // what is wrong is told before the first connection
 		return nil, err
 	}
-	if conf != nil {
-		out = append(out, kgo.Dialer(dial))
-	}
+	out = append(out, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return clients.Kafka.Dial(ctx, &net.Dialer{Timeout: dialTimeout}, network, addr)
+	}))
 	m, err := mechanism()
 	if err != nil {
 		return nil, err
 	}
 	if m != nil {
-		out = append(out, kgo.SASL(m))
+		out = append(out, kgo.SASL(told{m}))
 	}
 	return out, nil
 }
@@ -56,20 +54,6 @@ func secure() (out []kgo.Opt, err error) {
 func Check() error {
 	_, err := secure()
 	return err
-}
-
-// dial connects with the files as they are now.
-func dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conf, err := clients.Kafka.TLS()
-	if err != nil {
-		return nil, err
-	}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: conf}
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, clients.Kafka.Explain(addr, err)
-	}
-	return conn, nil
 }
 
 // mechanism is the login; nil: none. Secrets are read at each login.

@@ -4,7 +4,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -24,21 +23,9 @@ func New(opts *redis.Options) *redis.Client {
 		password, err = clients.Redis.Value("PASSWORD")
 		return user, password, err
 	}
-	timeout := opts.DialTimeout
+	plain := &net.Dialer{Timeout: cmp.Or(opts.DialTimeout, dialTimeout)}
 	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		plain := &net.Dialer{Timeout: cmp.Or(timeout, dialTimeout)}
-		conf, err := clients.Redis.TLS()
-		if err != nil {
-			return nil, err
-		}
-		if conf == nil {
-			return plain.DialContext(ctx, network, addr)
-		}
-		conn, err := (&tls.Dialer{NetDialer: plain, Config: conf}).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, clients.Redis.Explain(addr, err)
-		}
-		return conn, nil
+		return clients.Redis.Dial(ctx, plain, network, addr)
 	}
 	return redis.NewClient(opts)
 }

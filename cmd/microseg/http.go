@@ -182,7 +182,7 @@ func (m *monitor) ready(ctx context.Context) error {
 // notes are lines for what is not as it should be, some of them empty.
 func (m *monitor) notes() []string {
 	s := transforms.StatsOf(m.job.Name())
-	out := []string{m.degraded(), m.job.reload.note(), fullState(&s, m.job.Spec.MaxState)}
+	out := []string{m.degraded(), m.job.lock.note(), m.job.reload.note(), fullState(&s, m.job.Spec.MaxState)}
 	if m.more != nil {
 		out = append(out, m.more())
 	}
@@ -221,6 +221,9 @@ func (m *monitor) health(ctx context.Context) *report {
 		return &report{err: err}
 	}
 	if c := busyCheck(m.job.Name(), m.busyAfter); !c.OK {
+		h.Checks, h.OK = append(h.Checks, c), false
+	}
+	if c := m.job.lock.check(); !c.OK {
 		h.Checks, h.OK = append(h.Checks, c), false
 	}
 	body := struct {

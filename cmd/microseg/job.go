@@ -18,6 +18,7 @@ type job struct {
 	*pipelines.Job
 	running atomic.Pointer[config.Config] // what health is judged by now
 	reload  *reloader                     // nil: nothing is taken while it runs
+	lock    *locked                       // nil: the log is our own
 }
 
 // thresholds are those of the configuration that runs.
@@ -47,7 +48,7 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	var made *pipelines.Job
 	err := pipelines.Await(ctx, func() (err error) {
 		made, err = pipelines.NewJob(ctx, cfg, brokers, topic, site, dsn)
-		return err
+		return named(ctx, "job", brokers, topics{topic, topic}, err)
 	})
 	if err != nil {
 		return nil, err
@@ -60,11 +61,20 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 // start starts the job, as soon as its log answers, and says where it goes on.
 func (j *job) start(ctx context.Context, rebuild bool) error {
 	j.Rebuild = rebuild
-	if err := pipelines.Await(ctx, func() error { return j.Start(ctx) }); err != nil {
+	if err := pipelines.Await(ctx, func() error { return named(ctx, "job", j.Source.Brokers, j.topics(), j.Start(ctx)) }); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, j.Recovery.String())
 	return nil
+}
+
+// topics are the job's.
+func (j *job) topics() topics {
+	t := topics{j.Source.Topic, j.Source.Topic}
+	if j.Rekeyer != nil {
+		t.events = j.Rekeyer.Events
+	}
+	return t
 }
 
 // split cuts a comma-separated list.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ import (
 func main() {
 	clickhouse.HandleChild()
 	beWorker()
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: explained})))
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	err := clock.FromEnv()
@@ -32,9 +33,17 @@ func main() {
 	case errors.As(err, &code):
 		os.Exit(int(code))
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "microseg:", withHelp(err))
+		fmt.Fprintln(os.Stderr, "microseg:", withHelp(kafka.Explain(err)))
 		os.Exit(1)
 	}
+}
+
+// explained makes an error that is logged say what to do about it.
+func explained(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.AnyValue(kafka.Explain(err))
+	}
+	return a
 }
 
 // withHelp says where what was mistyped is listed.

@@ -66,6 +66,7 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 				return err
 			}
 			warnTrust(j.Config, false)
+			j.lock = watchLock(c.Context(), "job", j.Source.Brokers, j.topics())
 			registry := newRegistry(j)
 			j.watch(c.Context(), *cfg, registry, nil)
 			m, err := startMonitor(j, registry, public, admin)
@@ -168,7 +169,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err == nil {
 				fmt.Fprintf(os.Stderr, "%d events sent to %s\n", r.Records, o.Topic)
 			}
-			return err
+			return named(c.Context(), "replay", o.Brokers, topics{o.Topic, o.Topic}, err)
 		},
 	}
 	f := c.Flags()
@@ -234,16 +235,29 @@ func checkClients(w io.Writer) error {
 }
 
 func checkCommand(cfg *string) *cobra.Command {
-	return &cobra.Command{
+	var brokers, topic, as string
+	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check a configuration: keys, types, conditions, segments nobody can reach, rules that conflict or never show",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `check says all that is wrong with a configuration, and with the TLS and the logins in
+the environment. With --brokers it asks the log, too, whether it lets this login in,
+and which rights each role lacks there; --as makes those that one role lacks an error.`,
+		Example: "  microseg check microseg.yaml\n  microseg check --brokers kafka:9093 --as job",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := *cfg
 			if len(args) == 1 {
 				path = given(args[0])
 			}
-			return check(os.Stdout, path)
+			if err := check(os.Stdout, path); err != nil || brokers == "" {
+				return err
+			}
+			return checkLog(c.Context(), os.Stdout, split(brokers), topic, as)
 		},
 	}
+	f := c.Flags()
+	f.StringVar(&brokers, "brokers", "", "ask these brokers, too, host:port[,host:port]")
+	f.StringVar(&topic, "topic", "events", "topic of events, or the one that the job reads (<events>-keyed with source.rekey)")
+	f.StringVar(&as, "as", "", "what the login is for: job, copier, node, redis, replay, deadletters or state")
+	return c
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/singleflight"
@@ -106,7 +107,7 @@ func brief(err error, text string) error {
 func answer(w http.ResponseWriter, err error, notes ...string) {
 	text := "ok"
 	if err != nil {
-		text = err.Error()
+		text = kafka.Explain(err).Error()
 	}
 	for _, n := range notes {
 		if n != "" {

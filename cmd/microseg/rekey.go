@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/spf13/cobra"
@@ -20,8 +21,11 @@ func sourceTopic(ctx context.Context, cfg *config.Config, brokers []string, even
 		if err == nil {
 			return topic, nil
 		}
+		if passes, ofTheLog := kafkaio.Passes(err); ofTheLog && !passes {
+			return "", err
+		}
 		if !told {
-			fmt.Fprintf(os.Stderr, "waiting for the log: %v\n", err)
+			fmt.Fprintf(os.Stderr, "waiting for the log: %v\n", kafka.Explain(err))
 		}
 		select {
 		case <-ctx.Done():

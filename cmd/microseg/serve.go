@@ -50,10 +50,12 @@ answered at --admin-http alone: let your own network reach it, and nobody else.`
 			}
 			defer stop()
 			source, err := sourceTopic(c.Context(), conf, split(brokers), topic)
-			if err != nil {
-				return err
+			if err == nil {
+				err = runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, public, adminAt, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+			} else {
+				source = topic
 			}
-			return runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, public, adminAt, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+			return named(c.Context(), "node", split(brokers), topics{topic, source}, err)
 		},
 	}
 	f := c.Flags()
@@ -96,7 +98,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	reload.register(registry)
 	go reload.run(ctx)
 	p := nodeProbes(n, registry, func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) },
-		reload.note, measured.note)
+		reload.note, measured.note, watchLock(ctx, "node", o.Brokers, topics{o.Inbox, o.Events}).note)
 	srv, admins, err := listenNode(n, persons, p, public, adminAt, web.RegisterScript)
 	if err != nil {
 		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))

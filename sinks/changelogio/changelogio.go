@@ -260,7 +260,11 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 		l.stats.SnapshotBytes += part.Bytes
 	}
 	l.mu.Unlock()
-	if _, err := kadm.NewClient(l.cl).DeleteRecords(ctx, drop); err != nil {
+	dropped, err := kadm.NewClient(l.cl).DeleteRecords(ctx, drop)
+	if err == nil {
+		err = dropped.Error() // as without the right to: the topic would grow for ever, and nobody be told
+	}
+	if err != nil {
 		return fmt.Errorf("dropping what is before the snapshots from topic %q: %w", l.cfg.Topic, err)
 	}
 	return nil

@@ -41,6 +41,9 @@ func Topic(events string) string {
 // newer ones, or deletions, replace: by default it may keep them for ever.
 var compactWithin = "86400000"
 
+// Fence is the transactional id of whoever writes a topic of segments for a job.
+func Fence(topic string) string { return topic + "-job" }
+
 // CreateTopic makes the compacted topic. One that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
 	cl, err := kafka.New(kgo.SeedBrokers(brokers...))

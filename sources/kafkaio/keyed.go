@@ -172,8 +172,8 @@ func known(ctx context.Context, brokers []string, topic string) error {
 	}
 }
 
-// copier names the consumer group in which the position of the copies is kept.
-func copier(keyed string) string { return keyed + "-copier" }
+// Copier names the consumer group in which the position of the copies is kept.
+func Copier(keyed string) string { return keyed + "-copier" }
 
 // Copied waits until whatever the topic of events holds now is in the topic by
 // device: a tombstone that is written there then is behind it.
@@ -210,7 +210,7 @@ func Copied(ctx context.Context, brokers []string, events string) error {
 // copiedTo are the offsets behind the last records that are copied, by partition.
 func copiedTo(ctx context.Context, adm *kadm.Client, events string) (map[int32]int64, error) {
 	out := map[int32]int64{}
-	at, err := adm.FetchOffsets(ctx, copier(KeyedTopic(events)))
+	at, err := adm.FetchOffsets(ctx, Copier(KeyedTopic(events)))
 	if errors.Is(err, kerr.GroupIDNotFound) { // nobody has copied anything
 		return out, nil
 	}

@@ -3,6 +3,7 @@ package kafkaio
 import (
 	"errors"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -10,6 +11,9 @@ import (
 // the same request may succeed later: a log that starts, or elects leaders. A
 // topic that nobody has made stays missing.
 func Passes(err error) (passes, ofTheLog bool) {
+	if kafka.Stays(err) {
+		return false, true
+	}
 	e := (*kerr.Error)(nil)
 	if !errors.As(err, &e) {
 		return false, false

@@ -371,7 +371,7 @@ func (c *copying) keep(ctx context.Context) error {
 	for p, q := range c.parts {
 		at.AddOffset(c.Events, p, q.done, -1)
 	}
-	if err := c.adm.CommitAllOffsets(ctx, copier(c.to), at); err != nil {
+	if err := c.adm.CommitAllOffsets(ctx, Copier(c.to), at); err != nil {
 		return fmt.Errorf("noting how far topic %q is copied: %w", c.Events, err)
 	}
 	c.kept, c.dirty = time.Now(), false

@@ -39,7 +39,16 @@ type Broker struct {
 // Started again on the same folder it has the same data and the same address.
 // The broker ends with Stop, Kill or this process. Topics are not created by
 // being used.
-func Start(ctx context.Context, dir string) (*Broker, error) {
+func Start(ctx context.Context, dir string) (*Broker, error) { return startWith(ctx, dir, &extra{}) }
+
+// extra is what a broker has beyond the plain one.
+type extra struct {
+	doors    []*door // whose ports are found here
+	settings string
+	scram    []string // users
+}
+
+func startWith(ctx context.Context, dir string, more *extra) (*Broker, error) {
 	downloads, err := cache.Dir()
 	if err != nil {
 		return nil, err
@@ -59,29 +68,34 @@ func Start(ctx context.Context, dir string) (*Broker, error) {
 	}
 	libs := filepath.Join(downloads, "kafka", "libs")
 	for try := 1; ; try++ {
-		b, fresh, err := start(ctx, java, libs, dir)
+		b, fresh, err := start(ctx, java, libs, dir, more)
 		if err == nil || !fresh || try == attempts || !errors.Is(err, errPortTaken) {
 			return b, err
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, fmt.Errorf("clearing the broker's folder: %w", err)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("making the broker's folder: %w", err)
+		for _, name := range []string{"server.properties", "data"} {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				return nil, fmt.Errorf("clearing the broker's folder: %w", err)
+			}
 		}
 	}
 }
 
 var errPortTaken = errors.New("a port is taken")
 
-func start(ctx context.Context, java, libs, dir string) (b *Broker, fresh bool, err error) {
-	port, fresh, err := writeSettings(dir)
+func start(ctx context.Context, java, libs, dir string, more *extra) (b *Broker, fresh bool, err error) {
+	port, fresh, err := writeSettings(dir, more)
 	if err != nil {
 		return nil, fresh, err
 	}
 	conf := filepath.Join(dir, "server.properties")
 	if fresh {
-		cmd := exec.CommandContext(ctx, java, javaArgs(libs, "kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", conf)...)
+		args := []string{"format", "--cluster-id", clusterID, "--config", conf}
+		for _, u := range more.scram {
+			for _, m := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
+				args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", m, u, Password))
+			}
+		}
+		cmd := exec.CommandContext(ctx, java, javaArgs(libs, "kafka.tools.StorageTool", args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fresh, fmt.Errorf("formatting the broker's storage: %w\n%s", err, jvm.Tail(out))
 		}

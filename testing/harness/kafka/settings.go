@@ -18,8 +18,9 @@ const clusterID = "bWljcm9zZWctdGVzdHMtMQ"
 const settings = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[2]d
-listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d%[4]s
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d%[4]s
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT%[5]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
 num.partitions=4
@@ -43,7 +44,7 @@ num.io.threads=2
 
 // writeSettings writes dir/server.properties and returns the client's port. A
 // folder that has one keeps it, so that a broker restarts on its own ports.
-func writeSettings(dir string) (port int, fresh bool, err error) {
+func writeSettings(dir string, more *extra) (port int, fresh bool, err error) {
 	file := filepath.Join(dir, "server.properties")
 	if text, err := os.ReadFile(file); err == nil {
 		_, rest, _ := strings.Cut(string(text), "PLAINTEXT://127.0.0.1:")
@@ -52,27 +53,33 @@ func writeSettings(dir string) (port int, fresh bool, err error) {
 			return port, false, nil
 		}
 	}
-	client, controller, err := freePorts()
+	ports, err := freePorts(2 + len(more.doors))
 	if err != nil {
 		return 0, false, err
 	}
-	text := fmt.Sprintf(settings, client, controller, filepath.Join(dir, "data"))
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	var at, protocols string
+	for i, d := range more.doors {
+		d.port = ports[2+i]
+		at += fmt.Sprintf(",%s://127.0.0.1:%d", d.name, d.port)
+		protocols += fmt.Sprintf(",%s:%s", d.name, d.protocol)
+	}
+	text := fmt.Sprintf(settings, ports[0], ports[1], filepath.Join(dir, "data"), at, protocols) + more.settings
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return 0, false, fmt.Errorf("writing the broker's settings: %w", err)
 	}
-	return client, true, nil
+	return ports[0], true, nil
 }
 
-// freePorts holds both ports until it has them, so that they differ.
-func freePorts() (a, b int, err error) {
-	var at [2]int
+// freePorts holds all ports until it has them, so that they differ.
+func freePorts(n int) ([]int, error) {
+	at := make([]int, n)
 	for i := range at {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return 0, 0, fmt.Errorf("looking for a free port: %w", err)
+			return nil, fmt.Errorf("looking for a free port: %w", err)
 		}
 		defer l.Close()
 		at[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	return at[0], at[1], nil
+	return at, nil
 }

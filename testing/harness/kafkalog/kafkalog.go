@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -84,7 +85,7 @@ const (
 // record timestamps that are the times of the append (Apache Kafka obeys, kfake
 // does not). A topic that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	client, err := kafka.New(kgo.SeedBrokers(brokers...)) // they may be somebody's own
 	if err != nil {
 		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
