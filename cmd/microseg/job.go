@@ -48,7 +48,7 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	var made *pipelines.Job
 	err := pipelines.Await(ctx, func() (err error) {
 		made, err = pipelines.NewJob(ctx, cfg, brokers, topic, site, dsn)
-		return named(ctx, "job", brokers, topics{topic, topic}, err)
+		return named(ctx, "job", brokers, topicsOfJob{topic, topic}, err)
 	})
 	if err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func (j *job) start(ctx context.Context, rebuild bool) error {
 }
 
 // topics are the job's.
-func (j *job) topics() topics {
-	t := topics{j.Source.Topic, j.Source.Topic}
+func (j *job) topics() topicsOfJob {
+	t := topicsOfJob{j.Source.Topic, j.Source.Topic}
 	if j.Rekeyer != nil {
 		t.events = j.Rekeyer.Events
 	}

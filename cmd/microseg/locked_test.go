@@ -337,7 +337,7 @@ func (l *lockedLog) doorsClosed(t *testing.T) {
 		maps.Copy(env, d.env)
 		setAll(t, env)
 		start := time.Now()
-		_, err := kafka.Missing(t.Context(), []string{d.addr}, rightsOf("job", topics{"events", "events"}))
+		_, err := kafka.Missing(t.Context(), []string{d.addr}, rightsOf("job", topicsOfJob{"events", "events"}))
 		if err == nil || !strings.Contains(err.Error(), d.want) || strings.Contains(err.Error(), canary) || time.Since(start) > 20*time.Second {
 			t.Errorf("%s: %v after %v; want %q", name, err, time.Since(start), d.want)
 		}
@@ -360,7 +360,7 @@ func (l *lockedLog) doorsClosed(t *testing.T) {
 // taken: a right that is taken away while a process runs is in its health.
 func (l *lockedLog) taken(t *testing.T) {
 	setAll(t, l.login("SCRAM-SHA-256", "job", broker.Password))
-	at := topics{"whole-job", "whole-job"}
+	at := topicsOfJob{"whole-job", "whole-job"}
 	w := &locked{}
 	w.look(t.Context(), "job", []string{l.SASL}, at)
 	if note := w.note(); note != "" || !w.check().OK {
@@ -394,9 +394,9 @@ func TestEachRightOfTheLogIsNeeded(t *testing.T) {
 	var tries []attempt
 	for role := range works {
 		tries = append(tries, attempt{role: role, events: "whole-" + role})
-		for i := range rightsOf(role, topics{}) {
+		for i := range rightsOf(role, topicsOfJob{}) {
 			events := fmt.Sprintf("%s-%d", role, i)
-			r := rightsOf(role, topics{events, events})[i]
+			r := rightsOf(role, topicsOfJob{events, events})[i]
 			if elsewhere := role == "node" && r.Name == identity.ErasedTopic(events) && r.Operation == "Write" || role == "deadletters" && (r.Operation == "Write" ||
 				r.Name == changelogio.Topic(events)); !elsewhere { // what only a deletion and a replay of letters have
 				tries = append(tries, attempt{role, events, r})
@@ -412,8 +412,8 @@ func TestEachRightOfTheLogIsNeeded(t *testing.T) {
 		if a.role != "job" { // what the job makes
 			l.topicsOf(a.events)
 		}
-		given := slices.DeleteFunc(rightsOf(a.role, topics{a.events, a.events}), func(r kafka.Right) bool { return r == a.without })
-		if n := len(rightsOf(a.role, topics{a.events, a.events})); a.without != (kafka.Right{}) && len(given) != n-1 {
+		given := slices.DeleteFunc(rightsOf(a.role, topicsOfJob{a.events, a.events}), func(r kafka.Right) bool { return r == a.without })
+		if n := len(rightsOf(a.role, topicsOfJob{a.events, a.events})); a.without != (kafka.Right{}) && len(given) != n-1 {
 			t.Fatalf("%v is none of %s", a.without, a.role)
 		}
 		l.allow("job", given)
@@ -443,7 +443,7 @@ func TestEachRightOfTheLogIsNeeded(t *testing.T) {
 				t.Errorf("%s without %v: %v", a.role, a.without, err)
 				return
 			}
-			err = named(ctx, a.role, brokers, topics{a.events, a.events}, err)
+			err = named(ctx, a.role, brokers, topicsOfJob{a.events, a.events}, err)
 			var denied *kafka.DeniedError
 			if !errors.As(err, &denied) || !slices.Contains(denied.Missing, a.without) || len(denied.Missing) > 3 || !strings.Contains(err.Error(), `"job" lacks rights`) {
 				t.Errorf("%s without %v: %v", a.role, a.without, err)

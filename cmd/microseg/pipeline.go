@@ -169,7 +169,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err == nil {
 				fmt.Fprintf(os.Stderr, "%d events sent to %s\n", r.Records, o.Topic)
 			}
-			return named(c.Context(), "replay", o.Brokers, topics{o.Topic, o.Topic}, err)
+			return named(c.Context(), "replay", o.Brokers, topicsOfJob{o.Topic, o.Topic}, err)
 		},
 	}
 	f := c.Flags()

@@ -23,13 +23,13 @@ import (
 // Read, Write, Delete and Alter bring Describe with them. docs/operations.md has the same list.
 type role struct {
 	name   string
-	rights func(topics) []kafka.Right
+	rights func(topicsOfJob) []kafka.Right
 }
 
-// topics are that of events, and the one that the job reads: another one with source.rekey.
-type topics struct{ events, source string }
+// topicsOfJob are that of events, and the one that the job reads: another one with source.rekey.
+type topicsOfJob struct{ events, source string }
 
-func (t topics) keyed() string { return kafkaio.KeyedTopic(t.events) }
+func (t topicsOfJob) keyed() string { return kafkaio.KeyedTopic(t.events) }
 
 func on(resource, name string, operations ...string) (out []kafka.Right) {
 	for _, op := range operations {
@@ -40,17 +40,17 @@ func on(resource, name string, operations ...string) (out []kafka.Right) {
 
 // roles are those that a login may be for.
 var roles = []role{
-	{"job", func(t topics) []kafka.Right {
+	{"job", func(t topicsOfJob) []kafka.Right {
 		segments, spill := segmentsio.Topic(t.source), spillio.Topic(t.source)
 		return slices.Concat(on(kafka.Topic, t.source, "Read"), on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, identity.ErasedTopic(t.source), "Read"),
 			on(kafka.Topic, segments, "Create", "Write"), on(kafka.TransactionalID, segmentsio.Fence(segments), "Write"),
 			on(kafka.Topic, changelogio.Topic(t.source), "Create", "Read", "Write", "Delete", "Alter"),
 			on(kafka.Topic, spill, "Create", "Read", "Write", "Delete"), on(kafka.Group, spill, "Read"))
 	}},
-	{"copier", func(t topics) []kafka.Right { // the job's, too, with source.rekey
+	{"copier", func(t topicsOfJob) []kafka.Right { // the job's, too, with source.rekey
 		return slices.Concat(on(kafka.Topic, t.events, "Read", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Create", "Read", "Write"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Read"))
 	}},
-	{"node", func(t topics) []kafka.Right {
+	{"node", func(t topicsOfJob) []kafka.Right {
 		out := slices.Concat(on(kafka.Topic, t.events, "Write", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Describe"),
 			on(kafka.Topic, segmentsio.Topic(t.source), "Read"), on(kafka.Topic, identity.ErasedTopic(t.source), "Create", "Write"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
 		if t.source != t.events {
@@ -58,18 +58,18 @@ var roles = []role{
 		}
 		return out
 	}},
-	{"redis", func(t topics) []kafka.Right {
+	{"redis", func(t topicsOfJob) []kafka.Right {
 		return slices.Concat(on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, segmentsio.Topic(t.source), "Read"))
 	}},
-	{"replay", func(t topics) []kafka.Right { return on(kafka.Topic, t.events, "Write") }},
-	{"deadletters", func(t topics) []kafka.Right {
+	{"replay", func(t topicsOfJob) []kafka.Right { return on(kafka.Topic, t.events, "Write") }},
+	{"deadletters", func(t topicsOfJob) []kafka.Right {
 		return slices.Concat(on(kafka.Topic, t.source, "Read", "Write", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
 	}},
-	{"state", func(t topics) []kafka.Right { return on(kafka.Topic, changelogio.Topic(t.source), "Read") }},
+	{"state", func(t topicsOfJob) []kafka.Right { return on(kafka.Topic, changelogio.Topic(t.source), "Read") }},
 }
 
 // rightsOf is what a role needs.
-func rightsOf(name string, t topics) []kafka.Right {
+func rightsOf(name string, t topicsOfJob) []kafka.Right {
 	for _, r := range roles {
 		if r.name == name {
 			return r.rights(t)
@@ -79,7 +79,7 @@ func rightsOf(name string, t topics) []kafka.Right {
 }
 
 // named says which right it was that an error of the log's is about.
-func named(ctx context.Context, role string, brokers []string, t topics, err error) error {
+func named(ctx context.Context, role string, brokers []string, t topicsOfJob, err error) error {
 	return kafka.Name(context.WithoutCancel(ctx), brokers, rightsOf(role, t), err)
 }
 
@@ -93,7 +93,7 @@ func checkLog(ctx context.Context, w io.Writer, brokers []string, events, as str
 			continue
 		}
 		found = true
-		missing, err := kafka.Missing(ctx, brokers, r.rights(topics{events, events}))
+		missing, err := kafka.Missing(ctx, brokers, r.rights(topicsOfJob{events, events}))
 		if err != nil {
 			fmt.Fprintf(w, "the log at %v: %v\n", brokers, err)
 			return exitCode(1)
@@ -120,7 +120,7 @@ type locked struct{ trouble atomic.Pointer[string] }
 
 // watchLock looks at once and then each minute, while the context lasts. What is wrong is told
 // once, and stays in the health until it is right.
-func watchLock(ctx context.Context, role string, brokers []string, t topics) *locked {
+func watchLock(ctx context.Context, role string, brokers []string, t topicsOfJob) *locked {
 	l := &locked{}
 	l.look(ctx, role, brokers, t)
 	go func() {
@@ -145,7 +145,7 @@ const (
 	lockAgain = 5 * time.Second
 )
 
-func (l *locked) look(ctx context.Context, role string, brokers []string, t topics) {
+func (l *locked) look(ctx context.Context, role string, brokers []string, t topicsOfJob) {
 	asking, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	missing, err := kafka.Missing(asking, brokers, rightsOf(role, t))

@@ -14,7 +14,7 @@ func TestRightsAreInTheDocs(t *testing.T) {
 	}
 	for _, r := range roles {
 		var cells []string
-		for _, right := range r.rights(topics{"<events>", "<events>"}) {
+		for _, right := range r.rights(topicsOfJob{"<events>", "<events>"}) {
 			at := right.Resource + " `" + right.Name + "`: "
 			if n := len(cells); n > 0 && strings.HasPrefix(cells[n-1], at) {
 				cells[n-1] += ", " + right.Operation

@@ -55,7 +55,7 @@ answered at --admin-http alone: let your own network reach it, and nobody else.`
 			} else {
 				source = topic
 			}
-			return named(c.Context(), "node", split(brokers), topics{topic, source}, err)
+			return named(c.Context(), "node", split(brokers), topicsOfJob{topic, source}, err)
 		},
 	}
 	f := c.Flags()
@@ -98,7 +98,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	reload.register(registry)
 	go reload.run(ctx)
 	p := nodeProbes(n, registry, func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) },
-		reload.note, measured.note, watchLock(ctx, "node", o.Brokers, topics{o.Inbox, o.Events}).note)
+		reload.note, measured.note, watchLock(ctx, "node", o.Brokers, topicsOfJob{o.Inbox, o.Events}).note)
 	srv, admins, err := listenNode(n, persons, p, public, adminAt, web.RegisterScript)
 	if err != nil {
 		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))
