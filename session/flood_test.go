@@ -1,0 +1,70 @@
+package session
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/microseg/microseg/event"
+)
+
+// floods are the i-th events of what one device may send without end. What a cart or an
+// order changes in floats is added up again behind it, and so is not among them (ADR 22).
+var floods = map[string]func(i int) event.Event{
+	"one page": func(int) event.Event { return viewed(event.KindPage, 7, 1) },
+	"pages":    func(i int) event.Event { return viewed(event.KindPage, i%10, i%5) },
+	"many":     func(i int) event.Event { return viewed(event.KindPage, i%40, i%5) },
+	"new":      func(i int) event.Event { return viewed(event.KindPage, i, i%5) },
+	"products": func(i int) event.Event { return viewed(event.KindProductView, i%10, 2) },
+	"clicks":   func(int) event.Event { return event.Event{Kind: event.KindClick} },
+	"pings":    func(int) event.Event { return event.Event{Kind: event.KindPing, X: 5} },
+	"hovers":   func(i int) event.Event { return event.Event{Kind: event.KindHover, Element: uint8(i % 4), X: 30} },
+	"networks": func(i int) event.Event { return event.Event{Kind: event.KindClick, Network: event.Network(1 + i%3)} },
+	"log-ins":  func(int) event.Event { return event.Event{Kind: event.KindIdentify} },
+	"scrolls": func(i int) event.Event {
+		return event.Event{Kind: event.KindScroll, X: float64(i%10) / 10, Y: float64(i % 7), Z: float64(i % 3)}
+	},
+	"visits": func(i int) event.Event {
+		if i%50 == 0 {
+			return viewed(event.KindPage, i, i%5)
+		}
+		return event.Event{Kind: event.KindPing, X: 5}
+	},
+}
+
+func viewed(k event.Kind, page, kind int) event.Event {
+	return event.Event{Kind: k, Page: uint64(page + 1), PageType: event.PageType(1 + kind)}
+}
+
+// floodOrders are the places in time of n events, in the order in which they are sent.
+var floodOrders = map[string]func(r *rand.Rand, i, n int) int{
+	"in order":        func(_ *rand.Rand, i, _ int) int { return i },
+	"in reverse":      func(_ *rand.Rand, i, n int) int { return n - i },
+	"shuffled":        func(r *rand.Rand, _, n int) int { return r.IntN(n) },
+	"half behind":     func(_ *rand.Rand, i, n int) int { return (i + n/2) % n },
+	"at one time":     func(*rand.Rand, int, int) int { return 0 },
+	"to both sides":   func(_ *rand.Rand, i, n int) int { return n/2 + i/2*(1-i%2*2) },
+	"by far and near": func(_ *rand.Rand, i, n int) int { return i%2*n + i/2*(1-i%2*2) },
+}
+
+// TestFloodsCostLittle tries what one device may send in each order in which it may send
+// it: how many events are folded once more for one must not follow how many there are.
+func TestFloodsCostLittle(t *testing.T) {
+	for kind, make := range floods {
+		for order, place := range floodOrders {
+			cost := func(n int) float64 {
+				r, folded, p, q := rand.New(rand.NewPCG(1, 1)), uint64(0), params(), &Profile{}
+				p.Refolded = &folded
+				for i := range n {
+					e := make(i)
+					e.Time = 1_000_000_000_000 + int64(place(r, i, n))*500_000/int64(n)
+					e.Offset, e.ID = int64(i), uint64(i)+1
+					q.Add(&e, p)
+				}
+				return float64(folded) / float64(n)
+			}
+			if few, many := cost(500), cost(4000); many > 2*few+float64(pieceLen) {
+				t.Errorf("%s %s: each of 500 events folds %.0f others once more, each of 4,000 %.0f", kind, order, few, many)
+			}
+		}
+	}
+}
