@@ -138,6 +138,9 @@ func (s *Shard) event(e *event.Event, out *Output) {
 	if e.Kind != event.KindErased && s.stray(q, e, out) {
 		return
 	}
+	if s.owing {
+		defer s.oweUnknown(q, e, out)
+	}
 	s.makeRoom(q, 0, e, out)
 	s.keepAll(e.Device)
 	s.endLegacy(q, s.devices[e.Device], e, 0, out)

@@ -169,7 +169,7 @@ func (q *Partition) unrank(d *device) bool {
 // rankAll ranks the devices of a partition that was read.
 func (s *Shard) rankAll(q *Partition) {
 	for _, d := range q.agenda {
-		if d.past || s.devices[d.id] != d {
+		if d.past || s.devices[d.id] != d || d.rank != unranked {
 			continue
 		}
 		d.rank = s.rankOf(d)
@@ -209,7 +209,7 @@ func (s *Shard) makeRoom(q *Partition, n int, e *event.Event, out *Output) {
 	for r := range q.turns {
 		s.forgetSilent(q, rank(r), out)
 	}
-	for q.Devices()+n > limit && q.Devices() > 0 {
+	for q.Devices()+n > limit && q.Devices() > 0 && (!s.owing || q.strangers() > 0) {
 		d, c := s.leastMissed(q)
 		s.letGo(q, d, c, e, out)
 	}
@@ -264,7 +264,12 @@ func (s *Shard) letGo(q *Partition, d *device, c Class, e *event.Event, out *Out
 		}
 	}
 	q.learn(epochs, s)
-	out.Evicted(d.id, &d.Profile, c, q.Clock, Place{e.Partition, e.Offset})
+	if s.owing && c != ClassExpired {
+		out.Owed(d.id, &d.Profile, q.Clock)
+		users = nil // none has it now
+	} else {
+		out.Evicted(d.id, &d.Profile, c, q.Clock, Place{e.Partition, e.Offset})
+	}
 	s.unrank(q, d)
 	for _, o := range epochs {
 		if _, home := s.homeOf(o); home != nil {

@@ -110,6 +110,9 @@ type Output struct {
 	// epoch's profile, the event time (ms) as of which it goes, and the record at which
 	// it does. Vectors that take the device from its users follow.
 	Evicted func(device string, p *session.Profile, c Class, t int64, at Place)
+	// Owed is called instead of Evicted where nobody is told yet (see lower.go), without a
+	// profile for a device that may have been there.
+	Owed func(device string, p *session.Profile, t int64)
 	// Opened is called when a device that belonged to a user has an epoch of its own
 	// again: nothing is known of who uses it now.
 	Opened func(device string)
@@ -158,6 +161,8 @@ type Shard struct {
 	limits      Limits // of the batch that is being applied
 	round       bool   // which devices' markSaved means that the snapshot has them
 	Dropped     uint64 // devices dropped by retention
+	asRead      int    // devices that were let go while the shard was read
+	owing       bool   // see Owe
 }
 
 // NewShard returns an empty shard.

@@ -262,7 +262,11 @@ func (d *device) appendTo(w *codec.Writer) {
 }
 
 // ReadShard reads what AppendTo wrote, or an older version, and leaves what is behind it.
-func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
+func ReadShard(r *codec.Reader, p *Params) (*Shard, error) { return ReadShardWithin(r, p, 0) }
+
+// ReadShardWithin is ReadShard with at most so many devices of a partition, besides
+// those that stay (see lower.go); 0: any number.
+func ReadShardWithin(r *codec.Reader, p *Params, limit int64) (*Shard, error) {
 	s := NewShard(p)
 	v := r.Byte()
 	if v < oldestVersion || v > schemaVersion {
@@ -300,7 +304,7 @@ func ReadShard(r *codec.Reader, p *Params) (*Shard, error) {
 		for range r.Len() {
 			s.readFormer(r, r.String(), v)
 		}
-	} else if err := s.readDevices(r, p, v); err != nil {
+	} else if err := s.readDevices(r, p, v, newReading(limit, rows)); err != nil {
 		return nil, err
 	}
 	s.setDirty(rows)
@@ -330,14 +334,14 @@ func (q *Partition) readLimited(r *codec.Reader) {
 
 // readTrails reads the events of devices that were let go, of which the counts came
 // before the devices.
-func (s *Shard) readTrails(r *codec.Reader, all []trailsAhead) {
+func (s *Shard) readTrails(r *codec.Reader, all []trailsAhead, most int) {
 	for _, t := range all {
 		for range t.n {
 			x := readTrail(r)
 			if r.Err() != nil {
 				return
 			}
-			t.to.add(x, 0)
+			t.to.add(x, most)
 		}
 	}
 }
@@ -360,7 +364,7 @@ func (s *Shard) readTrailsAhead(r *codec.Reader) (all []trailsAhead) {
 	return all
 }
 
-func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
+func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte, within *reading) error {
 	n := r.Len()
 	var ahead []trailsAhead
 	if v > unreceived {
@@ -375,11 +379,16 @@ func (s *Shard) readDevices(r *codec.Reader, p *Params, v byte) error {
 		if r.Err() != nil {
 			return r.Err()
 		}
+		if !d.past {
+			s.unrank(q, s.devices[d.id]) // an older program's, elsewhere
+		}
 		if s.put(q, d); !d.past {
 			s.readFormer(r, d.id, v)
 		}
+		within.take(s, q, d)
 	}
-	s.readTrails(r, ahead)
+	s.readTrails(r, ahead, within.traces())
+	within.end(s)
 	return nil
 }
 

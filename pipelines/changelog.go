@@ -73,7 +73,7 @@ func (j *Job) recover(ctx context.Context) error {
 		return err
 	}
 	cfg := changelogio.Config{Brokers: j.Source.Brokers, Topic: changelogio.Topic(j.Source.Topic), Machines: 2*j.Spec.Shards + 1, Run: j.Spec.Run, Anew: j.Rebuild, Ends: ends,
-		Partitions: j.Spec.Partitions}
+		Partitions: j.Spec.Partitions, Pieces: transforms.ReadsPieces}
 	cfg.Decides, cfg.Reading = settings(b, j.Source.Topic)
 	cfg.Older = older(b, j.Source.Topic)
 	log, found, err := changelogio.Open(ctx, cfg)

@@ -10,8 +10,8 @@ import (
 
 // Regroup deals the persons of shards that were read from snapshots out to n
 // others; of says whose a person is: a user, or the device of a profile. One that is
-// given up is below 0. Their time is that of the one that is furthest behind.
-func Regroup(from []*Shard, n int, of func(user string, profile *session.Profile) int, p *ShardParams) (to []*Shard) {
+// given up is below 0. owes says who tells that a device's person has left. Their time is that of the one that is furthest behind.
+func Regroup(from []*Shard, n int, of func(user string, profile *session.Profile) int, owes func(device string) int, p *ShardParams) (to []*Shard) {
 	for range n {
 		to = append(to, NewShard(p))
 	}
@@ -36,6 +36,10 @@ func Regroup(from []*Shard, n int, of func(user string, profile *session.Profile
 					t.audience.counts[a]++
 				}
 			}
+		}
+		for s.owed.n > 0 {
+			x := s.owed.next()
+			to[owes(x.device)].owed.put(x)
 		}
 		for _, y := range s.dirty {
 			if y.person.dirty && !y.person.gone {

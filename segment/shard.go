@@ -121,6 +121,8 @@ type Shard struct {
 	Dropped   uint64
 	saving    saving
 	round     bool // which persons' saved means that the snapshot has them
+	owed      owed
+	fewer     bool // devices were let go as they were read
 }
 
 // NewShard returns an empty shard.

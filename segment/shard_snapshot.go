@@ -11,11 +11,13 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
-// shardVersion is the first byte of a snapshot; a newer one is refused. Version 4
+// shardVersion is the first byte of a snapshot; a newer one is refused. Version 5 owed
+// nobody anything (owed.go); 4
 // knew nothing of when events were received; 3 kept of a device's cart what was in it last; version 2 was written at once; version 1 knew no limit of devices, and of a user's last
 // vector alone whether it was a bot's.
 const (
-	shardVersion  = 5
+	shardVersion  = 6
+	unowed        = 5
 	unreceived    = 4
 	firstCarts    = 3
 	wholeVersion  = 2
@@ -55,6 +57,7 @@ func (s *Shard) Save(w *codec.Writer) {
 		w.Uint(uint64(slot))
 	}
 	s.appendDirty(w)
+	s.owed.appendTo(w)
 	s.saving = saving{on: true, left: slices.Clone(s.all)}
 	w.Uint(uint64(len(s.all)))
 }
@@ -127,6 +130,9 @@ func (s *Shard) setDirty(all []waiting, profile func(device string) *session.Pro
 			if p := profile(y.id); p != nil {
 				q, _ = p.Seat.(*person)
 			}
+		}
+		if q == nil && s.fewer && !y.linked {
+			continue // it is owed
 		}
 		if q == nil {
 			return codec.ErrCorrupt
@@ -243,7 +249,14 @@ func (s *Shard) readUser(r *codec.Reader, version byte, slots []session.Slot) *p
 // ReadShard reads what AppendTo wrote, or an older version. profile finds the
 // profile of a local person's device; it may be nil where there are none.
 func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *session.Profile) (*Shard, error) {
+	return ReadShardOfFewer(r, p, profile, false)
+}
+
+// ReadShardOfFewer is ReadShard where devices were let go as they were read: that their
+// persons have left is owed then.
+func ReadShardOfFewer(r *codec.Reader, p *ShardParams, profile func(device string) *session.Profile, fewer bool) (*Shard, error) {
 	s := NewShard(p)
+	s.fewer = fewer
 	version := r.Byte()
 	if version < oldestVersion || version > shardVersion {
 		return nil, &codec.VersionError{What: "person shard", Got: int(version), Want: shardVersion}
@@ -257,6 +270,9 @@ func ReadShard(r *codec.Reader, p *ShardParams, profile func(device string) *ses
 	var rows []waiting
 	if version > wholeVersion {
 		rows = readDirty(r)
+	}
+	if version > unowed {
+		s.owed.read(r)
 	}
 	for range r.Len() {
 		if err := s.readPerson(r, version, slots, profile); err != nil {
@@ -281,6 +297,10 @@ func (s *Shard) readPerson(r *codec.Reader, version byte, slots []session.Slot, 
 	if q.user == nil {
 		if profile != nil {
 			q.profile = profile(q.id)
+		}
+		if q.profile == nil && s.fewer {
+			s.owe(q)
+			return nil
 		}
 		if q.profile == nil {
 			return fmt.Errorf("reading the snapshot of a person shard: there is no device %q: %w", q.id, codec.ErrCorrupt)

@@ -39,10 +39,11 @@ type DeviceStage struct {
 	ledger  *ledger
 	board   *board
 	records records
-	version uint64           // of the batch's records
-	poison  []identity.Place // records that are left out, besides those that headers name
-	again   bool             // the batch was applied before
-	compact bool             // a tombstone was applied: what the log of the state holds must go
+	version uint64              // of the batch's records
+	poison  []identity.Place    // records that are left out, besides those that headers name
+	again   bool                // the batch was applied before
+	compact bool                // a tombstone was applied: what the log of the state holds must go
+	untold  func(person string) // is called where it is owed that a person has left; nil: nobody wants to know
 
 	sessions *rows.Builder[rows.Session]
 	dead     *rows.Builder[rows.DeadLetter]
@@ -74,6 +75,7 @@ func (g *DeviceStage) bind() {
 	g.out.Gone = g.gone
 	g.out.Erased = g.erased
 	g.out.Evicted = g.evicted
+	g.out.Owed = g.owed
 	g.out.Opened = g.forget
 	g.out.Passed = func(w int64) { g.state.persons.Advance(w, &g.effects.Effects) }
 	g.out.Vector = g.vector
@@ -171,9 +173,14 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := g.rebuilds(s, b); err != nil {
 		return err
 	}
+	if s.shard.Owe(h.ID <= s.owes); s.last <= s.owes && h.ID > s.owes {
+		s.persons.Recount(&g.effects.Effects) // of what was told with numbers that it has had nothing is heard
+	}
 	if err := s.shard.Apply(b, &g.out); err != nil {
 		return err
 	}
+	s.limit = h.Limits.Devices
+	g.tell(s, h, b)
 	g.compact = g.compact || g.out.Compact
 	if h.Due > 0 {
 		s.persons.Flush(h.Due, &g.effects.Effects)
@@ -188,7 +195,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := g.send(s, h, out.Vectors); err != nil {
 		return err
 	}
-	if err := g.effects.report(&s.told, h.Shard, s.persons.Now, s.shard.Idle(), out.Counts); err != nil {
+	if err := g.effects.report(&s.told, h.Shard, s.persons.Now, s.shard.Idle(), h.ID <= s.owes, out.Counts); err != nil {
 		return err
 	}
 	if out.Rows == nil {
@@ -262,6 +269,7 @@ func (g *DeviceStage) erased(device string, p *session.Profile, t int64) {
 	if p != nil {
 		g.state.persons.Gone(p, t, segment.CauseErased, &g.effects.Effects)
 	}
+	g.state.persons.Forget(device, t, &g.effects.Effects)
 	g.forget(device)
 	g.compact = true
 }
@@ -292,7 +300,9 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 		w = 0
 	}
 	idle := s.shard.Idle()
-	all := s.tellAll(clockOf{w, idle}, h)
+	// Under a lower limit other batches have something to tell than when they were applied
+	// first: all have then, so that none has a lower number than it had.
+	all := s.tellAll(clockOf{w, idle}, h) || h.ID <= s.owes
 	for to, vw := range g.writers {
 		own := to == h.Shard
 		if tell := own && s.tell(w, idle, h) || all; vw.Len() == 0 && !tell {
@@ -303,6 +313,9 @@ func (g *DeviceStage) send(s *DeviceState, h *wire.Header, out func(int, []byte)
 		}
 		s.seqs[to]++
 		o := wire.Header{Shard: h.Shard, ID: h.ID, Watermark: w, Due: h.Due, Idle: idle, Own: own, Emitted: h.Emitted, Seq: s.seqs[to], Again: h.Again, Semantics: h.Semantics, Ranges: s.cover(to)}
+		if h.ID <= s.owes {
+			o.Limits = h.Limits
+		}
 		b, err := vw.Finish(&o)
 		if err != nil {
 			return err

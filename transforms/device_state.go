@@ -32,7 +32,9 @@ type DeviceState struct {
 	passed  int64   // event time that the own person shard was told
 	told    told
 	spread  spread
-	unsent  int // batches since the own person shard was told
+	unsent  int   // batches since the own person shard was told
+	limit   int64 // of the devices of a partition, in the last batch; 0: any number, or it is not known
+	owes    int64 // batches up to here are applied again under a lower limit; -1: none are. Not in the snapshot
 
 	head        codec.Writer // of the persons, in the snapshot that is being written
 	devicesLeft bool         // in it
@@ -46,7 +48,7 @@ type DeviceState struct {
 // again to replay them.
 func NewDeviceState(b *Built, log LogReader) *DeviceState {
 	s := &DeviceState{shard: identity.NewShard(&b.Identity), persons: segment.NewShard(&b.Segment), built: b, log: log,
-		sent: make([]map[int32]int64, b.Spec.Shards), seqs: make([]int64, b.Spec.Shards), last: -1}
+		sent: make([]map[int32]int64, b.Spec.Shards), seqs: make([]int64, b.Spec.Shards), last: -1, owes: -1}
 	for i := range s.sent {
 		s.sent[i] = map[int32]int64{}
 	}
@@ -58,9 +60,11 @@ func (s *DeviceState) Devices() int { return s.shard.Devices() }
 
 // deviceVersion is the first byte of a device shard's snapshot; a newer one is
 // refused. Version 1 said how long the part of the devices was; since version 3 it
-// says what all person shards were told of the time.
+// says what all person shards were told of the time, since version 4 by which limit devices
+// were let go.
 const (
-	deviceVersion       = 3
+	deviceVersion       = 4
+	limitDeviceVersion  = 4
 	spreadDeviceVersion = 3
 	oldestDeviceVersion = 1
 )
@@ -90,6 +94,7 @@ func (s *DeviceState) Save(w *codec.Writer) {
 	w.Int(int64(s.unsent))
 	s.told.appendTo(w)
 	s.spread.appendTo(w)
+	w.Int(s.limit)
 	s.shard.Save(w)
 	s.head = codec.Writer{}
 	s.persons.Save(&s.head)
@@ -138,7 +143,11 @@ func (s *DeviceState) SnapshotSize() int {
 
 // ReadDeviceState reads what AppendTo wrote.
 func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error) {
-	r := codec.Reader{B: b}
+	return readDeviceState(&codec.Reader{B: b}, built, log, 0)
+}
+
+// readDeviceState reads a state with at most so many devices of a partition; 0: any number.
+func readDeviceState(r *codec.Reader, built *Built, log LogReader, limit int64) (*DeviceState, error) {
 	s := NewDeviceState(built, log)
 	v := r.Byte()
 	if v < oldestDeviceVersion || v > deviceVersion {
@@ -155,9 +164,12 @@ func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error
 			s.sent[i][p] = r.Int()
 		}
 	}
-	s.passed, s.unsent, s.told = r.Int(), int(r.Int()), readTold(&r)
+	s.passed, s.unsent, s.told = r.Int(), int(r.Int()), readTold(r)
 	if v >= spreadDeviceVersion {
-		s.spread = readSpread(&r)
+		s.spread = readSpread(r)
+	}
+	if v >= limitDeviceVersion {
+		s.limit = r.Int()
 	}
 	if v == oldestDeviceVersion {
 		r.Fixed()
@@ -165,11 +177,16 @@ func ReadDeviceState(b []byte, built *Built, log LogReader) (*DeviceState, error
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
+	if lower(s.limit, limit) == s.limit {
+		limit = 0 // who is beyond it is let go as it comes to that
+	} else {
+		s.limit = limit
+	}
 	var err error
-	if s.shard, err = identity.ReadShard(&r, &built.Identity); err != nil {
+	if s.shard, err = identity.ReadShardWithin(r, &built.Identity, limit); err != nil {
 		return nil, err
 	}
-	s.persons, err = segment.ReadShard(&r, &built.Segment, s.shard.Profile)
+	s.persons, err = segment.ReadShardOfFewer(r, &built.Segment, s.shard.Profile, s.shard.LetGoAsRead() > 0)
 	return s, err
 }
 

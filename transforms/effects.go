@@ -103,10 +103,10 @@ func (t *told) appendTo(w *codec.Writer) {
 
 func readTold(r *codec.Reader) told { return told{minute: r.Int(), idle: r.Bool(), seq: r.Int()} }
 
-// report tells the audience of the minutes that are over.
-func (f *effects) report(t *told, reporter int, now int64, idle bool, out func(int, []byte)) error {
+// report tells the audience of the minutes that are over, always where it must.
+func (f *effects) report(t *told, reporter int, now int64, idle, must bool, out func(int, []byte)) error {
 	minute := now / 60_000
-	if minute == t.minute && idle == t.idle && len(f.Counts) == 0 {
+	if !must && minute == t.minute && idle == t.idle && len(f.Counts) == 0 {
 		return nil
 	}
 	*t = told{minute, idle, t.seq + 1}

@@ -39,8 +39,28 @@ type Local struct {
 
 // Recovered is what a process that is gone has left of a machine.
 type Recovered struct {
-	Snapshot []byte   // nil: none was made
-	Entries  [][]byte // journal since then
+	Snapshot []byte // nil: none was made, or Open brings it
+	// Open brings the snapshot piece by piece, where it is too large to be in memory beside
+	// the state: next says the pieces, none at the end. It may be nil.
+	Open    func() (next func() ([]byte, error), stop func())
+	Entries [][]byte // journal since then
+}
+
+// ReadsPieces reports whether a machine's snapshot may be brought by Recovered.Open: those of
+// device shards are large.
+func ReadsPieces(machine, machines int) bool { return machine < (machines-1)/2 }
+
+// read reads the snapshot, if there is one.
+func (from *Recovered) read(f func(r *codec.Reader) error) error {
+	switch {
+	case from.Open != nil:
+		next, stop := from.Open()
+		defer stop()
+		return f(&codec.Reader{More: next})
+	case from.Snapshot != nil:
+		return f(&codec.Reader{B: from.Snapshot})
+	}
+	return nil
 }
 
 // NewLocal makes the states of a job, as left by another process; from is empty
@@ -55,9 +75,12 @@ func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Loca
 	}
 	l := &Local{built: b, journal: journal, pause: pause, pace: pace, atOnce: saveAtOnce, deleted: make(chan struct{}, 1)}
 	for i := range n {
-		d, err := newDeviceMachine(b, log, &from[i])
+		d, mark, err := newDeviceMachine(b, log, i, &from[i])
 		if err != nil {
 			return nil, fmt.Errorf("recovering device shard %d: %w", i, err)
+		}
+		if mark != nil {
+			d.marked = journal.Append(i, deltaOf(mark))
 		}
 		p, err := newPersonMachine(b, &from[n+i])
 		if err != nil {
@@ -113,25 +136,47 @@ type deviceMachine struct {
 	stage  *DeviceStage
 	state  *DeviceState
 	script []identity.RawBatch // batches that were applied since the snapshot, without their records
+	marked func() error        // waits until the journal has the lower limit; nil: there is none
 }
 
-func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachine, err error) {
+// newDeviceMachine also returns what must be in the journal before anything else, if
+// something must.
+func newDeviceMachine(b *Built, log LogReader, shard int, from *Recovered) (m *deviceMachine, mark *wire.Header, err error) {
 	m = &deviceMachine{}
 	if m.stage, err = NewDeviceStage(b, log); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m.state = NewDeviceState(b, log)
-	if from.Snapshot != nil {
-		if m.state, err = ReadDeviceState(from.Snapshot, b, log); err != nil {
-			return nil, err
-		}
-	}
-	last := m.state.last
+	var headers []wire.Header
+	var lowered lowered
 	for _, e := range from.Entries {
 		h, err := wire.ReadHeader(e)
 		if err != nil {
-			return nil, fmt.Errorf("reading an entry of the journal: %w", err)
+			return nil, nil, fmt.Errorf("reading an entry of the journal: %w", err)
 		}
+		if !lowered.take(&h) {
+			headers = append(headers, h)
+		}
+	}
+	m.state = NewDeviceState(b, log)
+	limit := lower(lowered.of(-1, 0), b.Spec.limits().Devices)
+	err = from.read(func(r *codec.Reader) (err error) {
+		m.state, err = readDeviceState(r, b, log, limit)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	m.goOn(headers)
+	mark = m.lower(b, shard, &lowered)
+	m.owe(&lowered)
+	return m, mark, nil
+}
+
+// goOn takes the batches that the journal has behind the snapshot.
+func (m *deviceMachine) goOn(headers []wire.Header) {
+	last := m.state.last
+	for i := range headers {
+		h := &headers[i]
 		// A bundle that was tried again is in the journal again.
 		if h.ID > last {
 			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits, Poison: h.Poison})
@@ -144,7 +189,6 @@ func newDeviceMachine(b *Built, log LogReader, from *Recovered) (m *deviceMachin
 			}
 		}
 	}
-	return m, nil
 }
 
 // device applies a batch to a device shard.
@@ -158,14 +202,19 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 			return nil // the runner gives it twice, or too late: it was read again from the log
 		}
 		again, records := len(m.script) > 0, out.Records
+		m.stage.untold = nil
 		switch {
 		case !again:
 			out.Sure = l.journal.Append(shard, deltaOf(&h))
 		case m.script[0].ID == h.ID:
 			m.script = m.script[1:] // the journal has it
 			out.Records = m.retold.take
+			m.stage.untold = m.retold.drop
 		default: // read again from the log it would be cut otherwise, and decided otherwise
 			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
+		}
+		if m.marked != nil && again {
+			out.Sure, m.marked = m.marked, nil
 		}
 		held, leave := out.hold()
 		err := guard("device", m.stage.suspects, func() error {

@@ -44,9 +44,24 @@ func (j *memJournal) recovered() (out []Recovered) {
 			r.Snapshot, from = j.manifest[i].state, j.manifest[i].from
 		}
 		r.Entries = log[from:]
+		if ReadsPieces(i, len(j.logs)) && r.Snapshot != nil {
+			r.Open, r.Snapshot = inPieces(r.Snapshot), nil
+		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// inPieces brings bytes in pieces of which few hold a whole device.
+func inPieces(b []byte) func() (func() ([]byte, error), func()) {
+	return func() (func() ([]byte, error), func()) {
+		rest := b
+		return func() ([]byte, error) {
+			piece := rest[:min(61, len(rest))]
+			rest = rest[len(piece):]
+			return piece, nil
+		}, func() {}
+	}
 }
 
 // process is one life of a job: its stages, and the elements that are on their

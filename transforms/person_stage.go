@@ -216,7 +216,7 @@ func (g *PersonStage) advance(s *PersonState, shard int, h *wire.Header, out Out
 	if !ok {
 		return nil
 	}
-	return g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, now.idle, out.Counts)
+	return g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, now.idle, h.Limits != (identity.Limits{}), out.Counts)
 }
 
 // admit checks that the batch follows those before it, and notes up to where

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/segment"
@@ -53,7 +54,7 @@ func (r *regrouping) read(from []Recovered) error {
 		return fmt.Errorf("the changelog is of %d machines, %d shards have %d", len(from), n, 2*n+1)
 	}
 	for i := range n {
-		d, err := newDeviceMachine(r.old, nil, &from[i])
+		d, _, err := newDeviceMachine(r.old, nil, i, &from[i])
 		if err != nil {
 			return fmt.Errorf("reading device shard %d: %w", i, err)
 		}
@@ -111,21 +112,25 @@ func (r *regrouping) deal() ([]Recovered, error) {
 	var devices []*identity.Shard
 	var locals, users []*segment.Shard
 	var waits []waiter
-	last, batches := int64(-1), int64(0)
+	last, batches, limit := int64(-1), int64(0), r.devices[0].limit
 	for i := range r.devices {
 		devices, locals = append(devices, r.devices[i].shard), append(locals, r.devices[i].persons)
 		users, waits = append(users, r.persons[i].persons), append(waits, r.persons[i].waiting.all()...)
+		if d := r.devices[i].limit; lower(d, limit) == limit {
+			limit = d
+		}
 		last, batches = max(last, r.devices[i].last), max(batches, r.persons[i].batches)
 	}
+	owes := func(device string) int { return shard(event.Home(device, spec.Partitions)) }
 	parts, where := identity.Regroup(devices, spec.Shards, shard, &r.b.Identity)
-	locals = segment.Regroup(locals, spec.Shards, func(_ string, p *session.Profile) int { return where[p] }, &r.b.Segment)
-	users = segment.Regroup(users, spec.Shards, func(user string, _ *session.Profile) int { return spec.PersonShard(user) }, &r.b.Segment)
+	locals = segment.Regroup(locals, spec.Shards, func(_ string, p *session.Profile) int { return where[p] }, owes, &r.b.Segment)
+	users = segment.Regroup(users, spec.Shards, func(user string, _ *session.Profile) int { return spec.PersonShard(user) }, owes, &r.b.Segment)
 	a := r.audience
 	a.Shards = map[int]*AudienceShard{beforeRegrouping: past}
 	out := make([]Recovered, 2*spec.Shards+1)
 	for i := range spec.Shards {
 		d := NewDeviceState(r.b, nil)
-		d.shard, d.persons, d.last, d.told.minute = parts[i], locals[i], last, unknownMinute
+		d.shard, d.persons, d.last, d.told.minute, d.limit = parts[i], locals[i], last, unknownMinute, limit
 		p := NewPersonState(r.b)
 		p.persons, p.batches, p.told.minute = users[i], batches, unknownMinute
 		for _, w := range inOrder(waits) {

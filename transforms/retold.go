@@ -2,6 +2,7 @@ package transforms
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
@@ -56,6 +57,13 @@ func (r *retold) record(key, value []byte) {
 	}
 }
 
+// drop drops what there was of a key: that it is gone is told later.
+func (r *retold) drop(key string) {
+	if delete(r.keys, key); len(r.order) > 2*len(r.keys)+1024 { // lets go of a flood's memory
+		r.order = slices.DeleteFunc(r.order, func(key string) bool { return r.keys[key] == nil })
+	}
+}
+
 // leave lets the newest of each key go, as one batch.
 func (r *retold) leave(out func([]byte)) error {
 	if r.err != nil {
@@ -64,6 +72,10 @@ func (r *retold) leave(out func([]byte)) error {
 	var w codec.Writer
 	for _, key := range r.order {
 		k := r.keys[key]
+		if k == nil { // it was dropped, or is told already
+			continue
+		}
+		delete(r.keys, key)
 		if k.forget {
 			segment.AppendKeyed(&w, key, nil)
 		}

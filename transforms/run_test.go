@@ -445,13 +445,18 @@ func home(device int, parts int32) int32 { return event.Home(fmt.Sprint("d", dev
 // within the allowed lateness but for a few; some are sent twice, some cannot be
 // read, some devices are deleted. linked devices state users, now and then another one.
 func randomLog(r *rand.Rand, parts int32, n int, linked, late bool) *testLog {
+	return crowdedLog(r, parts, n, 5, linked, late)
+}
+
+// crowdedLog is randomLog of so many devices.
+func crowdedLog(r *rand.Rand, parts int32, n, devices int, linked, late bool) *testLog {
 	l := &testLog{}
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	var sent []string
 	var from []int32
 	for i := range n {
 		at = at.Add(time.Duration(r.Int64N(int64([]time.Duration{2 * time.Second, 40 * time.Second, 3 * time.Minute, 35 * time.Minute}[r.IntN(4)]))))
-		d := r.IntN(5)
+		d := r.IntN(devices)
 		p := home(d, parts)
 		switch {
 		case r.IntN(30) == 0:

@@ -79,20 +79,55 @@ func (w *Writer) Sparse(v []float64) {
 	}
 }
 
-// Reader takes values from the front of B.
+// Reader takes values from the front of B, and from what More brings behind it.
 type Reader struct {
-	B   []byte
-	err error
+	B    []byte
+	More func() ([]byte, error) // the next bytes, none at the end; nil: B is all
+	err  error
 }
 
 // Err is the first error, ErrCorrupt or nil.
 func (r *Reader) Err() error { return r.err }
 
 // Fail makes the reader report ErrCorrupt: what it read cannot be.
-func (r *Reader) Fail() { r.err, r.B = ErrCorrupt, nil }
+func (r *Reader) Fail() {
+	if r.err == nil {
+		r.err = ErrCorrupt
+	}
+	r.B, r.More = nil, nil
+}
+
+// maxAhead bounds a length or count that nothing says is too large, as More brings bytes.
+const maxAhead = 1 << 31
+
+// fill brings n bytes into B, if there are so many. What was taken stays as it is.
+func (r *Reader) fill(n int) {
+	for len(r.B) < n && r.More != nil {
+		more, err := r.More()
+		if err != nil {
+			r.err = err
+			r.Fail()
+			return
+		}
+		if len(more) == 0 {
+			r.More = nil
+			return
+		}
+		r.B = append(r.B[:len(r.B):len(r.B)], more...)
+	}
+}
+
+// most is the largest length or count that the bytes may hold, each of which says per of.
+func (r *Reader) most(per uint64) uint64 {
+	if r.More != nil {
+		return maxAhead
+	}
+	return per * uint64(len(r.B))
+}
 
 // Int reads a signed varint.
 func (r *Reader) Int() int64 {
+	r.fill(binary.MaxVarintLen64)
 	v, n := binary.Varint(r.B)
 	if n <= 0 {
 		r.Fail()
@@ -104,6 +139,7 @@ func (r *Reader) Int() int64 {
 
 // Uint reads an unsigned varint.
 func (r *Reader) Uint() uint64 {
+	r.fill(binary.MaxVarintLen64)
 	v, n := binary.Uvarint(r.B)
 	if n <= 0 {
 		r.Fail()
@@ -116,7 +152,7 @@ func (r *Reader) Uint() uint64 {
 // Len reads a length or count, refused when more than the remaining bytes could hold.
 func (r *Reader) Len() int {
 	v := r.Uint()
-	if v > uint64(len(r.B)) {
+	if v > r.most(1) {
 		r.Fail()
 		return 0
 	}
@@ -124,7 +160,7 @@ func (r *Reader) Len() int {
 }
 
 func (r *Reader) take(n int) []byte {
-	if len(r.B) < n {
+	if r.fill(n); len(r.B) < n {
 		r.Fail()
 		return nil
 	}
@@ -169,7 +205,7 @@ func (r *Reader) Bytes() []byte { return r.take(r.Len()) }
 // Sparse reads what Writer.Sparse wrote into dst, grown if needed.
 func (r *Reader) Sparse(dst []float64) []float64 {
 	n := r.Uint()
-	if n > 8*uint64(len(r.B)) {
+	if n > r.most(8) {
 		r.Fail()
 		return nil
 	}

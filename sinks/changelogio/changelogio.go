@@ -51,8 +51,11 @@ type Config struct {
 	Older func(*Manifest) (same, sameReading bool, partitions int32, why string)
 	// Partitions of the topic of events.
 	Partitions int32
-	Run        int64 // of the job, should it begin one; it is later than those before
-	Anew       bool  // begin one, whatever is there
+	// Pieces says whose snapshot of so many machines is read piece by piece where it is
+	// large; nil: nobody's.
+	Pieces func(machine, machines int) bool
+	Run    int64 // of the job, should it begin one; it is later than those before
+	Anew   bool  // begin one, whatever is there
 	// Ends are where the topic of events ends when a job begins a changelog, by
 	// partition.
 	Ends map[int32]int64

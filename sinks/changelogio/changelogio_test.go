@@ -347,3 +347,48 @@ func TestCoveredOfAYoungJob(t *testing.T) {
 		t.Errorf("a journal without a snapshot covers %v: %v, %v", offsets, ok, err)
 	}
 }
+
+// TestPieces: a large snapshot is not in memory as a whole while it is read, and is
+// looked at before anybody begins to read it.
+func TestPieces(t *testing.T) {
+	cfg := newConfig(t)
+	l, _ := open(t, cfg)
+	large := make([]byte, wholeBytes+wholeBytes/2)
+	for i := range large {
+		large[i] = byte(i * i >> 8)
+	}
+	for i := range cfg.Machines {
+		w := l.Begin(i)
+		state := large
+		if i > 0 {
+			state = []byte("small")
+		}
+		_, err := w.Write(state)
+		check(t, err)
+		check(t, l.Append(i, []byte("beside"))())
+		check(t, w.Close())
+	}
+	check(t, l.Commit(t.Context(), nil, time.Now()))
+	check(t, l.Append(0, []byte("behind"))())
+	cfg.Pieces = func(machine, _ int) bool { return machine < 2 }
+	_, rec := open(t, cfg)
+	m := rec.Machines[0]
+	if m.Open == nil || m.Snapshot != nil || rec.Machines[1].Open != nil || !slices.Equal(entries(m), []string{"beside", "behind"}) {
+		t.Fatalf("a snapshot of %d bytes, entries %v", len(m.Snapshot), entries(m))
+	}
+	for range 2 {
+		next, stop := m.Open()
+		var got []byte
+		for piece, err := next(); len(piece) > 0; piece, err = next() {
+			check(t, err)
+			got = append(got, piece...)
+		}
+		if stop(); !bytes.Equal(got, large) {
+			t.Errorf("%d bytes in pieces, want %d", len(got), len(large))
+		}
+	}
+	next, stop := m.Open()
+	_, err := next()
+	check(t, err)
+	stop() // in the middle
+}

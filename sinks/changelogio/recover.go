@@ -30,8 +30,10 @@ type Recovery struct {
 
 // Machine is one machine's part of it.
 type Machine struct {
-	Snapshot []byte // nil: the state was empty
-	Entries  [][]byte
+	Snapshot []byte // nil: the state was empty, or Open brings it
+	// Open brings the snapshot piece by piece, none at the end; nil: Snapshot is all.
+	Open    func() (next func() ([]byte, error), stop func())
+	Entries [][]byte
 }
 
 // recoverFrom reads the changelog up to the claims of the process that asks.
@@ -56,18 +58,21 @@ func recoverFrom(ctx context.Context, cfg *Config, claims []int64) (*Recovery, e
 		_, _, rec.Partitions, _ = cfg.Older(m)
 	}
 	rec.Partitions = cmp.Or(rec.Partitions, cfg.Partitions)
-	g, ctx := errgroup.WithContext(ctx)
+	g, reading := errgroup.WithContext(ctx)
 	for i := range rec.Machines {
 		g.Go(func() (err error) {
-			rec.Machines[i], err = readMachine(ctx, cfg, i, m, claims[i])
+			var large bool
+			if rec.Machines[i], large, err = readMachine(reading, cfg, i, m, claims[i]); large {
+				rec.Machines[i].Open = func() (func() ([]byte, error), func()) { return pieces(ctx, cfg, i, m, claims[i]) }
+			}
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	for _, x := range rec.Machines {
-		rec.Bytes += int64(len(x.Snapshot))
+	for i, x := range rec.Machines {
+		rec.Bytes += m.Machines[i].Bytes
 		rec.Entries += len(x.Entries)
 		for _, e := range x.Entries {
 			rec.Bytes += int64(len(e))
@@ -173,12 +178,15 @@ type reader struct {
 	part   Part
 	round  uint64
 	chunks int
-	more   []byte // of an entry whose end is still to come
+	bytes  int64
+	crc    uint32
+	piece  func([]byte) error // is given those of the snapshot, in order
+	more   []byte             // of an entry whose end is still to come
 	out    Machine
 }
 
 // take reads one record; the machine keeps its bytes.
-func (x *reader) take(r *kgo.Record) {
+func (x *reader) take(r *kgo.Record) error {
 	kind, body, ok := x.read(r.Value)
 	switch {
 	case !ok, kind == kindClaim:
@@ -190,29 +198,41 @@ func (x *reader) take(r *kgo.Record) {
 	case kind == kindChunk:
 		b := codec.Reader{B: body}
 		if b.Fixed() == x.round && x.chunks < x.part.Chunks {
-			x.out.Snapshot, x.chunks = append(x.out.Snapshot, b.B...), x.chunks+1
+			x.chunks, x.bytes, x.crc = x.chunks+1, x.bytes+int64(len(b.B)), crc32.Update(x.crc, table, b.B)
+			return x.piece(b.B)
 		}
 	}
+	return nil
 }
 
-// readMachine reads a machine's snapshot and its journal behind it.
-func readMachine(ctx context.Context, cfg *Config, machine int, m *Manifest, end int64) (Machine, error) {
-	x := reader{owner: owner{nonce: m.Nonce}, part: m.Machines[machine], round: m.Round}
-	if x.part.Chunks > 0 {
+// readerOf takes the records of a machine apart from where its snapshot begins.
+func readerOf(machine int, m *Manifest) *reader {
+	return &reader{owner: owner{nonce: m.Nonce}, part: m.Machines[machine], round: m.Round, piece: func([]byte) error { return nil }}
+}
+
+// readMachine reads a machine's snapshot and its journal behind it. A large snapshot of
+// which pieces are enough is looked at only.
+func readMachine(ctx context.Context, cfg *Config, machine int, m *Manifest, end int64) (out Machine, large bool, err error) {
+	x := readerOf(machine, m)
+	switch {
+	case x.part.Chunks == 0:
+	case cfg.Pieces != nil && x.part.Bytes > wholeBytes && cfg.Pieces(machine, len(m.Machines)):
+		large = true
+	default:
 		x.out.Snapshot = make([]byte, 0, x.part.Bytes)
+		x.piece = func(b []byte) error {
+			x.out.Snapshot = append(x.out.Snapshot, b...)
+			return nil
+		}
 	}
-	err := each(ctx, cfg, int32(machine), x.part.Begin, end, func(r *kgo.Record) error {
-		x.take(r)
-		return nil
-	})
-	if err != nil {
-		return x.out, err
+	if err := each(ctx, cfg, int32(machine), x.part.Begin, end, x.take); err != nil {
+		return x.out, large, err
 	}
-	if x.chunks != x.part.Chunks || int64(len(x.out.Snapshot)) != x.part.Bytes || crc32.Checksum(x.out.Snapshot, table) != x.part.CRC {
-		return x.out, fmt.Errorf("%w: the snapshot of machine %d in topic %q has %d of %d bytes, or another checksum; rebuild the state from the log (--rebuild)",
-			ErrDamaged, machine, cfg.Topic, len(x.out.Snapshot), x.part.Bytes)
+	if x.chunks != x.part.Chunks || x.bytes != x.part.Bytes || x.crc != x.part.CRC {
+		return x.out, large, fmt.Errorf("%w: the snapshot of machine %d in topic %q has %d of %d bytes, or another checksum; rebuild the state from the log (--rebuild)",
+			ErrDamaged, machine, cfg.Topic, x.bytes, x.part.Bytes)
 	}
-	return x.out, nil
+	return x.out, large, nil
 }
 
 // each calls f for the records of a partition from an offset up to, and without, end.
@@ -346,7 +366,7 @@ func Inspect(ctx context.Context, brokers []string, topic string, verify bool) (
 	for i, part := range m.Machines {
 		x := MachineState{Part: part, Records: ends[i] - part.Begin}
 		if verify {
-			read, err := readMachine(ctx, cfg, i, m, ends[i])
+			read, _, err := readMachine(ctx, cfg, i, m, ends[i])
 			if err != nil {
 				return nil, err
 			}

@@ -31,7 +31,8 @@ type Header struct {
 	Semantics event.Semantics
 	// LegacyUntil is as in identity.Batch, of a batch to a device shard; since semantics 3.
 	LegacyUntil int64
-	// Limits are as in identity.Batch, of a batch to a device shard; since semantics 5.
+	// Limits are as in identity.Batch, of a batch to a device shard; since semantics 5. A batch
+	// to a person shard has them where it is made again under a lower limit.
 	Limits identity.Limits
 	Poison []identity.Place // records that are left out: a stage could not take them
 }
