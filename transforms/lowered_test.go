@@ -117,7 +117,7 @@ func lowerAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 		if err != nil && !errors.Is(err, errKilled) {
 			t.Fatalf("life %d: %v", life, err)
 		}
-		if life >= lowerAt && r.IntN(4) == 0 {
+		if life >= lowerAt && r.IntN(2) == 0 {
 			tried["raised"]++
 			raised = true
 			spec = withLimit(spec, 400)

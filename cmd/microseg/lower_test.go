@@ -20,7 +20,7 @@ import (
 
 const (
 	lowerDevices = 200_000
-	lowerCap     = 420 << 20 // bytes of data that a capped process may have
+	lowerCap     = 380 << 20 // bytes of data that a capped process may have
 )
 
 // lowered is a job of its own process, again and again.
