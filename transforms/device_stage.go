@@ -173,9 +173,11 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if err := g.rebuilds(s, b); err != nil {
 		return err
 	}
-	if s.shard.Owe(h.ID <= s.owes); s.last <= s.owes && h.ID > s.owes {
+	lowered := h.ID <= s.owes
+	if s.shard.Owe(lowered); s.lowered && !lowered {
 		s.persons.Recount(&g.effects.Effects) // of what was told with numbers that it has had nothing is heard
 	}
+	s.lowered = lowered
 	if err := s.shard.Apply(b, &g.out); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type DeviceState struct {
 	spread  spread
 	unsent  int   // batches since the own person shard was told
 	limit   int64 // of the devices of a partition, in the last batch; 0: any number, or it is not known
+	lowered bool  // the last batch was applied again under a lower limit
 	owes    int64 // batches up to here are applied again under a lower limit; -1: none are. Not in the snapshot
 
 	head        codec.Writer // of the persons, in the snapshot that is being written
@@ -95,6 +96,7 @@ func (s *DeviceState) Save(w *codec.Writer) {
 	s.told.appendTo(w)
 	s.spread.appendTo(w)
 	w.Int(s.limit)
+	w.Bool(s.lowered)
 	s.shard.Save(w)
 	s.head = codec.Writer{}
 	s.persons.Save(&s.head)
@@ -169,7 +171,7 @@ func readDeviceState(r *codec.Reader, built *Built, log LogReader, limit int64) 
 		s.spread = readSpread(r)
 	}
 	if v >= limitDeviceVersion {
-		s.limit = r.Int()
+		s.limit, s.lowered = r.Int(), r.Bool()
 	}
 	if v == oldestDeviceVersion {
 		r.Fixed()

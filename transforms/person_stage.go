@@ -29,6 +29,7 @@ type PersonState struct {
 	sure    sure
 	waiting waiting
 	marks   marks // not in the snapshot: the next ones say more
+	lowered bool  // the last batch was made again under a lower limit
 	built   *Built
 }
 
@@ -40,9 +41,10 @@ func NewPersonState(b *Built) *PersonState {
 
 // personVersion is the first byte of a person shard's snapshot; a newer one is
 // refused. Since version 2 it has what was heard of the time of all device shards,
-// since version 3 the vectors that wait for it.
+// since version 3 the vectors that wait for it, since version 4 whether all is to be counted anew.
 const (
-	personVersion       = 3
+	personVersion       = 4
+	countPersonVersion  = 4
 	waitPersonVersion   = 3
 	oldestPersonVersion = 1
 )
@@ -72,6 +74,7 @@ func (s *PersonState) Save(w *codec.Writer) {
 	s.clocks.appendTo(w)
 	s.sure.appendTo(w)
 	s.waiting.appendTo(w)
+	w.Bool(s.lowered)
 	s.persons.Save(w)
 }
 
@@ -103,6 +106,9 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 		if err := s.waiting.read(&r); err != nil {
 			return nil, err
 		}
+	}
+	if v >= countPersonVersion {
+		s.lowered = r.Bool()
 	}
 	if err := r.Err(); err != nil {
 		return nil, err
@@ -216,7 +222,12 @@ func (g *PersonStage) advance(s *PersonState, shard int, h *wire.Header, out Out
 	if !ok {
 		return nil
 	}
-	return g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, now.idle, h.Limits != (identity.Limits{}), out.Counts)
+	lowered := h.Limits != identity.Limits{}
+	if s.lowered && !lowered {
+		s.persons.Recount(&g.effects.Effects)
+	}
+	s.lowered = lowered
+	return g.effects.report(&s.told, g.built.Spec.userReporter(shard), s.persons.Now, now.idle, lowered, out.Counts)
 }
 
 // admit checks that the batch follows those before it, and notes up to where

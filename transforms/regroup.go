@@ -3,6 +3,7 @@ package transforms
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
@@ -190,9 +191,23 @@ func (r *regrouping) past() *AudienceShard {
 			at, told = s.Members, s.Pending
 			out.weigh(s, r.old)
 		}
-		out.add(at, append(append([]segment.MinuteCounts(nil), told...), who.ToCount()...), who.Counted())
+		all := append(append([]segment.MinuteCounts(nil), told...), who.ToCount()...)
+		out.add(at, settled(at, all, who), who.Counted())
 	}
 	return out
+}
+
+// settled ends the minutes with what a reporter counts. It is what it has told, or will be,
+// but for one that would count all anew with its next batch (Shard.Recount).
+func settled(at []int32, minutes []segment.MinuteCounts, who *segment.Shard) []segment.MinuteCounts {
+	minute := who.Now / 60_000
+	if n := len(minutes); n > 0 {
+		at, minute = minutes[n-1].Members, max(minute, minutes[n-1].Minute)
+	}
+	if is := who.Counted(); !slices.Equal(at, is) {
+		minutes = append(minutes, segment.MinuteCounts{Minute: minute, Members: is})
+	}
+	return minutes
 }
 
 // add adds what another one tells, less what it comes to in the end.
