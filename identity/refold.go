@@ -54,6 +54,10 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 			f.letters[x.Event.Offset] = string(x.Refused)
 			continue
 		}
+		if x.Event.Kind == event.KindDeleteUser {
+			f.take(&out)
+			f.eraseSessions(&x.Event)
+		}
 		was := *p
 		f.event(&x.Event, &out)
 		if x.Letter {
@@ -92,10 +96,19 @@ func (f *refolded) vector(v *session.Vector, _ *event.Event) {
 	switch {
 	case v.User == "":
 	case v.Retract:
-		maps.DeleteFunc(f.vectors, func(_ int64, o *session.Vector) bool { return v.Erased || o.User == v.User })
+		maps.DeleteFunc(f.vectors, func(_ int64, o *session.Vector) bool { return o.User == v.User })
 	default:
 		c := *v
 		f.vectors[v.Epoch] = &c
+	}
+}
+
+// eraseSessions drops the sessions of a user who is deleted: they are not made again.
+func (f *refolded) eraseSessions(e *event.Event) {
+	for _, o := range f.epochs(f.id) {
+		if o.isUsers(e.User) {
+			maps.DeleteFunc(f.sessions, func(key sessionKey, _ *SessionRow) bool { return key.epoch == o.epoch })
+		}
 	}
 }
 

@@ -124,6 +124,7 @@ func TestReplay(t *testing.T) {
 		if seed%2 == 1 {
 			whole.trust(r, true)
 		}
+		whole.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 3)
 		n := len(whole.arrival) * (1 + r.IntN(4)) / 4
 		l := &testLog{}
 		for _, rec := range whole.arrival[:n] {
@@ -146,7 +147,9 @@ func TestReplay(t *testing.T) {
 		}
 		m := replay(t, b, mended, len(l.arrival))
 		got.erase(t, l.tombstones(t, &spec))
-		compareSessions(t, seed, got, m)
+		if len(m.gone) == 0 { // else which rows a deletion takes is told by the epochs as they were then
+			compareSessions(t, seed, got, m)
+		}
 		comparePersons(t, seed, got, m, true)
 		comparePublished(t, seed, got)
 		compareUsers(t, seed, got, m)
