@@ -127,6 +127,9 @@ func (w *watched) Read(b []byte) (int, error) {
 		return n, w.service.Explain(w.addr, err)
 	case !w.encrypted && n > 0 && b[0] == alert && (n == 1 || b[1] == version):
 		return 0, &RefusedError{Service: w.service, Do: fmt.Sprintf("%s speaks TLS; set %s=true, or use its port without TLS", w.addr, w.service.Variable("TLS"))}
+	case !w.encrypted && n == 0 && errors.Is(err, io.EOF) && w.service == ClickHouse: // other clients look for the bare error
+		return 0, &RefusedError{Service: w.service, Err: err, Passes: true,
+			Do: fmt.Sprintf("%s ended the connection without an answer; if that is its port with TLS, set %s=true", w.addr, w.service.Variable("TLS"))}
 	}
 	return n, err
 }

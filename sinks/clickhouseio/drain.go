@@ -138,7 +138,7 @@ func passing(err error) bool {
 	if errors.As(err, &l) {
 		return !errors.Is(err, spillio.ErrForeign)
 	}
-	return Retryable(err)
+	return Retryable(err) || lockedOut(err)
 }
 
 // logError is the log's failure, as opposed to ClickHouse's.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/microseg/microseg/clients"
 )
 
 // ErrClosed is returned by calls on a closed writer.
@@ -70,4 +71,13 @@ func Retryable(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, clickhouse.ErrAcquireConnTimeout)
+}
+
+// lockedOut reports whether the server and this process do not believe each other's
+// certificates. Where that happens while rows come, somebody has forgotten to renew one, and
+// will: files are read anew at each connection, and the rows wait for that. A login that is
+// refused ends the job, since its password is read at a start.
+func lockedOut(err error) bool {
+	var refused *clients.RefusedError
+	return errors.As(err, &refused)
 }

@@ -76,7 +76,7 @@ func (w *Writer) insertAll(ctx context.Context, blocks []*block, retryFor time.D
 	for _, b := range blocks {
 		// A server that is away is away for all tables; what it refuses for good
 		// keeps only progress back.
-		if len(errs) > 0 && (b.table.Name == rows.TableProgress || Retryable(errs[0]) || ctx.Err() != nil) {
+		if len(errs) > 0 && (b.table.Name == rows.TableProgress || Retryable(errs[0]) || lockedOut(errs[0]) || ctx.Err() != nil) {
 			left = append(left, b)
 			continue
 		}

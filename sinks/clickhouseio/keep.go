@@ -75,7 +75,7 @@ var errAborted = errors.New("too much waits for an insert")
 
 // passed reports whether what failed may succeed later.
 func (w *Writer) passed(err error) bool {
-	return w.ctx.Err() == nil && (Retryable(err) || errors.Is(err, errAborted))
+	return w.ctx.Err() == nil && (Retryable(err) || lockedOut(err) || errors.Is(err, errAborted))
 }
 
 // spilled waits until what is in the spill by now is inserted.
