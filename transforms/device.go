@@ -86,10 +86,13 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
 	w := inflight.Of(fn.Spec.Job, shard)
+	// Vectors leave last. A runner may have the person stage apply them, and tell the audience
+	// that time has passed, before the call returns: what this stage counts would come too late.
+	var last []func()
 	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
 	to.Vectors = func(to int, b []byte) {
-		w.Split(h.ID, 1) // before: the other stage may be done with it when the call returns
-		vectors(to, b)
+		w.Split(h.ID, 1)
+		last = append(last, func() { vectors(to, b) })
 	}
 	if fn.local != nil {
 		_, err = fn.local.device(ctx, shard, batch, to)
@@ -98,6 +101,9 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	}
 	if err != nil {
 		return fmt.Errorf("device shard %d: %w", shard, err)
+	}
+	for _, f := range last {
+		f()
 	}
 	w.Leave(h.ID)
 	return nil
