@@ -15,6 +15,7 @@ import (
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/simulate"
 	"github.com/microseg/microseg/transforms"
+	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -311,13 +312,13 @@ type meter struct {
 }
 
 func startMeter(clickhouse int) *meter {
-	return &meter{start: time.Now(), cpu: cpuSeconds(), chCPU: childCPU(clickhouse), clickhouse: clickhouse}
+	return &meter{start: time.Now(), cpu: usage.CPU(), chCPU: usage.CPUOf(clickhouse), clickhouse: clickhouse}
 }
 
 func (m *meter) result(n int64) *benchResult {
 	took := time.Since(m.start).Seconds()
-	return &benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: (cpuSeconds() - m.cpu) / float64(n) * 1e6,
-		CHPerMillion: (childCPU(m.clickhouse) - m.chCPU) / float64(n) * 1e6}
+	return &benchResult{Events: n, Seconds: took, EventsPerS: float64(n) / took, CPUPerMillion: (usage.CPU() - m.cpu) / float64(n) * 1e6,
+		CHPerMillion: (usage.CPUOf(m.clickhouse) - m.chCPU) / float64(n) * 1e6}
 }
 
 // watchIdle measures the CPU that the stack uses while nothing comes. The first
@@ -328,13 +329,13 @@ func watchIdle(ctx context.Context, clickhouse int, d time.Duration) *idleResult
 	case <-ctx.Done():
 	case <-time.After(settle):
 	}
-	cpu, ch, t := cpuSeconds(), childCPU(clickhouse), time.Now()
+	cpu, ch, t := usage.CPU(), usage.CPUOf(clickhouse), time.Now()
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
 	s := time.Since(t).Seconds()
-	return &idleResult{Seconds: s, CPUPercent: 100 * (cpuSeconds() - cpu) / s, ClickHousePercent: 100 * (childCPU(clickhouse) - ch) / s}
+	return &idleResult{Seconds: s, CPUPercent: 100 * (usage.CPU() - cpu) / s, ClickHousePercent: 100 * (usage.CPUOf(clickhouse) - ch) / s}
 }
 
 func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
@@ -353,7 +354,7 @@ func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
 }
 
 func (j *job) printBench(r *benchResult) error {
-	r.PeakRSSMB, r.Stages = peakRSS(), map[string]quantiles{}
+	r.PeakRSSMB, r.Stages = usage.PeakMB(os.Getpid()), map[string]quantiles{}
 	for name, h := range transforms.Latencies(j.Name()) {
 		if h.Count() > 0 {
 			r.Stages[name] = quantiles{"p50": h.Quantile(.5), "p95": h.Quantile(.95), "p99": h.Quantile(.99)}

@@ -12,6 +12,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/transforms"
+	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"
 )
 
@@ -85,7 +86,7 @@ func benchProfiles(ctx context.Context, cfg *config.Config, n, events int) (*pro
 			return nil, err
 		}
 	}
-	r := &profilesResult{Profiles: n, EventsPerProfile: events, HeapBytes: float64(heap()-before) / float64(n), RSSMB: rss()}
+	r := &profilesResult{Profiles: n, EventsPerProfile: events, HeapBytes: float64(heap()-before) / float64(n), RSSMB: usage.MB(os.Getpid())}
 	t := time.Now()
 	r.SnapshotBytes = float64(s.SnapshotSize()) / float64(n)
 	r.SnapshotSeconds = time.Since(t).Seconds()

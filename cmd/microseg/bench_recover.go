@@ -11,6 +11,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"
 )
 
@@ -100,7 +101,7 @@ func runBenchRecover(ctx context.Context, cfg *config.Config, o recoverOptions) 
 	if err := second.Stop(); err != nil {
 		return err
 	}
-	out.PeakRSSMB = peakRSS()
+	out.PeakRSSMB = usage.PeakMB(os.Getpid())
 	e := json.NewEncoder(os.Stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
@@ -114,12 +115,12 @@ func (j *job) fill(ctx context.Context, out *recoverResult, load benchOptions, s
 	if _, err := j.drain(ctx); err != nil {
 		return err
 	}
-	t, cpu := time.Now(), cpuSeconds()
+	t, cpu := time.Now(), usage.CPU()
 	if err := j.Snapshot(ctx); err != nil {
 		return err
 	}
 	stats, _ := j.Changelog()
-	out.SnapshotS, out.SnapshotCPUS, out.SnapshotBytes = time.Since(t).Seconds(), cpuSeconds()-cpu, stats.SnapshotBytes
+	out.SnapshotS, out.SnapshotCPUS, out.SnapshotBytes = time.Since(t).Seconds(), usage.CPU()-cpu, stats.SnapshotBytes
 	load.Start, load.Events = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(float64(load.Events)/load.EventRate)*time.Second), since
 	if err := preload(ctx, j.Source.Brokers, j.Source.Topic, load); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/transforms"
 	"github.com/microseg/microseg/transforms/latency"
+	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -89,13 +90,13 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 		return nil, err
 	}
 	transforms.ForgetLatencies(d.job.Name())
-	own, ch, all, start := cpuSeconds(), childCPU(d.clickhouse), machineCPU(), time.Now()
+	own, ch, all, start := usage.CPU(), usage.CPUOf(d.clickhouse), usage.Machine(), time.Now()
 	served, err := d.probe(ctx, o.Duration-o.Duration/20)
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(start).Seconds()
-	own, ch, all = (cpuSeconds()-own)/took, (childCPU(d.clickhouse)-ch)/took, (machineCPU()-all)/took
+	own, ch, all = (usage.CPU()-own)/took, (usage.CPUOf(d.clickhouse)-ch)/took, (usage.Machine()-all)/took
 	decided := transforms.Latencies(d.job.Name())["refresh"]
 	deliver := d.store.Deliver().Read()
 	return &deliverResult{EventsPerS: d.rate, DecidedToServed: quantilesOf(deliver), Records: deliver.Count(), AppendToDecided: quantilesOf(&decided),

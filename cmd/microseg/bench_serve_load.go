@@ -13,6 +13,7 @@ import (
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/usage"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,14 +52,14 @@ func (n *nodeProcess) attack(ctx context.Context, name string, rate float64, o *
 		run(o.WarmUp)
 	}
 	pid := n.cmd.Process.Pid
-	own, theirs, all, start := cpuSeconds(), childCPU(pid), machineCPU(), time.Now()
+	own, theirs, all, start := usage.CPU(), usage.CPUOf(pid), usage.Machine(), time.Now()
 	m := run(o.Duration)
 	took := time.Since(start).Seconds()
-	own, theirs, all = (cpuSeconds()-own)/took, (childCPU(pid)-theirs)/took, (machineCPU()-all)/took
+	own, theirs, all = (usage.CPU()-own)/took, (usage.CPUOf(pid)-theirs)/took, (usage.Machine()-all)/took
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	return &attackResult{Offered: rate, Achieved: m.Throughput, Requests: m.Requests, Codes: m.StatusCodes, Errors: m.Errors[:min(5, len(m.Errors))], AnswerSize: m.BytesIn.Mean,
 		LatencyMS: quantiles{"p50": ms(m.Latencies.P50), "p95": ms(m.Latencies.P95), "p99": ms(m.Latencies.P99), "max": ms(m.Latencies.Max)},
-		OwnCores:  own, NodeCores: theirs, OtherCores: max(0, all-own-theirs), RSSMB: procMB(pid, "VmRSS:")}
+		OwnCores:  own, NodeCores: theirs, OtherCores: max(0, all-own-theirs), RSSMB: usage.MB(pid)}
 }
 
 // visitors counts through the visitors in an order that caches do not like.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/serving/node"
+	"github.com/microseg/microseg/usage"
 )
 
 // nodeProcess is a serving node in a process of its own, so that its memory and
@@ -120,7 +121,7 @@ func (n *nodeProcess) bootstrapped(ctx context.Context, profiles int) (*bootstra
 	case <-time.After(5 * time.Second):
 	}
 	pid := n.cmd.Process.Pid
-	r.RSSMB, r.PeakMB = procMB(pid, "VmRSS:"), procMB(pid, "VmHWM:")
+	r.RSSMB, r.PeakMB = usage.MB(pid), usage.PeakMB(pid)
 	heap, err := n.metric("go_memstats_heap_alloc_bytes")
 	if err != nil {
 		return nil, err

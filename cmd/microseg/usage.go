@@ -6,72 +6,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/microseg/microseg/usage"
 )
-
-// cpuSeconds is the CPU time of this process, user and system.
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// ticksPerS is the unit of /proc/PID/stat on every Linux that Go runs on.
-const ticksPerS = 100
-
-// childCPU is the CPU time of another process; 0 where that cannot be known.
-func childCPU(pid int) float64 {
-	if pid == 0 {
-		return 0
-	}
-	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	// The command's name, in brackets, may hold spaces.
-	_, rest, ok := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if !ok || len(f) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(f[11], 64)
-	system, _ := strconv.ParseFloat(f[12], 64)
-	return (user + system) / ticksPerS
-}
-
-// machineCPU is the CPU time that the whole machine has used, in seconds; 0
-// where that cannot be known.
-func machineCPU() (s float64) {
-	b, _ := os.ReadFile("/proc/stat")
-	line, _, _ := strings.Cut(string(b), "\n")
-	// user, nice, system, idle, iowait, irq, softirq, steal
-	for i, f := range strings.Fields(line) {
-		if i >= 1 && i <= 8 && i != 4 && i != 5 {
-			ticks, _ := strconv.ParseFloat(f, 64)
-			s += ticks / ticksPerS
-		}
-	}
-	return s
-}
-
-// peakRSS is the process's largest resident set in MB, rss the present one; 0
-// where there is no /proc.
-func peakRSS() float64 { return procMB(os.Getpid(), "VmHWM:") }
-func rss() float64     { return procMB(os.Getpid(), "VmRSS:") }
-
-func procMB(pid int, key string) float64 {
-	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, key); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kb / 1024
-		}
-	}
-	return 0
-}
 
 // sampleRSS notes the resident set now and then; the returned function ends it
 // and gives the samples, with a last one.
@@ -88,7 +27,7 @@ func sampleRSS(ctx context.Context, every time.Duration) func() []float64 {
 				return
 			case <-t.C:
 				mu.Lock()
-				out = append(out, rss())
+				out = append(out, usage.MB(os.Getpid()))
 				mu.Unlock()
 			}
 		}
@@ -97,7 +36,7 @@ func sampleRSS(ctx context.Context, every time.Duration) func() []float64 {
 		cancel()
 		mu.Lock()
 		defer mu.Unlock()
-		return append(out, rss())
+		return append(out, usage.MB(os.Getpid()))
 	}
 }
 

@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/microseg/microseg/testing/harness/child"
+	"github.com/microseg/microseg/usage"
 )
 
 // stackConfig is a young shop of its own, as shipped but for the sample: the crowd
@@ -131,13 +130,7 @@ func (s *suite) rss() float64 {
 	if s.stack == nil {
 		return 0
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.stack.pid))
-	if err != nil {
-		return 0
-	}
-	_, text, _ := bytes.Cut(b, []byte("VmRSS:"))
-	kb, _ := strconv.Atoi(strings.Fields(string(text) + " 0")[0])
-	return round(float64(kb) / 1024)
+	return round(usage.MB(s.stack.pid))
 }
 
 // watchRSS looks at the memory until peak is called, which says the most that it was.

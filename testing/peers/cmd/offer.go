@@ -13,6 +13,7 @@ import (
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/testing/harness/child"
 	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -106,13 +107,13 @@ func (o *offering) busy(ctx context.Context, l *latency) error {
 		return err
 	}
 	pids := []int{o.broker.PID(), o.p.PID(), o.clickhouse}
-	cpu, ch, all := cpuSeconds(o.p.PID()), cpuSeconds(o.clickhouse), use(pids...)
+	cpu, ch, all := usage.CPUOf(o.p.PID()), usage.CPUOf(o.clickhouse), use(pids...)
 	o.counts.Store(true)
 	err := o.pause(ctx, o.Duration)
 	o.counts.Store(false)
 	now := use(pids...)
 	s := now.at.Sub(all.at).Seconds()
-	l.Cores, l.ClickHouse, l.Others = (cpuSeconds(o.p.PID())-cpu)/s, (cpuSeconds(o.clickhouse)-ch)/s, all.others(now)
+	l.Cores, l.ClickHouse, l.Others = (usage.CPUOf(o.p.PID())-cpu)/s, (usage.CPUOf(o.clickhouse)-ch)/s, all.others(now)
 	return err
 }
 
@@ -121,9 +122,9 @@ func (o *offering) idle(ctx context.Context, l *latency) error {
 	if err := o.pause(ctx, settle); err != nil {
 		return err
 	}
-	cpu, start := cpuSeconds(o.p.PID()), time.Now()
+	cpu, start := usage.CPUOf(o.p.PID()), time.Now()
 	err := o.pause(ctx, idleFor)
-	l.IdlePct = 100 * (cpuSeconds(o.p.PID()) - cpu) / time.Since(start).Seconds()
+	l.IdlePct = 100 * (usage.CPUOf(o.p.PID()) - cpu) / time.Since(start).Seconds()
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/peers"
 	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -215,7 +216,7 @@ func await(ctx context.Context, p *child.Process) (peakMB float64, err error) {
 			p.Kill()
 			return 0, ctx.Err()
 		case <-tick.C:
-			peakMB = max(peakMB, peakRSS(p.PID()))
+			peakMB = max(peakMB, usage.PeakMB(p.PID()))
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -97,29 +97,11 @@ func (j *loweredJob) send(from, to int, at time.Time) {
 	}
 }
 
-// peak is the most memory (MB) that a process has had.
-func peak(t *testing.T, c *exec.Cmd) int {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kb int
-	_, text, _ := bytes.Cut(b, []byte("VmHWM:"))
-	if _, err := fmt.Sscan(string(text), &kb); err != nil {
-		t.Fatal(err)
-	}
-	return kb >> 10
-}
-
 // TestComesBackWithALowerLimit: a job that had died of memory died of it again at each
 // start: it read all devices before it could let one go. Of 200,000 strangers of one event
 // it comes back with room for 10,000, in a process that may have so little memory that it
 // dies with room for all of them.
 func TestComesBackWithALowerLimit(t *testing.T) {
-	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("the memory of a process is looked up in /proc")
-	}
 	j := &loweredJob{t: t, dir: t.TempDir()}
 	var err error
 	if j.log, err = kafkalog.Start(kafkalog.Options{Dir: t.TempDir()}); err != nil {
@@ -137,13 +119,13 @@ func TestComesBackWithALowerLimit(t *testing.T) {
 	j.send(0, lowerDevices, now.Add(-time.Minute))
 	c, out, ended := j.start(1_000_000, 0)
 	j.covered(lowerDevices, ended, out)
-	t.Logf("a job that reads %d events: %d MB", lowerDevices, peak(t, c))
+	t.Logf("a job that reads %d events: %.0f MB", lowerDevices, usage.PeakMB(c.Process.Pid))
 	c.Process.Kill()
 	<-ended
 
 	c, out, ended = j.start(1_000_000, 0)
 	await(t, "all devices in memory again", func() bool { return strings.Contains(out.String(), "going on from the changelog") })
-	t.Logf("a restart with room for all, and as much memory as it wants: %d MB\n%s", peak(t, c), last(out))
+	t.Logf("a restart with room for all, and as much memory as it wants: %.0f MB\n%s", usage.PeakMB(c.Process.Pid), last(out))
 	c.Process.Kill()
 	<-ended
 
@@ -159,5 +141,5 @@ func TestComesBackWithALowerLimit(t *testing.T) {
 	c, out, ended = j.start(10_000, lowerCap)
 	j.send(lowerDevices, lowerDevices+1000, now)
 	j.covered(lowerDevices+1000, ended, out)
-	t.Logf("a restart with room for 10,000: %d MB", peak(t, c))
+	t.Logf("a restart with room for 10,000: %.0f MB", usage.PeakMB(c.Process.Pid))
 }
