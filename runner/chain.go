@@ -108,12 +108,26 @@ func (c *chain) up() error {
 	return nil
 }
 
+// live sets the chain up, calls f and tears the chain down. An error of f, or of setting
+// up, ends the run before anything is torn down, which may have something to say, too.
+func (c *chain) live(f func() error) error {
+	defer c.down()
+	err := c.up()
+	if err == nil {
+		err = caught(f)
+	}
+	if err != nil {
+		c.run.fail(err)
+	}
+	return err
+}
+
 // down tears them down; what fails then fails the run.
 func (c *chain) down() {
 	for _, u := range c.units {
 		err := caught(func() error { return u.Down(c.ctx) })
 		if err != nil && !c.run.failed.Load() { // a DoFn that has failed says so once more
-			c.run.fail(fmt.Errorf("%w: %w", errDown, err))
+			c.run.fail(fmt.Errorf("tearing a DoFn down: %w", err))
 		}
 	}
 }

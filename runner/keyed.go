@@ -104,7 +104,12 @@ func (k *keyed) make() (*instance, error) {
 	p.UState = exec.NewUserStateAdapter(exec.StreamID{PtransformID: shortName(k.edge)}, coder.NewW(input.Coder, windows), coders, nil, nil)
 	c.data = exec.DataContext{State: memory{cells: map[cell][]byte{}}}
 	c.add(p)
-	return &instance{chain: c, root: p}, c.up()
+	if err := c.up(); err != nil {
+		k.run.fail(err)
+		c.down() // what is set up already
+		return nil, err
+	}
+	return &instance{chain: c, root: p}, nil
 }
 
 // down tears all instances down.

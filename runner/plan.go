@@ -26,14 +26,13 @@ func (e *UnsupportedError) Error() string {
 type plan struct {
 	consumers map[int][]*graph.MultiEdge // of a PCollection, by its node
 	encoded   map[int]*v1pb.MultiEdge    // edges with DoFns
-	edges     map[int]*graph.MultiEdge
 }
 
 // newPlan checks the edges and encodes their DoFns: each instance is decoded from that,
 // as on a runner whose workers are elsewhere. So a field that does not travel is missing
 // here as well, and not first on Flink.
 func newPlan(edges []*graph.MultiEdge) (*plan, error) {
-	p := &plan{consumers: map[int][]*graph.MultiEdge{}, encoded: map[int]*v1pb.MultiEdge{}, edges: map[int]*graph.MultiEdge{}}
+	p := &plan{consumers: map[int][]*graph.MultiEdge{}, encoded: map[int]*v1pb.MultiEdge{}}
 	for _, e := range edges {
 		if what := unsupported(e); what != "" {
 			return nil, &UnsupportedError{Step: nameOf(e), What: what}
@@ -41,7 +40,6 @@ func newPlan(edges []*graph.MultiEdge) (*plan, error) {
 		for _, in := range e.Input {
 			p.consumers[in.From.ID()] = append(p.consumers[in.From.ID()], e)
 		}
-		p.edges[e.ID()] = e
 		if e.Op == graph.ParDo {
 			var err error
 			if p.encoded[e.ID()], err = graphx.EncodeMultiEdge(e); err != nil {

@@ -18,7 +18,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -121,11 +120,9 @@ func (r *run) impulse(e *graph.MultiEdge) error {
 	if err != nil {
 		return err
 	}
-	defer c.down()
-	if err := c.up(); err != nil {
-		return err
-	}
-	return c.bundle(root, &exec.FullValue{Elm: e.Value, Timestamp: mtime.ZeroTimestamp, Windows: window.SingleGlobalWindow})
+	return c.live(func() error {
+		return c.bundle(root, &exec.FullValue{Elm: e.Value, Timestamp: mtime.ZeroTimestamp, Windows: window.SingleGlobalWindow})
+	})
 }
 
 // result is what a run that ended has to say.
@@ -136,6 +133,3 @@ func (r *result) Metrics() metrics.Results { return r.metrics }
 
 // JobID is empty: there is one process, and it is this one.
 func (r *result) JobID() string { return "" }
-
-// errDown says that a DoFn's Teardown failed.
-var errDown = errors.New("tearing down")

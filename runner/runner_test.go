@@ -35,6 +35,7 @@ func init() {
 	register.DoFn2x1[int, int, error](&failFn{})
 	register.DoFn3x0[int, int, func(int, int)](&mixFn{})
 	register.DoFn3x1[state.Provider, int, int, error](&kindFn{})
+	register.DoFn3x1[state.Provider, int, int, error](&unreadyFn{})
 	register.Emitter2[int, int]()
 	register.Emitter1[string]()
 	register.Function3x0(swap)
@@ -312,9 +313,26 @@ func TestFails(t *testing.T) {
 			beam.ParDo0(s, &failFn{Panic: panics}, sums) // 1 + 2 + 4 are of other keys
 			beam.ParDo0(s, &failFn{Panic: panics}, numbers)
 			_, err := run(p)
-			if want := map[bool]string{true: "seven is worse", false: errSeven.Error()}[panics]; err == nil || !strings.Contains(err.Error(), want) {
+			if want := map[bool]string{true: "seven is worse", false: errSeven.Error()}[panics]; err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "tearing") {
 				t.Errorf("%v; want %q", err, want)
 			}
+		}
+	})
+}
+
+// unreadyFn cannot be set up.
+type unreadyFn struct{ V state.Value[int] }
+
+func (*unreadyFn) Setup() error                                  { return errors.New("there is no room") }
+func (*unreadyFn) ProcessElement(state.Provider, int, int) error { return nil }
+
+// TestSetupFails: a DoFn that cannot be set up says why, with state and without.
+func TestSetupFails(t *testing.T) {
+	each(t, func(t *testing.T, _ string, run func(*beam.Pipeline) (beam.PipelineResult, error)) {
+		p, s := beam.NewPipelineWithRoot()
+		beam.ParDo0(s, &unreadyFn{V: state.MakeValueState[int]("v")}, beam.ParDo(s, keyOf, beam.Create(s, 1, 2)))
+		if _, err := run(p); err == nil || !strings.Contains(err.Error(), "there is no room") || strings.Contains(err.Error(), "tearing") {
+			t.Errorf("%v", err)
 		}
 	})
 }

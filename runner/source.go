@@ -41,10 +41,12 @@ func (r *run) restriction(e *graph.MultiEdge, elm *exec.FullValue) error {
 	}
 	u := &exec.ProcessSizedElementsAndRestrictions{PDo: p, TfId: shortName(e)}
 	c.add(u)
-	defer c.down()
-	if err := c.up(); err != nil {
-		return err
-	}
+	return c.live(func() error { return c.resume(e, u, elm) })
+}
+
+// resume calls the DoFn until its restriction is done, or the run is over.
+func (c *chain) resume(e *graph.MultiEdge, u *exec.ProcessSizedElementsAndRestrictions, elm *exec.FullValue) (err error) {
+	r := c.run
 	drain, wait := r.drain, firstWait
 	for elm != nil && r.ctx.Err() == nil {
 		select {
@@ -100,7 +102,8 @@ func (c *chain) truncate(e *graph.MultiEdge, elm *exec.FullValue) (rest *exec.Fu
 	if err := u.Up(c.ctx); err != nil {
 		return nil, err
 	}
-	return rest, c.bundle(u, elm)
+	err = c.bundle(u, elm)
+	return rest, err
 }
 
 // starter keeps the elements of a bundle and gives them on when it has ended.
