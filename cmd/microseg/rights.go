@@ -107,7 +107,11 @@ func checkLog(ctx context.Context, w io.Writer, brokers []string, events, as str
 		bad = bad || len(missing) > 0 && as != ""
 	}
 	if !found {
-		return fmt.Errorf("--as %s: there is no such role; choose job, copier, node, redis, replay, deadletters or state", as)
+		var names []string
+		for _, r := range roles {
+			names = append(names, r.name)
+		}
+		return fmt.Errorf("--as %s: there is no such role; choose one of %s", as, strings.Join(names, ", "))
 	}
 	if bad {
 		return exitCode(1)
