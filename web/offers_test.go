@@ -182,8 +182,10 @@ func TestClosedStaysClosed(t *testing.T) {
 				p.Click(".ms-close")
 			}
 			tab.Wait(`!document.querySelector(".ms-overlay") && localStorage.ms_ended`)
-			p.Eval(`addEventListener("storage", () => { window.heard = true; })`, nil)
-			tab.Eval(`localStorage.ms_offers = old; document.cookie = "ms_offer_overlay=v1.better.t;path=/"`, nil)
+			// A tab that has not heard yet writes what it still holds, which is no change, and nobody hears of
+			// it. So the mark behind it is what tells that all before it has been heard.
+			p.Eval(`addEventListener("storage", (e) => { window.heard ||= e.key === "mark"; })`, nil)
+			tab.Eval(`localStorage.ms_offers = old; localStorage.mark = 1; document.cookie = "ms_offer_overlay=v1.better.t;path=/"`, nil)
 			p.Wait(`window.heard`)
 			for name, p := range map[string]*chromium.Page{"the tab": p, "another": tab} {
 				p.Eval(`personalizeContent("everyone")`, nil)
