@@ -88,7 +88,7 @@ func TestNodesAreJudged(t *testing.T) {
 		b, _ := says(t, "sql", "--dir", stack, "--format", "TSV", q)
 		return strings.TrimSpace(b)
 	}
-	const nodes = "SELECT stage, uniqExact(job) AS nodes FROM latency_once WHERE site = {site:String} AND stage IN ('deliver', 'respond', 'whole') GROUP BY stage HAVING sum(count) >= 60 ORDER BY stage"
+	const nodes = "SELECT stage, uniqExact(job) AS nodes FROM latency_dedup WHERE site = {site:String} AND stage IN ('deliver', 'respond', 'whole') GROUP BY stage HAVING sum(count) >= 60 ORDER BY stage"
 	await(t, "the latencies of both nodes", func() bool { return sql(nodes) == "deliver\t2\nrespond\t2\nwhole\t2" })
 
 	asked, code := says(t, "health", "--dir", stack, "--config", file)
@@ -106,7 +106,7 @@ func TestNodesAreJudged(t *testing.T) {
 	if c := health["whole_budget"]; c.OK || c.Value == nil || code != 1 {
 		t.Errorf("the whole way is not judged: exit code %d, %s", code, asked)
 	}
-	const alert = "SELECT count() > 0 FROM alerts_now WHERE site = {site:String} AND kind = 'whole_budget' AND value > threshold"
+	const alert = "SELECT count() > 0 FROM alerts_current WHERE site = {site:String} AND kind = 'whole_budget' AND value > threshold"
 	await(t, "the alert", func() bool { return sql(alert) == "1" })
 
 	// What a node measured last is written when it ends.
@@ -114,7 +114,7 @@ func TestNodesAreJudged(t *testing.T) {
 		get(other, "/api/segment?anonymousId=v1")
 	}
 	stop()
-	const answers = "SELECT count() FROM (SELECT job, sum(count) AS n FROM latency_once WHERE site = {site:String} AND stage = 'respond' GROUP BY job HAVING n = 38)"
+	const answers = "SELECT count() FROM (SELECT job, sum(count) AS n FROM latency_dedup WHERE site = {site:String} AND stage = 'respond' GROUP BY job HAVING n = 38)"
 	if n := sql(answers); n != "1" {
 		t.Errorf("%s nodes with 38 answers (30, 7, and one of twoListeners), not 1", n)
 	}

@@ -21,7 +21,7 @@ func sqlCommand() *cobra.Command {
 		Short: "Ask the embedded ClickHouse; {site:String} stands for the stack's or the last demo's site",
 		Long: `sql sends QUERY (- for standard input) to the ClickHouse of the running stack or,
 when none runs, to one that it starts on the last demo's data for the time of the query.`,
-		Example: `  microseg sql "SELECT served, count() FROM segments_now WHERE site = {site:String} GROUP BY served"`,
+		Example: `  microseg sql "SELECT served, count() FROM segments_current WHERE site = {site:String} GROUP BY served"`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			query := args[0]

@@ -112,7 +112,7 @@ func TestUp(t *testing.T) {
 	// ClickHouse said the old title until the next start.
 	write("title: High intent", "title: Keen on something")
 	await(t, "the new title", func() bool {
-		titles, _ := says(t, "sql", "--dir", stack, "SELECT title FROM segment_nodes_now WHERE site = {site:String}")
+		titles, _ := says(t, "sql", "--dir", stack, "SELECT title FROM segment_nodes_current WHERE site = {site:String}")
 		return strings.Contains(titles, "Keen on something")
 	})
 }

@@ -24,7 +24,7 @@ func measuring(t *testing.T, dsn string, stages map[string]*latency.Minutes) *Me
 // counted are the events of a stage, each once.
 func counted(t *testing.T, conn driver.Conn, stage string) uint64 {
 	t.Helper()
-	return scan[uint64](t, conn, "SELECT sum(count) FROM latency_once WHERE site = 's' AND stage = ?", stage)
+	return scan[uint64](t, conn, "SELECT sum(count) FROM latency_dedup WHERE site = 's' AND stage = ?", stage)
 }
 
 // TestMeasurements: nodes wrote no latencies, so that the budgets of delivery and of

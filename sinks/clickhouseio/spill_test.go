@@ -138,7 +138,7 @@ func record(t *testing.T, dsn string) string {
 	var b strings.Builder
 	for _, q := range []string{
 		"SELECT 'states', count(), uniqExact(person), sum(cityHash64(site, person, path, version)) FROM segment_state FINAL",
-		"SELECT 'events', count(), uniqExact(transition), sum(cityHash64(site, person, transition, node)) FROM segment_events_once",
+		"SELECT 'events', count(), uniqExact(transition), sum(cityHash64(site, person, transition, node)) FROM segment_events_dedup",
 		"SELECT 'progress', stage, offset, version FROM progress FINAL",
 	} {
 		b.WriteString(text(t, conn, q))

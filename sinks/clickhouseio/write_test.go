@@ -64,16 +64,16 @@ func TestWrite(t *testing.T) {
 			if err := Finish(cfg); err != nil { // Prism calls no Teardown
 				t.Fatal(err)
 			}
-			if got := scan[uint64](t, conn, "SELECT count() FROM segment_events_once"); got != n {
+			if got := scan[uint64](t, conn, "SELECT count() FROM segment_events_dedup"); got != n {
 				t.Errorf("%d events, want %d", got, n)
 			}
-			if got := scan[uint64](t, conn, "SELECT sum(transitions) FROM persons_now"); got != 490*10+45 {
+			if got := scan[uint64](t, conn, "SELECT sum(transitions) FROM persons_current"); got != 490*10+45 {
 				t.Errorf("sum over the newest states %d", got)
 			}
-			if got := scan[uint64](t, conn, "SELECT toUInt64(count() > 0) FROM latency_once WHERE stage = 'record'"); (got == 1) != (cfg.Site != "") {
+			if got := scan[uint64](t, conn, "SELECT toUInt64(count() > 0) FROM latency_dedup WHERE stage = 'record'"); (got == 1) != (cfg.Site != "") {
 				t.Errorf("record latencies: %d", got)
 			}
-			if got := scan[int64](t, conn, "SELECT max(offset) FROM progress_now"); got != n-1 {
+			if got := scan[int64](t, conn, "SELECT max(offset) FROM progress_current"); got != n-1 {
 				t.Errorf("progress %d", got)
 			}
 		})

@@ -109,7 +109,7 @@ func TestCoalescingKeepsTheNewestVersion(t *testing.T) {
 	if s := w.Stats(); s.Rows != 7 || s.Inserted != 5 || s.Inserts != 2 || s.PendingRows != 0 || s.PendingBytes != 0 {
 		t.Errorf("stats %+v", s)
 	}
-	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_once"); n != 1 {
+	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_dedup"); n != 1 {
 		t.Errorf("%d events once", n)
 	}
 }
@@ -253,7 +253,7 @@ func TestLingerCollects(t *testing.T) {
 	if s := w.Stats(); s.Inserts != 1 {
 		t.Fatalf("%+v", s)
 	}
-	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_once"); n != 50 {
+	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_dedup"); n != 50 {
 		t.Fatalf("%d rows", n)
 	}
 }
@@ -288,7 +288,7 @@ func TestNoBatchIsTakenAndForgottenAtClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-done
-	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_once"); n != uint64(taken) {
+	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events_dedup"); n != uint64(taken) {
 		t.Fatalf("%d rows, %d taken", n, taken)
 	}
 }

@@ -38,7 +38,7 @@ func TestBatchEqualsStream(t *testing.T) {
 		t.Errorf("%d sessions in batch, %d in stream", n, count(t, conn, sessions, "stream"))
 	}
 	const columns = "device, start, end, events, page_views, clicks, path, duration_s, dwell_s, dwell_list_s, dwell_product_s, dwell_comparison_s, dwell_cart_s, dwell_checkout_s, dwell_high_ticket_s, max_scroll, scroll_velocity, half_scroll_s, hover_s, focus_s, video_starts, video_dropoffs, form_starts, form_submits, orders, revenue"
-	if n := count(t, conn, "SELECT count() FROM (SELECT "+columns+" FROM sessions_now WHERE site = 'stream' EXCEPT SELECT "+columns+" FROM sessions_now WHERE site = ?)", "batch"); n != 0 {
+	if n := count(t, conn, "SELECT count() FROM (SELECT "+columns+" FROM sessions_current WHERE site = 'stream' EXCEPT SELECT "+columns+" FROM sessions_current WHERE site = ?)", "batch"); n != 0 {
 		t.Errorf("%d sessions of the stream are not in the batch", n)
 	}
 }

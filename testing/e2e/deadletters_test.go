@@ -41,7 +41,7 @@ func TestDeadLetters(t *testing.T) {
 		long = append(append(long, line...), '\n')
 	}
 	conn := replayTo(t, log.Brokers(), site, io.NopCloser(bytes.NewReader(long)), false, func(cfg *config.Config) { cfg.MaxBytes = low })
-	if n := count(t, conn, "SELECT count() FROM dead_letters_once WHERE site = ? AND reason = 'oversized'", site); int(n) != letters {
+	if n := count(t, conn, "SELECT count() FROM dead_letters_dedup WHERE site = ? AND reason = 'oversized'", site); int(n) != letters {
 		t.Fatalf("%d dead letters, not %d", n, letters)
 	}
 	cfg := config.Demo()

@@ -27,12 +27,12 @@ func TestFlood(t *testing.T) {
 	})
 	minute := func(m int) int64 { return start.Add(time.Duration(m) * time.Minute).Unix() }
 	waitFor(t, "the last minute to be decided", func() bool {
-		return count(t, conn, fmt.Sprintf("SELECT count() FROM audience_once WHERE site = ? AND toUnixTimestamp(minute) >= %d", minute(59)), site) > 0
+		return count(t, conn, fmt.Sprintf("SELECT count() FROM audience_dedup WHERE site = ? AND toUnixTimestamp(minute) >= %d", minute(59)), site) > 0
 	})
 	check(t, j.Stop())
 	is := func(path string, from, to int, what string) {
 		t.Helper()
-		of := fmt.Sprintf("FROM audience_once WHERE site = ? AND path = '%s' AND toUnixTimestamp(minute) BETWEEN %d AND %d", path, minute(from), minute(to))
+		of := fmt.Sprintf("FROM audience_dedup WHERE site = ? AND path = '%s' AND toUnixTimestamp(minute) BETWEEN %d AND %d", path, minute(from), minute(to))
 		if n, all := count(t, conn, "SELECT countIf("+what+") "+of, site), count(t, conn, "SELECT count() "+of, site); n != all || all == 0 {
 			t.Errorf("%s from minute %d to %d: %s in %d of %d", path, from, to, what, n, all)
 		}

@@ -118,7 +118,7 @@ func TestOracleOnKafka(t *testing.T) {
 
 func compareSessions(t *testing.T, conn driver.Conn, site string, want *oracle.Result) {
 	t.Helper()
-	rows, err := conn.Query(context.Background(), "SELECT device, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(end), events FROM sessions_now WHERE site = ? ORDER BY device, start", site)
+	rows, err := conn.Query(context.Background(), "SELECT device, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(end), events FROM sessions_current WHERE site = ? ORDER BY device, start", site)
 	check(t, err)
 	defer rows.Close()
 	i, bad := 0, 0
@@ -149,7 +149,7 @@ func compareVerdicts(t *testing.T, conn driver.Conn, site string, want *oracle.R
 
 func comparePaths(t *testing.T, conn driver.Conn, site string, want *oracle.Result) {
 	t.Helper()
-	rows, err := conn.Query(context.Background(), "SELECT person, path, toUnixTimestamp64Milli(evaluated_at) FROM segments_now WHERE site = ? ORDER BY person", site)
+	rows, err := conn.Query(context.Background(), "SELECT person, path, toUnixTimestamp64Milli(evaluated_at) FROM segments_current WHERE site = ? ORDER BY person", site)
 	check(t, err)
 	defer rows.Close()
 	n, bad := 0, 0

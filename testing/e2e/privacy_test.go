@@ -85,7 +85,7 @@ func deletion(t *testing.T, site string, rekey bool) {
 		return err == nil && ok && r.User == "" && r.Devices == 1
 	})
 	s.drained()
-	if n := count(t, s.conn, "SELECT toUInt64(sum(events)) FROM sessions_now WHERE site = ? AND device = 'phone-"+s.trace+"'", s.site); n != 1 {
+	if n := count(t, s.conn, "SELECT toUInt64(sum(events)) FROM sessions_current WHERE site = ? AND device = 'phone-"+s.trace+"'", s.site); n != 1 {
 		t.Errorf("the new visit has %d events", n)
 	}
 	check(t, s.job.Stop())

@@ -102,8 +102,8 @@ func count(t *testing.T, conn driver.Conn, query, site string) uint64 {
 }
 
 const (
-	sessions  = "SELECT count() FROM sessions_now WHERE site = ?"
-	pageViews = "SELECT toUInt64(sum(page_views)) FROM sessions_now WHERE site = ?"
+	sessions  = "SELECT count() FROM sessions_current WHERE site = ?"
+	pageViews = "SELECT toUInt64(sum(page_views)) FROM sessions_current WHERE site = ?"
 	balance   = "SELECT toUInt64(sum(read) - sum(good) - sum(duplicate) - sum(dead)) FROM (SELECT argMax(read, version) AS read, argMax(good, version) AS good, argMax(duplicate, version) AS duplicate, argMax(dead, version) AS dead FROM progress WHERE site = ? AND stage = 'device' GROUP BY partition)"
 )
 
@@ -138,7 +138,7 @@ func TestSnowplow(t *testing.T) {
 	src, err = convert.OpenSnowplow(true)
 	check(t, err)
 	conn = replayAll(t, "snowplow-sessions", src, true, func(*config.Config) {})
-	if n := count(t, conn, "SELECT uniqExact(device) FROM sessions_now WHERE site = ?", "snowplow-sessions"); n != 18 {
+	if n := count(t, conn, "SELECT uniqExact(device) FROM sessions_current WHERE site = ?", "snowplow-sessions"); n != 18 {
 		t.Errorf("%d tracker sessions, expected are 18", n)
 	}
 }

@@ -30,7 +30,7 @@ func TestReadmeQueries(t *testing.T) {
 	j, conn := replaying(t, log.Brokers(), site, io.NopCloser(bytes.NewReader(bytes.Join(visit(t), []byte("\n")))), false, func(*config.Config) {})
 	// The audience is that of all shards' time, which passes when all are read and idle.
 	waitFor(t, "the audience", func() bool {
-		return count(t, conn, "SELECT count() FROM audience_once WHERE site = ? AND toUnixTimestamp(minute) % 600 = 0", site) > 0
+		return count(t, conn, "SELECT count() FROM audience_dedup WHERE site = ? AND toUnixTimestamp(minute) % 600 = 0", site) > 0
 	})
 	check(t, j.Stop())
 	ctx := clickhouse.Context(context.Background(), clickhouse.WithParameters(clickhouse.Parameters{"site": site}))

@@ -111,7 +111,7 @@ func TestGoesOn(t *testing.T) {
 	if n := count(t, conn, "SELECT toUInt64(sum(good)) FROM (SELECT argMax(good, version) AS good FROM progress WHERE site = ? AND stage = 'device' GROUP BY partition)", site); n != uint64(sent) {
 		t.Errorf("%d of %d events are good", n, sent)
 	}
-	if n := count(t, conn, "SELECT toUInt64(sum(events)) FROM sessions_now WHERE site = ?", site); n != uint64(sent) {
+	if n := count(t, conn, "SELECT toUInt64(sum(events)) FROM sessions_current WHERE site = ?", site); n != uint64(sent) {
 		t.Errorf("the sessions have %d of %d events", n, sent)
 	}
 }

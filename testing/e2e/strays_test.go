@@ -114,11 +114,11 @@ func TestPoison(t *testing.T) {
 	lines := visit(t)
 	all := bytes.Join(lines, []byte("\n"))
 	conn := replayTo(t, log.Brokers(), site, io.NopCloser(bytes.NewReader(all)), false, func(*config.Config) {})
-	letters := "SELECT count() FROM dead_letters_once WHERE site = ? AND reason = 'poison'"
+	letters := "SELECT count() FROM dead_letters_dedup WHERE site = ? AND reason = 'poison'"
 	if n := count(t, conn, letters, site); n != 5 || len(bad) != 5 {
 		t.Fatalf("%d dead letters of %d records", n, len(bad))
 	}
-	if n := count(t, conn, "SELECT count() FROM alerts_now WHERE site = ? AND kind = 'poison'", site); n == 0 {
+	if n := count(t, conn, "SELECT count() FROM alerts_current WHERE site = ? AND kind = 'poison'", site); n == 0 {
 		t.Error("no alert tells of them")
 	}
 	mu.Lock()

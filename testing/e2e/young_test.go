@@ -74,11 +74,11 @@ func youngSite(t *testing.T, brokers []string, site string) {
 		t.Helper()
 		fillCart(t, ctx, brokers, site, device)
 		waitFor(t, device+" in a segment", func() bool {
-			return count(t, conn, "SELECT count() FROM segment_events_once WHERE site = ? AND person = 'd:"+device+"' AND cause = 'event'", site) > 0
+			return count(t, conn, "SELECT count() FROM segment_events_dedup WHERE site = ? AND person = 'd:"+device+"' AND cause = 'event'", site) > 0
 		})
 		clock.Advance(65 * time.Second)
 		waitFor(t, device+" to have left the cart", func() bool {
-			return count(t, conn, "SELECT count() FROM segment_events_once WHERE site = ? AND node LIKE '%/cart_abandoner' AND action = 'entered' AND cause = 'time' AND person = 'd:"+device+"'", site) == 1
+			return count(t, conn, "SELECT count() FROM segment_events_dedup WHERE site = ? AND node LIKE '%/cart_abandoner' AND action = 'entered' AND cause = 'time' AND person = 'd:"+device+"'", site) == 1
 		})
 		waitFor(t, "all shards to have the time after "+device, func() bool { // each tells it with its next heartbeat
 			c := lag()
@@ -87,7 +87,7 @@ func youngSite(t *testing.T, brokers []string, site string) {
 	}
 	abandons("ann")
 	waitFor(t, "an audience and its activation", func() bool {
-		return count(t, conn, "SELECT count() FROM activation_now WHERE site = ? AND path LIKE '%/cart_abandoner' AND members = 1 AND total = 1 AND active = 1", site) == 1
+		return count(t, conn, "SELECT count() FROM activation_current WHERE site = ? AND path LIKE '%/cart_abandoner' AND members = 1 AND total = 1 AND active = 1", site) == 1
 	})
 
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))

@@ -95,7 +95,7 @@ func (c *comparison) letters(ctx context.Context) error {
 	for _, l := range c.truth.want.Letters {
 		want[l] = true
 	}
-	rows, err := c.conn.Query(ctx, "SELECT partition, offset, reason FROM dead_letters_once WHERE site = ?", site)
+	rows, err := c.conn.Query(ctx, "SELECT partition, offset, reason FROM dead_letters_dedup WHERE site = ?", site)
 	if err != nil {
 		return fmt.Errorf("reading the dead letters: %w", err)
 	}
@@ -124,7 +124,7 @@ func (c *comparison) sessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := c.conn.Query(ctx, "SELECT device, epoch, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(end), events, page_views, open FROM sessions_now WHERE site = ?", site)
+	rows, err := c.conn.Query(ctx, "SELECT device, epoch, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(end), events, page_views, open FROM sessions_current WHERE site = ?", site)
 	if err != nil {
 		return fmt.Errorf("reading the sessions: %w", err)
 	}
@@ -165,7 +165,7 @@ func (c *comparison) sessions(ctx context.Context) error {
 
 // passed is the event time that has passed and is recorded, by partition, ms.
 func (c *comparison) passed(ctx context.Context) (map[int32]int64, error) {
-	rows, err := c.conn.Query(ctx, "SELECT partition, toUnixTimestamp64Milli(watermark) FROM progress_now WHERE site = ? AND stage = 'device'", site)
+	rows, err := c.conn.Query(ctx, "SELECT partition, toUnixTimestamp64Milli(watermark) FROM progress_current WHERE site = ? AND stage = 'device'", site)
 	if err != nil {
 		return nil, fmt.Errorf("reading the progress: %w", err)
 	}

@@ -40,7 +40,7 @@ type record struct {
 
 func readRecord(ctx context.Context, conn driver.Conn) (*record, error) {
 	r := &record{persons: map[string]*state{}, moves: map[string][]*move{}}
-	err := conn.QueryRow(ctx, "SELECT toUnixTimestamp64Milli(min(watermark)) FROM progress_now WHERE site = ?", site).Scan(&r.passed)
+	err := conn.QueryRow(ctx, "SELECT toUnixTimestamp64Milli(min(watermark)) FROM progress_current WHERE site = ?", site).Scan(&r.passed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the progress: %w", err)
 	}
@@ -55,7 +55,7 @@ func readRecord(ctx context.Context, conn driver.Conn) (*record, error) {
 
 func (r *record) readPersons(ctx context.Context, conn driver.Conn) error {
 	rows, err := conn.Query(ctx, `SELECT person, path, served, toUnixTimestamp64Milli(since), toUnixTimestamp64Milli(evaluated_at), toUnixTimestamp64Milli(last_event),
-		live, long, cart_value, devices, transitions FROM segments_now WHERE site = ?`, site)
+		live, long, cart_value, devices, transitions FROM segments_current WHERE site = ?`, site)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (r *record) readPersons(ctx context.Context, conn driver.Conn) error {
 }
 
 func (r *record) readMoves(ctx context.Context, conn driver.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT person, transition, version, toUnixTimestamp64Milli(at), offset, from_path, to_path, node, action FROM segment_events_once WHERE site = ?
+	rows, err := conn.Query(ctx, `SELECT person, transition, version, toUnixTimestamp64Milli(at), offset, from_path, to_path, node, action FROM segment_events_dedup WHERE site = ?
 		ORDER BY person, version, at, transition, offset`, site)
 	if err != nil {
 		return err

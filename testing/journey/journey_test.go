@@ -247,9 +247,9 @@ func record(t *testing.T) {
 	t.Cleanup(func() { conn.Close() })
 	var out strings.Builder
 	for _, q := range []string{
-		"SELECT person, transition, action, node, cause, toString(at) FROM segment_events_once WHERE person LIKE '%anna%' ORDER BY at, transition, action, node",
-		"SELECT person, path, served, toString(since) FROM segments_now WHERE person LIKE '%anna%'",
-		"SELECT device, person, events, page_views, path, toString(start), toString(end), dwell_comparison_s, hover_s, max_scroll, cart_items, cart_value FROM sessions_now WHERE device LIKE '%anna%'",
+		"SELECT person, transition, action, node, cause, toString(at) FROM segment_events_dedup WHERE person LIKE '%anna%' ORDER BY at, transition, action, node",
+		"SELECT person, path, served, toString(since) FROM segments_current WHERE person LIKE '%anna%'",
+		"SELECT device, person, events, page_views, path, toString(start), toString(end), dwell_comparison_s, hover_s, max_scroll, cart_items, cart_value FROM sessions_current WHERE device LIKE '%anna%'",
 	} {
 		fmt.Fprintf(&out, "%s\n", q)
 		rs, err := conn.Query(ctx, q)

@@ -46,12 +46,12 @@ type Made struct {
 // evaluation, versions of rows that wait for a time, texts for people.
 var questions = map[string]string{
 	"moves": `SELECT person, transition, node, action, from_path, to_path, cause, toUnixTimestamp64Milli(at), partition, offset
-		FROM segment_events_once WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
+		FROM segment_events_dedup WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
 	"versions of moves": `SELECT person, transition, node, action, toUnixTimestamp64Milli(at), version
-		FROM segment_events_once WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
-	"sessions": `SELECT * EXCEPT (site, version, half_scroll_s, claimed_user) FROM sessions_now WHERE site = {site:String} ORDER BY ALL`,
+		FROM segment_events_dedup WHERE site = {site:String} AND cause != 'stale' ORDER BY ALL`,
+	"sessions": `SELECT * EXCEPT (site, version, half_scroll_s, claimed_user) FROM sessions_current WHERE site = {site:String} ORDER BY ALL`,
 	"persons": `SELECT person, path, toUnixTimestamp64Milli(since), toUnixTimestamp64Milli(last_event), cart_value, devices, transitions
-		FROM persons_now WHERE site = {site:String} ORDER BY ALL`,
+		FROM persons_current WHERE site = {site:String} ORDER BY ALL`,
 	"dead letters": `SELECT partition, offset, reason, toUnixTimestamp64Milli(event_time), toUnixTimestamp64Milli(appended), device, payload
 		FROM (SELECT * FROM dead_letters ORDER BY version DESC LIMIT 1 BY partition, offset) WHERE site = {site:String} ORDER BY ALL`,
 	"progress": `SELECT stage, partition, max(offset), argMax(good, version), argMax(duplicate, version), argMax(dead, version)

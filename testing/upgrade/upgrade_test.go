@@ -238,12 +238,12 @@ func TestNewSemanticsHold(t *testing.T) {
 	check(t, err)
 	check(t, j.Drained(ctx, ends))
 	check(t, j.Stop())
-	rows, err := upgrade.Lines(ctx, dsn("semantics"), `SELECT device, person, claimed_user FROM sessions_now WHERE site = {site:String} AND device LIKE 'after-%' ORDER BY ALL`, upgrade.Topic)
+	rows, err := upgrade.Lines(ctx, dsn("semantics"), `SELECT device, person, claimed_user FROM sessions_current WHERE site = {site:String} AND device LIKE 'after-%' ORDER BY ALL`, upgrade.Topic)
 	check(t, err)
 	if want := []string{`["after-claim","d:after-claim","u5"]`, `["after-proof","u:u5",""]`}; !slices.Equal(rows, want) {
 		t.Errorf("new records are judged as %s, want %s", rows, want)
 	}
-	before, err := upgrade.Lines(ctx, dsn("semantics"), `SELECT count() > 0 FROM sessions_now WHERE site = {site:String} AND person LIKE 'u:%' AND device LIKE 'sim-%'`, upgrade.Topic)
+	before, err := upgrade.Lines(ctx, dsn("semantics"), `SELECT count() > 0 FROM sessions_current WHERE site = {site:String} AND person LIKE 'u:%' AND device LIKE 'sim-%'`, upgrade.Topic)
 	check(t, err)
 	if !slices.Equal(before, []string{"[1]"}) {
 		t.Errorf("the links of before are not there: %s", before)

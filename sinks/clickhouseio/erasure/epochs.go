@@ -38,7 +38,7 @@ func (s *Store) allEpochs(ctx context.Context, p *identity.Person) (all []epoch,
 		return nil, nil
 	}
 	rs, err := s.conn.Query(ctx, `SELECT device, epoch, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(end), toInt64(`+offsetOf+`), person, claimed_user
-		FROM sessions_now WHERE site = ? AND device IN (?) ORDER BY device, epoch, start`, s.site, p.Shared)
+		FROM sessions_current WHERE site = ? AND device IN (?) ORDER BY device, epoch, start`, s.site, p.Shared)
 	if err != nil {
 		return nil, fmt.Errorf("looking for a person's epochs: %w", err)
 	}

@@ -43,8 +43,8 @@ type exported struct {
 // ofDevices are the rows of a person that is its devices.
 func (s *Store) ofDevices(p *identity.Person) []exported {
 	return append(s.ofNames(p.Names()),
-		exported{rows.TableSessions, "sessions_now WHERE site = ? AND device IN (?) ORDER BY start, device", []any{s.site, p.Devices}},
-		exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND device IN (?) ORDER BY partition, offset", []any{s.site, p.Devices}})
+		exported{rows.TableSessions, "sessions_current WHERE site = ? AND device IN (?) ORDER BY start, device", []any{s.site, p.Devices}},
+		exported{rows.TableDeadLetters, "dead_letters_dedup WHERE site = ? AND device IN (?) ORDER BY partition, offset", []any{s.site, p.Devices}})
 }
 
 // ofUser are the rows of the user's epochs, and of the devices that nobody shares; of
@@ -62,15 +62,15 @@ func (s *Store) ofUser(p *identity.Person, own []epoch) []exported {
 		letters.or("device IN (?) AND position(payload, ?) > 0", p.Shared, e.String())
 	}
 	return append(s.ofNames(p.Names()),
-		exported{rows.TableDeadLetters, "dead_letters_once WHERE site = ? AND (" + letters.text + ") ORDER BY partition, offset", append([]any{s.site}, letters.args...)},
-		exported{rows.TableSessions, "sessions_now WHERE site = ? AND (" + sessions.text + ") ORDER BY start, device", append([]any{s.site}, sessions.args...)})
+		exported{rows.TableDeadLetters, "dead_letters_dedup WHERE site = ? AND (" + letters.text + ") ORDER BY partition, offset", append([]any{s.site}, letters.args...)},
+		exported{rows.TableSessions, "sessions_current WHERE site = ? AND (" + sessions.text + ") ORDER BY start, device", append([]any{s.site}, sessions.args...)})
 }
 
 // ofNames are the rows that are under person ids.
 func (s *Store) ofNames(names []string) []exported {
 	return []exported{
-		{rows.TableSegmentState, "persons_now WHERE site = ? AND person IN (?) ORDER BY person", []any{s.site, names}},
-		{rows.TableSegmentEvents, "segment_events_once WHERE site = ? AND person IN (?) ORDER BY at, person, transition, action DESC", []any{s.site, names}},
+		{rows.TableSegmentState, "persons_current WHERE site = ? AND person IN (?) ORDER BY person", []any{s.site, names}},
+		{rows.TableSegmentEvents, "segment_events_dedup WHERE site = ? AND person IN (?) ORDER BY at, person, transition, action DESC", []any{s.site, names}},
 		{rows.TableAlerts, "alerts WHERE site = ? AND kind IN (?) AND subject IN (?) ORDER BY at, subject, version DESC LIMIT 1 BY at, kind, subject",
 			[]any{s.site, []string{rows.AlertPersonDevices, rows.AlertDevicePersons}, names}},
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -194,6 +195,43 @@ func TestEveryColumnHasAComment(t *testing.T) {
 	}
 	if n := count(t, conn, "SELECT count() FROM system.tables WHERE database = currentDatabase() AND comment = ''"); n != 0 {
 		t.Errorf("%d tables or views have no comment", n)
+	}
+}
+
+// TestOldNamesOfViews: whose reports name views as they were named before still get what
+// the new names give, column by column, and no view of ours reads an old name.
+func TestOldNamesOfViews(t *testing.T) {
+	conn := migrated(t)
+	for was, is := range map[string]string{"_now": "_current", "_once": "_dedup"} {
+		named := fmt.Sprintf("FROM system.tables WHERE database = currentDatabase() AND endsWith(name, '%s')", is)
+		if n := count(t, conn, "SELECT count() "+named); n < 6 {
+			t.Errorf("%d views end with %s", n, is)
+		}
+		columns := "SELECT groupArray((name, type)) FROM (SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = t.%s ORDER BY position)"
+		rs, err := conn.Query(t.Context(), fmt.Sprintf("SELECT name, replaceRegexpOne(name, '%s$', '%s') AS old "+named, is, was))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rs.Next() {
+			var name, old string
+			if err := rs.Scan(&name, &old); err != nil {
+				t.Fatal(err)
+			}
+			of := func(view string) (list string) {
+				query := fmt.Sprintf("SELECT toString((%s))", strings.ReplaceAll(columns, "t.%s", "'"+view+"'"))
+				if err := conn.QueryRow(t.Context(), query).Scan(&list); err != nil {
+					t.Fatal(err)
+				}
+				return list
+			}
+			if of(name) == "[]" || of(name) != of(old) {
+				t.Errorf("%s has %s, %s has %s", name, of(name), old, of(old))
+			}
+			count(t, conn, "SELECT count() FROM "+old)
+		}
+		if n := count(t, conn, fmt.Sprintf("SELECT countIf(as_select LIKE '%%\\%s%%') FROM system.tables WHERE database = currentDatabase()", was)); n != 0 {
+			t.Errorf("%d views read one that ends with %s", n, was)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func ListDeadLetters(ctx context.Context, conn driver.Conn, site string) ([]Dead
 	out := []DeadLetters{}
 	err := each(ctx, conn, `SELECT reason, argMax(detail, appended), count(), countIf(replayed IN ('good', 'duplicate')), uniqExact(device),
 			min(appended), max(appended), argMax(partition, appended), argMax(offset, appended), argMax(payload, appended)
-		FROM dead_letters_once WHERE site = ?
+		FROM dead_letters_dedup WHERE site = ?
 		GROUP BY reason, replaceRegexpAll(detail, '[0-9]+', 'N') ORDER BY count() DESC, reason, 2`, site,
 		func(rows driver.Rows) error {
 			var l DeadLetters
@@ -55,7 +55,7 @@ type Letter struct {
 // ListLetters lists all dead letters of a site.
 func ListLetters(ctx context.Context, conn driver.Conn, site string) ([]Letter, error) {
 	var out []Letter
-	err := each(ctx, conn, "SELECT partition, offset, reason, replayed IN ('good', 'duplicate') FROM dead_letters_once WHERE site = ? ORDER BY partition, offset", site,
+	err := each(ctx, conn, "SELECT partition, offset, reason, replayed IN ('good', 'duplicate') FROM dead_letters_dedup WHERE site = ? ORDER BY partition, offset", site,
 		func(rows driver.Rows) error {
 			var l Letter
 			var reason string
@@ -72,7 +72,7 @@ func ListLetters(ctx context.Context, conn driver.Conn, site string) ([]Letter, 
 
 // Outcomes counts what became of the letters of a replay, by outcome.
 func Outcomes(ctx context.Context, conn driver.Conn, site, receipt string) (map[string]uint64, error) {
-	rows, err := conn.Query(ctx, "SELECT outcome, count() FROM dead_letter_replays_once WHERE site = ? AND receipt = ? GROUP BY outcome", site, receipt)
+	rows, err := conn.Query(ctx, "SELECT outcome, count() FROM dead_letter_replays_dedup WHERE site = ? AND receipt = ? GROUP BY outcome", site, receipt)
 	if err != nil {
 		return nil, fmt.Errorf("reading what became of replay %s: %w", receipt, err)
 	}

@@ -110,7 +110,7 @@ func Health(ctx context.Context, conn driver.Conn, site string, th Thresholds) (
 // readRaised adds the job's raised alerts, but for what a check has just found.
 func (h *HealthData) readRaised(ctx context.Context, conn driver.Conn, failed map[string]bool) error {
 	jump := Check{Kind: "audience_jump", OK: true, Unit: "visitors", Message: "the active visitors have not become many times as many within minutes"}
-	err := each(ctx, conn, "SELECT kind, subject, value, threshold, message, at FROM alerts_now WHERE site = ? ORDER BY at, kind, subject", h.Site,
+	err := each(ctx, conn, "SELECT kind, subject, value, threshold, message, at FROM alerts_current WHERE site = ? ORDER BY at, kind, subject", h.Site,
 		func(rows driver.Rows) error {
 			a := Alert{At: new(time.Time)}
 			err := rows.Scan(&a.Kind, &a.Subject, &a.Value, &a.Threshold, &a.Message, a.At)
@@ -148,7 +148,7 @@ func watermarkLag(lag *float64, held uint64, th Thresholds) Check {
 
 // RaisedKinds are the kinds of alerts about the site as a whole that stand.
 func RaisedKinds(ctx context.Context, conn driver.Conn, site string) (kinds []string, err error) {
-	err = each(ctx, conn, "SELECT DISTINCT kind FROM alerts_now WHERE site = ? AND subject = ''", site, func(rows driver.Rows) error {
+	err = each(ctx, conn, "SELECT DISTINCT kind FROM alerts_current WHERE site = ? AND subject = ''", site, func(rows driver.Rows) error {
 		var k string
 		err := rows.Scan(&k)
 		kinds = append(kinds, k)

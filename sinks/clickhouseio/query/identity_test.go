@@ -50,7 +50,7 @@ func TestLimits(t *testing.T) {
 	if text := LimitsText("c", nil); !strings.Contains(text, "nobody") {
 		t.Errorf("%s", text)
 	}
-	if raised := r.lines("SELECT kind FROM alerts_now WHERE site = 'a'"); len(raised) != 1 || raised[0] != rows.AlertStaleSegment {
+	if raised := r.lines("SELECT kind FROM alerts_current WHERE site = 'a'"); len(raised) != 1 || raised[0] != rows.AlertStaleSegment {
 		t.Errorf("raised are %v", raised)
 	}
 }

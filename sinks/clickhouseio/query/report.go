@@ -106,7 +106,7 @@ func (r *ReportData) readEvents(ctx context.Context, conn driver.Conn) error {
 }
 
 func (r *ReportData) readDeadLetters(ctx context.Context, conn driver.Conn) error {
-	return each(ctx, conn, "SELECT reason, count() FROM dead_letters_once WHERE site = ? GROUP BY reason", r.Site,
+	return each(ctx, conn, "SELECT reason, count() FROM dead_letters_dedup WHERE site = ? GROUP BY reason", r.Site,
 		func(rows driver.Rows) error {
 			var reason string
 			var n uint64
@@ -136,12 +136,12 @@ func (r *ReportData) readWarnings(ctx context.Context, conn driver.Conn) error {
 }
 
 func (r *ReportData) readSessions(ctx context.Context, conn driver.Conn) error {
-	return conn.QueryRow(ctx, "SELECT count(), countIf(open = 1) FROM sessions_now WHERE site = ?", r.Site).
+	return conn.QueryRow(ctx, "SELECT count(), countIf(open = 1) FROM sessions_current WHERE site = ?", r.Site).
 		Scan(&r.Sessions, &r.SessionsOpen)
 }
 
 func (r *ReportData) readMemberships(ctx context.Context, conn driver.Conn) error {
-	return conn.QueryRow(ctx, "SELECT countIf(action = 'entered'), countIf(action = 'left') FROM segment_events_once WHERE site = ?", r.Site).
+	return conn.QueryRow(ctx, "SELECT countIf(action = 'entered'), countIf(action = 'left') FROM segment_events_dedup WHERE site = ?", r.Site).
 		Scan(&r.Memberships.Entered, &r.Memberships.Left)
 }
 
@@ -160,11 +160,11 @@ func (r *ReportData) readLatencies(ctx context.Context, conn driver.Conn) error 
 // persons in its subtree. A node without audience rows (a replay of less than a
 // minute) is listed with its share of all persons.
 func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
-	if err := conn.QueryRow(ctx, "SELECT count() FROM persons_now WHERE site = ?", r.Site).Scan(&r.Persons); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT count() FROM persons_current WHERE site = ?", r.Site).Scan(&r.Persons); err != nil {
 		return err
 	}
 	nodes := map[string]*Segment{}
-	err := each(ctx, conn, `SELECT arrayJoin(nodes) AS node, count() FROM segments_now WHERE site = ? GROUP BY node`, r.Site,
+	err := each(ctx, conn, `SELECT arrayJoin(nodes) AS node, count() FROM segments_current WHERE site = ? GROUP BY node`, r.Site,
 		func(rows driver.Rows) error {
 			s := &Segment{Why: segment.WhyUndecided}
 			err := rows.Scan(&s.Path, &s.Persons)
@@ -176,7 +176,7 @@ func (r *ReportData) readSegments(ctx context.Context, conn driver.Conn) error {
 		return err
 	}
 	err = each(ctx, conn, `SELECT v.path, v.active = 1, v.exempt = 1, v.why, a.path != '', a.members, a.share, a.stale = 1, a.stale_share, a.signal_weight
-		FROM verdicts_now AS v LEFT JOIN activation_now AS a ON v.site = a.site AND v.path = a.path WHERE v.site = ?`, r.Site,
+		FROM verdicts_current AS v LEFT JOIN activation_current AS a ON v.site = a.site AND v.path = a.path WHERE v.site = ?`, r.Site,
 		func(rows driver.Rows) error {
 			s, n := Segment{}, (*Segment)(nil)
 			var members uint32
@@ -231,7 +231,7 @@ type SiteInfo struct {
 // Sites lists what is recorded, the newest data first.
 func Sites(ctx context.Context, conn driver.Conn) ([]SiteInfo, error) {
 	var sites []SiteInfo
-	err := each(ctx, conn, `SELECT site, max(clock) AS newest, sumIf(read, stage = 'device') FROM progress_now
+	err := each(ctx, conn, `SELECT site, max(clock) AS newest, sumIf(read, stage = 'device') FROM progress_current
 		WHERE site != ? GROUP BY site ORDER BY newest DESC, site`, "", func(rows driver.Rows) error {
 		var s SiteInfo
 		err := rows.Scan(&s.Site, &s.Clock, &s.Read)

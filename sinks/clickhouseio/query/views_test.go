@@ -207,7 +207,7 @@ func TestViewsAgreeWithTheNaiveModel(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		equal(t, "segments_now", rec.lines("SELECT person, path, served, not_served FROM segments_now WHERE site = 's' ORDER BY person"), want)
+		equal(t, "segments_current", rec.lines("SELECT person, path, served, not_served FROM segments_current WHERE site = 's' ORDER BY person"), want)
 		equal(t, "served_changes", rec.lines("SELECT toString(toUnixTimestamp64Milli(at)), person, kind, from_served || '>' || to_served FROM served_changes WHERE site = 's' ORDER BY 1, 2, 3, 4"), w.servedChanges())
 		equal(t, "memberships", rec.lines("SELECT person, node, toString(toUnixTimestamp64Milli(entered_at)), if(left_at IS NULL, '', toString(toUnixTimestamp64Milli(assumeNotNull(left_at)))) FROM memberships WHERE site = 's'"), w.memberships())
 	}
@@ -259,10 +259,10 @@ func TestExemptBeforeAnyAudience(t *testing.T) {
 	w.move("s", "d:a", "", "everyone/high/cart", 1, t0)
 	put(rec, rows.NewSegmentEventBuilder(), w.events...)
 	rec.flush()
-	served := "SELECT person, served, not_served FROM segments_now WHERE site = 's'"
-	equal(t, "segments_now", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone " + segment.WhyUndecided, "d:c everyone " + segment.WhyBot})
+	served := "SELECT person, served, not_served FROM segments_current WHERE site = 's'"
+	equal(t, "segments_current", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone " + segment.WhyUndecided, "d:c everyone " + segment.WhyBot})
 	equal(t, "served_changes", rec.lines("SELECT person, to_served FROM served_changes WHERE site = 's'"), []string{"d:a everyone/high/cart"})
-	equal(t, "segment_nodes_now", rec.lines("SELECT path, title, condition, why FROM segment_nodes_now WHERE site = 's'"), []string{
+	equal(t, "segment_nodes_current", rec.lines("SELECT path, title, condition, why FROM segment_nodes_current WHERE site = 's'"), []string{
 		"everyone Everyone  exempt: everyone is always served", "everyone/high  intent > 0.5 " + segment.WhyUndecided, "everyone/high/cart Left cart.items > 0 exempt: answers a trigger"})
 	r, err := Report(t.Context(), rec.conn, "s", DefaultThresholds)
 	if err != nil || len(r.Segments) != 3 || !r.Segments[2].Active || !r.Segments[2].Exempt || r.Segments[1].Active || r.Segments[1].Why != segment.WhyUndecided {
@@ -275,5 +275,5 @@ func TestExemptBeforeAnyAudience(t *testing.T) {
 	}
 	put(rec, rows.NewAudienceBuilder(), rows.Audience{Site: "s", Minute: t0, Path: "everyone/high", Total: 5, Members: 3, Why: "3 of 5"})
 	rec.flush()
-	equal(t, "segments_now", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone 3 of 5", "d:c everyone " + segment.WhyBot})
+	equal(t, "segments_current", rec.lines(served), []string{"d:a everyone/high/cart ", "d:b everyone 3 of 5", "d:c everyone " + segment.WhyBot})
 }

@@ -41,7 +41,7 @@ type recentLatency struct {
 }
 
 // onceWithin are the counts of a window, each once. It says so itself, since the
-// view latency_once reads all minutes that there ever were.
+// view latency_dedup reads all minutes that there ever were.
 const onceWithin = `
 	(
 		SELECT stage, minute, bucket, argMax(count, version) AS n, argMax(sum_ms, version) AS ms FROM latency
@@ -64,7 +64,7 @@ func readRecent(ctx context.Context, conn driver.Conn, site string, window time.
 	if err == nil {
 		err = conn.QueryRow(ctx, `SELECT
 			(SELECT if(count() = 0, NULL, max(p99) / 1000) FROM (SELECT quantileExactWeighted(0.99)(mid_ms, n) AS p99 FROM`+onceWithin+` WHERE stage = 'record' GROUP BY minute)),
-			(SELECT count() FROM dead_letters_once
+			(SELECT count() FROM dead_letters_dedup
 				WHERE site = @site AND appended > now64(3) - toIntervalSecond(@window) AND replayed NOT IN ('good', 'duplicate'))`,
 			inWindow(site, window)...).Scan(&r.sink, &dead)
 	}

@@ -211,7 +211,7 @@ func (s *shop) shares(t *testing.T) string {
 	conn, err := clickhouseio.Dial(s.dsn)
 	check(t, err)
 	defer conn.Close()
-	rows, err := conn.Query(t.Context(), "SELECT minute, path, members, total, active FROM audience_once ORDER BY minute DESC, path LIMIT 60")
+	rows, err := conn.Query(t.Context(), "SELECT minute, path, members, total, active FROM audience_dedup ORDER BY minute DESC, path LIMIT 60")
 	check(t, err)
 	defer rows.Close()
 	var out strings.Builder

@@ -157,7 +157,7 @@ func (s *stack) recorded() (n uint64) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
 	defer cancel()
-	if conn.QueryRow(ctx, "SELECT sum(good) FROM progress_now WHERE stage = 'device'").Scan(&n) != nil {
+	if conn.QueryRow(ctx, "SELECT sum(good) FROM progress_current WHERE stage = 'device'").Scan(&n) != nil {
 		return 0
 	}
 	return n
