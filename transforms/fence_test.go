@@ -148,7 +148,7 @@ func TestFence(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		spec := testSpec(t, fmt.Sprint("fence-", seed), 1+r.IntN(2), 3)
 		limitRoom(&spec, seed)
-		l := randomLog(r, spec.Partitions, 100+r.IntN(100), true, false)
+		l := roomLog(r, seed, spec.Partitions, 100+r.IntN(100), true, false)
 		l.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 3)
 		if seed%4 > 0 {
 			l.trust(r, false)

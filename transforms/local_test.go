@@ -541,7 +541,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for seed := range seeds(schedules, 81, 87, 98, 117, 382) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { killedAtAnyMoment(t, seed, tried) })
 	}
-	for _, what := range []string{"kills", "logs with snapshots", "decisions seen again", "panics"} {
+	for _, what := range []string{"kills", "logs with snapshots", "decisions seen again", "panics", "let go with a limit of 50"} {
 		if tried[what] == 0 && !chosen() {
 			t.Errorf("no %s: nothing was tried", what)
 		}
@@ -554,7 +554,7 @@ func killedAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 	spec := testSpec(t, fmt.Sprint("killed-", seed), 1+r.IntN(2), 3)
 	defer forgetBuilt(spec.Job)
 	limitRoom(&spec, seed)
-	l := randomLog(r, spec.Partitions, 60+r.IntN(100), true, false)
+	l := roomLog(r, seed, spec.Partitions, 60+r.IntN(100), true, false)
 	if seed%5 > 0 {
 		l.trust(r, false)
 	}
@@ -572,6 +572,9 @@ func killedAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 	}
 	want := runPlain(t, &spec, clean, clean.cut(t, &spec, r))
 	poison.inject(t, &spec)
+	if spec.MaxState == namedLimit {
+		tried["let go with a limit of 50"] += want.evicted()
+	}
 	j := &memJournal{logs: make([][][]byte, 2*spec.Shards+1)}
 	s := newSeen(l)
 	for life := 0; ; life++ {

@@ -645,6 +645,7 @@ func isUser(row map[string]string) bool { return strings.HasPrefix(row["person"]
 // batches, the shards and the order of arrival.
 func TestStagesEqualModel(t *testing.T) {
 	t.Parallel()
+	gone := 0 // with a limit of 50
 	for seed := range seeds(80) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		spec := testSpec(t, fmt.Sprint("model-", seed), 1+r.IntN(2), 3)
@@ -656,7 +657,7 @@ func TestStagesEqualModel(t *testing.T) {
 		// What was evaluated when a late event comes depends on the cuts; then
 		// only the end is the model's.
 		late := r.IntN(2) == 0
-		l := randomLog(r, spec.Partitions, 20+r.IntN(80), linked, late)
+		l := roomLog(r, seed, spec.Partitions, 20+r.IntN(80), linked, late)
 		b, err := spec.Build()
 		check(t, err)
 		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
@@ -675,7 +676,14 @@ func TestStagesEqualModel(t *testing.T) {
 		if !late && !linked {
 			compareAudience(t, seed, got, m)
 		}
+		if spec.MaxState == namedLimit {
+			gone += got.evicted()
+		}
 	}
+	if gone == 0 && !chosen() {
+		t.Error("no limit of 50 was met")
+	}
+	t.Logf("%d were let go with a limit of 50", gone)
 }
 
 // compareAudience counts, for every minute that was decided, who was where.

@@ -93,7 +93,7 @@ func TestRegroupedAtAnyMoment(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		first := testSpec(t, fmt.Sprint("regrouped-", seed), 1+r.IntN(3), 4)
 		limitRoom(&first, seed)
-		l := randomLog(r, first.Partitions, 60+r.IntN(100), true, false)
+		l := roomLog(r, seed, first.Partitions, 60+r.IntN(100), true, false)
 		l.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 3)
 		if seed%4 > 0 {
 			l.trust(r, false)

@@ -454,8 +454,13 @@ func crowdedLog(r *rand.Rand, parts int32, n, devices int, linked, late bool) *t
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	var sent []string
 	var from []int32
+	crowd := devices > 60 // comes within a few hours, too, and more of it are users
 	for i := range n {
-		at = at.Add(time.Duration(r.Int64N(int64([]time.Duration{2 * time.Second, 40 * time.Second, 3 * time.Minute, 35 * time.Minute}[r.IntN(4)]))))
+		step := time.Duration(r.Int64N(int64([]time.Duration{2 * time.Second, 40 * time.Second, 3 * time.Minute, 35 * time.Minute}[r.IntN(4)])))
+		if crowd {
+			step /= 10
+		}
+		at = at.Add(step)
 		d := r.IntN(devices)
 		p := home(d, parts)
 		switch {
@@ -481,7 +486,7 @@ func crowdedLog(r *rand.Rand, parts int32, n, devices int, linked, late bool) *t
 		if late && r.IntN(4) == 0 {
 			when = at.Add(-time.Duration(r.Int64N(int64(11 * time.Minute))))
 		}
-		if linked && d < 3 && r.IntN(4) == 0 {
+		if linked && (d < 3 || crowd && d%4 == 0) && r.IntN(4) == 0 {
 			user = fmt.Sprint("u", r.IntN(2))
 		}
 		line := visit(r, fmt.Sprint("d", d), user, i, when)
