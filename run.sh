@@ -41,9 +41,9 @@ check_go() {
 
 # The embedded ClickHouse: the version and SHA-512 that the lock file pins. The
 # mark comes last, so that what is half installed does not look installed. The
-# layout is that of testing/harness/clickhouse, which finds it there.
+# layout is that of embedded/clickhouse, which finds it there.
 get_clickhouse() {
-  local pins=testing/harness/clickhouse/npm to=.cache/clickhouse
+  local pins=embedded/clickhouse/npm to=.cache/clickhouse
   [ -z "${MICROSEG_CLICKHOUSE_DSN:-}" ] || { say "ClickHouse: the one that MICROSEG_CLICKHOUSE_DSN names"; return; }
   [ -z "${MICROSEG_CHDB_LIB:-}" ] || return 0
   if command -v clickhouse >/dev/null || command -v clickhouse-server >/dev/null; then

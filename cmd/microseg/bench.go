@@ -11,9 +11,9 @@ import (
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
-	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/transforms"
 	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"

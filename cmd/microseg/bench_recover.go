@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"
 )

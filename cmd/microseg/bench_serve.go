@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/spf13/cobra"
 )
 

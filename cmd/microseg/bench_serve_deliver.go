@@ -9,10 +9,10 @@ import (
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/transforms"
 	"github.com/microseg/microseg/transforms/latency"
 	"github.com/microseg/microseg/usage"

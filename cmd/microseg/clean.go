@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 )
 
 // mayClear refuses to clear a site's rows in a ClickHouse that this program did

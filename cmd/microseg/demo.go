@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/samples/convert"
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/convert"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
-	"github.com/microseg/microseg/testing/simulate"
 	"github.com/spf13/cobra"
 )
 

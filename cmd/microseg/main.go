@@ -13,8 +13,8 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/event/clock"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
 )
 

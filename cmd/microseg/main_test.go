@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/embedded/clickhouse"
 )
 
 // asProgram makes this test binary the program itself.

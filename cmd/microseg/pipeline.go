@@ -17,9 +17,9 @@ import (
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/spf13/cobra"
 )
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/spf13/cobra"
 )
 

@@ -12,10 +12,10 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/spf13/cobra"
 )

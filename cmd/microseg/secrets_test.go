@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/spf13/cobra"
 )
 

@@ -11,17 +11,17 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
-	"github.com/microseg/microseg/testing/harness/space"
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/diskspace"
+	"github.com/microseg/microseg/embedded/kafkalog"
 )
 
 // stack is the embedded log and the embedded (or given) ClickHouse.
 type stack struct {
 	log   *kafkalog.Log
 	ch    *clickhouse.Server
-	kept  func()       // ends keeping ClickHouse up
-	space *space.Watch // of both folders
+	kept  func()           // ends keeping ClickHouse up
+	space *diskspace.Watch // of both folders
 	dir   string
 	// unlock gives the folder free for others; it is the last thing to do.
 	unlock func()
@@ -78,7 +78,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 		slog.Warn("the embedded ClickHouse is not confined", "why", s.ch.Exposed)
 	}
 	s.kept = s.ch.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
-	if s.space, err = space.Start(uint64(o.minFree), room, folder, ch.Dir); err != nil {
+	if s.space, err = diskspace.Start(uint64(o.minFree), room, folder, ch.Dir); err != nil {
 		return err
 	}
 	if err := s.space.Err(); err != nil {

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sources/kafkaio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/web"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event/clock"
-	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/samples/simulate"
 )
 
 const (

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
@@ -20,7 +21,6 @@ import (
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

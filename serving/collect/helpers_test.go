@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/throttle"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"

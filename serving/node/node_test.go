@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

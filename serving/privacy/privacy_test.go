@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
@@ -23,7 +24,6 @@ import (
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )

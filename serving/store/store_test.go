@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 func check(t testing.TB, err error) {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	server "github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
-	server "github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 )
 
 // server is the package's ClickHouse; tests use databases of their own.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

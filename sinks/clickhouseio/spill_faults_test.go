@@ -14,8 +14,8 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

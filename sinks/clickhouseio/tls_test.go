@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/clients"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/testing/harness/certs"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

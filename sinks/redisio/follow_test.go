@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 // TestFollow: what is on the topic of segments is in Redis, as text, and what

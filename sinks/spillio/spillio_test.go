@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -179,7 +179,7 @@ func (i *input) other(head []byte) error {
 			return FormatError{i.name, sep.what + ", with the header " + excerpt(line),
 				"make events of its rows, one JSON object a line: `mlr " + sep.mlr + " --ojsonl cat FILE`, " +
 					"with columns named type, event, anonymousId, timestamp and properties.… " +
-					"(mlr makes objects of names with dots); testing/convert has examples"}.of()
+					"(mlr makes objects of names with dots); samples/convert has examples"}.of()
 		}
 	}
 	return FormatError{i.name, "no JSON: it begins with " + excerpt(line), object}.of()

@@ -148,7 +148,7 @@ var dialects = []struct {
 		"`split -l 2000 --filter='curl -u WRITE_KEY: --data-binary @- http://NODE/import'`"},
 	{[]string{"event_type", "device_id"}, "Amplitude's export"},
 	{[]string{"event_name", "user_pseudo_id"}, "Google Analytics' export"},
-	{[]string{"collector_tstamp"}, "Snowplow's enriched events: testing/convert makes events of them"},
+	{[]string{"collector_tstamp"}, "Snowplow's enriched events: samples/convert makes events of them"},
 }
 
 // dialect says whose event a record looks like.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/testing/simulate"
+	"github.com/microseg/microseg/samples/simulate"
 )
 
 var eventConfig = event.Config{}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sources/deadletters"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/oracle"
 )
 

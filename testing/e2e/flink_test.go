@@ -15,10 +15,10 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/oracle"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/kafkalog"
 )
 
 // TestFlood: a shop of 30 visitors, twelve of them with a cart, for 60 minutes, on the real

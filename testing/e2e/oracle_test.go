@@ -13,11 +13,11 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/testing/harness/kafka"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/oracle"
-	"github.com/microseg/microseg/testing/simulate"
 )
 
 // visit makes an hour of simulated visitors, one event a line, in time order.

@@ -12,12 +12,12 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/samples/convert"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/convert"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 var server *clickhouse.Server

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/microseg/microseg/config"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
+	"github.com/microseg/microseg/embedded/kafkalog"
 )
 
 var sqlBlock = regexp.MustCompile("(?s)```sql\n(.*?)```")

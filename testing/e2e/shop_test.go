@@ -15,6 +15,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/node"
@@ -24,7 +25,6 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sources/kafkaio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/harness/redis"
 	"github.com/microseg/microseg/transforms"
 	redisclient "github.com/redis/go-redis/v9"

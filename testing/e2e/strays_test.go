@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/pipelines"
@@ -17,7 +18,6 @@ import (
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sources/deadletters"
 	"github.com/microseg/microseg/sources/kafkaio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/oracle"
 	"github.com/microseg/microseg/transforms"
 	"github.com/twmb/franz-go/pkg/kadm"

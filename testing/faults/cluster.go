@@ -11,12 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/testing/harness/kafka"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 // Names of what runs.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/embedded/clickhouse"
 )
 
 func TestMain(m *testing.M) {

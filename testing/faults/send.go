@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/spec"
 )
 
 // Bounds of what a client has under way.

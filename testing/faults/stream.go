@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microseg/microseg/testing/simulate"
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/simulate"
+	"github.com/microseg/microseg/samples/spec"
 )
 
 // message is one event to be acknowledged. Its messageId is e<number>; a

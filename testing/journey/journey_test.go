@@ -18,6 +18,8 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/pipelines"
@@ -25,8 +27,6 @@ import (
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/transforms"
 	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/segmentsio"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

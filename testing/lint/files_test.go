@@ -44,7 +44,7 @@ func TestFiles(t *testing.T) {
 		if len(b) > maxFile {
 			t.Errorf("%s: %d bytes, more than %d", name, len(b), maxFile)
 		}
-		if strings.HasPrefix(name, "testing/data/") || strings.Contains(string(b[:min(len(b), 8000)]), "\x00") {
+		if strings.HasPrefix(name, "samples/data/") || strings.Contains(string(b[:min(len(b), 8000)]), "\x00") {
 			continue // as published, or binary
 		}
 		for i, line := range strings.Split(string(b), "\n") {
@@ -91,7 +91,7 @@ func TestClients(t *testing.T) {
 
 // ships reports whether a file of testing is a part of the program that connects to what
 // others run: the embedded log makes topics for commands, too.
-func ships(name string) bool { return strings.HasPrefix(name, "testing/harness/kafkalog/") }
+func ships(name string) bool { return strings.HasPrefix(name, "embedded/kafkalog/") }
 
 // elsewhere fails where something is written outside of its room.
 func elsewhere(t *testing.T, what *regexp.Regexp, room, why string) {

@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/testing/harness/child"
 	"github.com/microseg/microseg/testing/harness/jvm"
 )
@@ -40,15 +40,15 @@ type Flink struct {
 // PrepareFlink fetches Flink's jars and compiles the job, where that is not done yet.
 // What the tools say goes to log.
 func PrepareFlink(ctx context.Context, log io.Writer) (*Flink, error) {
-	downloads, err := cache.Dir()
+	cache, err := downloads.Dir()
 	if err != nil {
 		return nil, err
 	}
-	java, err := jvm.Find(ctx, downloads, log)
+	java, err := jvm.Find(ctx, cache, log)
 	if err != nil {
 		return nil, fmt.Errorf("preparing Apache Flink: %w", err)
 	}
-	dir := filepath.Join(downloads, "flink")
+	dir := filepath.Join(cache, "flink")
 	if err := jars.Fetch(ctx, dir, log); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (f *Flink) compile(ctx context.Context, dir string) (classes string, err er
 		h.Write(text)
 	}
 	h.Write([]byte(sums))
-	unlock, err := cache.Lock(dir)
+	unlock, err := downloads.Lock(dir)
 	if err != nil {
 		return "", err
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/testing/harness/kafka"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

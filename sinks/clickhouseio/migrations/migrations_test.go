@@ -17,7 +17,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
-	server "github.com/microseg/microseg/testing/harness/clickhouse"
+	server "github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/transforms/latency"
 	"github.com/microseg/microseg/transforms/rows"
 )

@@ -11,9 +11,9 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/microseg/microseg/transforms/rows"
 )
 

@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/testing/harness/cache"
 	"github.com/microseg/microseg/testing/harness/clients"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // library serves Segment's browser library as npm has it.
 func library(mux *http.ServeMux) error {
-	dir, err := cache.Dir()
+	dir, err := downloads.Dir()
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,11 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
@@ -28,9 +31,6 @@ import (
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/testing/harness/chromium"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
-	"github.com/microseg/microseg/testing/simulate"
 	"github.com/microseg/microseg/web"
 )
 

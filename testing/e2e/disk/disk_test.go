@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/testing/harness/cache"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -165,11 +165,11 @@ func (s *stack) recorded() (n uint64) {
 
 func begin(t *testing.T) *stack {
 	t.Helper()
-	downloads, err := cache.Dir()
+	cache, err := downloads.Dir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := clickhouse.Find(filepath.Join(downloads, "clickhouse"))
+	found, err := clickhouse.Find(filepath.Join(cache, "clickhouse"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/testing/faults"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
 )
 
 func main() {

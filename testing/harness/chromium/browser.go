@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 const (
@@ -38,13 +38,13 @@ type Browser struct {
 // as "name" or "name=value". It ends with Close or with this process. The
 // error is a *MissingError when no Chromium can be had.
 func Launch(ctx context.Context, flags ...string) (*Browser, error) {
-	cache, err := cache.Dir()
+	dir, err := downloads.Dir()
 	if err != nil {
 		return nil, err
 	}
 	fetch, done := context.WithTimeout(ctx, fetchTimeout)
 	defer done()
-	p, err := find(fetch, cache, os.Stderr)
+	p, err := find(fetch, dir, os.Stderr)
 	if err != nil {
 		return nil, err
 	}

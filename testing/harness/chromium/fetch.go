@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 // MissingError says what a machine lacks for Chromium, and what to do.
@@ -63,7 +63,7 @@ func unpacked(ctx context.Context, dir string, log io.Writer) (program, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return program{}, err
 	}
-	unlock, err := cache.Lock(dir)
+	unlock, err := downloads.Lock(dir)
 	if err != nil {
 		return program{}, err
 	}

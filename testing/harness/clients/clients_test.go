@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/embedded/downloads"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/serving/collect"
-	"github.com/microseg/microseg/testing/harness/cache"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -26,7 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite event/crawlers.txt from the p
 
 func modules(t *testing.T) string {
 	t.Helper()
-	cache, err := cache.Dir()
+	cache, err := downloads.Dir()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 // MissingError says that packages could not be had, and what to do.
@@ -46,7 +46,7 @@ func Get(ctx context.Context, dir string, packages ...string) (root string, err 
 }
 
 func get(ctx context.Context, dir, root string, packages []string) error {
-	unlock, err := cache.Lock(dir)
+	unlock, err := downloads.Lock(dir)
 	if err != nil {
 		return err
 	}

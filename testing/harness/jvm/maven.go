@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 // MissingError says what a machine lacks for something that runs on Java, and what to do.
@@ -34,7 +34,7 @@ type Jars struct {
 // that is pinned. What Maven says goes to log. Nothing is fetched when everything is
 // there. The error is a *MissingError when Maven is not installed.
 func (j *Jars) Fetch(ctx context.Context, dir string, log io.Writer) error {
-	unlock, err := cache.Lock(dir)
+	unlock, err := downloads.Lock(dir)
 	if err != nil {
 		return err
 	}

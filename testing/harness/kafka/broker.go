@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/testing/harness/jvm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -49,14 +49,14 @@ type extra struct {
 }
 
 func startWith(ctx context.Context, dir string, more *extra) (*Broker, error) {
-	downloads, err := cache.Dir()
+	cache, err := downloads.Dir()
 	if err != nil {
 		return nil, err
 	}
-	if err := Fetch(ctx, downloads, os.Stderr); err != nil {
+	if err := Fetch(ctx, cache, os.Stderr); err != nil {
 		return nil, err
 	}
-	java, err := jvm.Find(ctx, downloads, os.Stderr)
+	java, err := jvm.Find(ctx, cache, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func startWith(ctx context.Context, dir string, more *extra) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the broker's folder: %w", err)
 	}
-	libs := filepath.Join(downloads, "kafka", "libs")
+	libs := filepath.Join(cache, "kafka", "libs")
 	for try := 1; ; try++ {
 		b, fresh, err := start(ctx, java, libs, dir, more)
 		if err == nil || !fresh || try == attempts || !errors.Is(err, errPortTaken) {

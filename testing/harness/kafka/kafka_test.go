@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -91,22 +91,22 @@ func consume(ctx context.Context, t *testing.T, b *Broker, n int) int {
 // noticed. With MICROSEG_KAFKA_UPDATE it pins what pom.xml now gives.
 func TestJars(t *testing.T) {
 	t.Parallel()
-	downloads, err := cache.Dir()
+	cache, err := downloads.Dir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if os.Getenv("MICROSEG_KAFKA_UPDATE") != "" {
-		if err := jars.Pin(t.Context(), filepath.Join(downloads, "kafka"), "jars.sha256"); err != nil {
+		if err := jars.Pin(t.Context(), filepath.Join(cache, "kafka"), "jars.sha256"); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if err := Fetch(t.Context(), downloads, os.Stderr); err != nil {
+	if err := Fetch(t.Context(), cache, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	libs := t.TempDir()
 	for _, name := range jars.Names() {
-		if err := os.Symlink(filepath.Join(downloads, "kafka", "libs", name), filepath.Join(libs, name)); err != nil {
+		if err := os.Symlink(filepath.Join(cache, "kafka", "libs", name), filepath.Join(libs, name)); err != nil {
 			t.Fatal(err)
 		}
 	}

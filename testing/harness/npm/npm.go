@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 // MissingError says what a machine lacks, and what to do.
@@ -32,7 +32,7 @@ func Install(ctx context.Context, dir string, pins fs.FS, log io.Writer) (module
 			return "", &MissingError{tool + " is not on the PATH", "install Node.js 18 or later with npm"}
 		}
 	}
-	unlock, err := cache.Lock(dir)
+	unlock, err := downloads.Lock(dir)
 	if err != nil {
 		return "", err
 	}

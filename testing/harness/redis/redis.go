@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/testing/harness/child"
 	"github.com/microseg/microseg/testing/harness/debian"
 )
@@ -79,7 +79,7 @@ func command(ctx context.Context) (*exec.Cmd, error) {
 	if path, err := exec.LookPath("redis-server"); err == nil {
 		return exec.Command(path), nil
 	}
-	dir, err := cache.Dir()
+	dir, err := downloads.Dir()
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/cache"
+	"github.com/microseg/microseg/embedded/downloads"
 	"github.com/microseg/microseg/testing/harness/child"
 	"github.com/microseg/microseg/testing/harness/npm"
 )
@@ -58,7 +58,7 @@ func Start(ctx context.Context, dir, script string, bindings map[string]string) 
 }
 
 func start(ctx context.Context, dir, script string, bindings map[string]string) (*Server, error) {
-	shared, err := cache.Dir()
+	shared, err := downloads.Dir()
 	if err != nil {
 		return nil, err
 	}

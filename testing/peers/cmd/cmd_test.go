@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/testing/simulate"
 )
 
 // TestStamp: an event that is sent at a pace is as simulated but for its time. The

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/testing/harness/clickhouse"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 	"github.com/microseg/microseg/testing/peers"
 )
 

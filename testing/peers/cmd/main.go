@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/microseg/microseg/testing/harness/clickhouse"
+	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/testing/peers"
 )
 

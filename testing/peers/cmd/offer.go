@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/testing/simulate"
 	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/testing/simulate"
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/simulate"
+	"github.com/microseg/microseg/samples/spec"
 	"github.com/microseg/microseg/testing/upgrade"
 )
 

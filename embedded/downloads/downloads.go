@@ -1,6 +1,6 @@
-// Package cache is the clone's ignored folder of downloads, .cache, which the
+// Package downloads is the clone's ignored folder of downloads, .cache, which the
 // harnesses of this project share.
-package cache
+package downloads
 
 import (
 	"errors"

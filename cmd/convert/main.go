@@ -1,7 +1,7 @@
-// Command cmd converts a recorded clickstream to Segment-spec JSON lines:
+// Command convert converts a recorded clickstream to Segment-spec JSON lines:
 //
-//	go run ./testing/convert/cmd --format rees46 2019-Oct.csv > events.jsonl
-//	go run ./testing/convert/cmd --format snowplow --device session --sample
+//	go run ./cmd/convert --format rees46 2019-Oct.csv > events.jsonl
+//	go run ./cmd/convert --format snowplow --device session --sample
 //
 // FILE may be "-" for standard input and may end in .gz or .zst; --sample
 // converts the sample that the project carries.
@@ -15,8 +15,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/microseg/microseg/samples/convert"
 	"github.com/microseg/microseg/sources/replay"
-	"github.com/microseg/microseg/testing/convert"
 )
 
 func main() {
@@ -53,7 +53,7 @@ func source(format, device string, sample bool) (io.ReadCloser, error) {
 		return convert.Open(format)
 	}
 	if flag.NArg() != 1 {
-		return nil, errors.New("usage: go run ./testing/convert/cmd --format FORMAT [--device session] FILE|-|--sample")
+		return nil, errors.New("usage: go run ./cmd/convert --format FORMAT [--device session] FILE|-|--sample")
 	}
 	return replay.OpenFile(flag.Arg(0))
 }

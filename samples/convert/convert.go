@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microseg/microseg/testing/data"
+	"github.com/microseg/microseg/samples/data"
 )
 
 // Options steer a conversion.

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package space
+package diskspace
 
 import "os"
 

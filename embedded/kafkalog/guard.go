@@ -1,7 +1,7 @@
 package kafkalog
 
 import (
-	"github.com/microseg/microseg/testing/harness/space"
+	"github.com/microseg/microseg/embedded/diskspace"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -13,7 +13,7 @@ import (
 // request looks; it takes about a microsecond.
 func (l *Log) guard(dir string, minFree uint64) {
 	l.cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if n, err := space.Free(dir); err == nil && n >= minFree {
+		if n, err := diskspace.Free(dir); err == nil && n >= minFree {
 			return nil, nil, false
 		}
 		l.cluster.KeepControl()

@@ -29,7 +29,7 @@ type MissingError struct{ CacheDir string }
 
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("finding a ClickHouse: none in $%s, on the PATH, in $%s or under %s; "+
-		"`./run.sh` installs the embedded one, as does `npm ci` with testing/harness/clickhouse/npm copied to that folder",
+		"`./run.sh` installs the embedded one, as does `npm ci` with embedded/clickhouse/npm copied to that folder",
 		DSNEnv, LibEnv, e.CacheDir)
 }
 

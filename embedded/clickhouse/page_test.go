@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/testing/harness/chromium"
-	"github.com/microseg/microseg/testing/harness/kafkalog"
 )
 
 // refusal is what a page gets: an error of the browser's, or who is no user, or `default`, whose only

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/data"
+	"github.com/microseg/microseg/samples/data"
 )
 
 // collect reads all events and drops those whose messageId came before.

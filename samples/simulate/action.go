@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/spec"
 )
 
 // product is an article of the simulated shop.

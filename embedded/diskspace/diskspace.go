@@ -1,6 +1,6 @@
-// Package space watches the file systems of the folders that a process writes,
+// Package diskspace watches the file systems of the folders that a process writes,
 // so that it can stop taking in data while there is still room to end in order.
-package space
+package diskspace
 
 import (
 	"context"

@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/spec"
 )
 
 // Options say how many visitors come and when. Equal options give equal events.

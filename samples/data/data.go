@@ -1,6 +1,6 @@
 // Package data holds the recorded clickstreams that the demo and the tests
 // replay, in the form in which their publishers gave them out. README.md says
-// whose they are. Package testing/convert turns them into Segment-spec events.
+// whose they are. Package samples/convert turns them into Segment-spec events.
 package data
 
 import (

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/testing/spec"
+	"github.com/microseg/microseg/samples/spec"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
