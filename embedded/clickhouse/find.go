@@ -35,7 +35,7 @@ func (e *MissingError) Error() string {
 
 // Find looks for a ClickHouse: a DSN in the environment, a library named by
 // LibEnv, `clickhouse` or `clickhouse-server` on the PATH, and at last the
-// library that Install has put under cacheDir. The error is a *MissingError.
+// library that run.sh has put under cacheDir. The error is a *MissingError.
 func Find(cacheDir string) (Found, error) {
 	if dsn := os.Getenv(DSNEnv); dsn != "" {
 		return Found{DSN: dsn}, nil
@@ -60,21 +60,4 @@ func Find(cacheDir string) (Found, error) {
 
 func libPath(cacheDir string) string {
 	return filepath.Join(cacheDir, "node_modules", "@chdb", "lib-linux-x64-gnu", "libchdb.so")
-}
-
-// CacheDir is the folder for the embedded library within the clone that holds
-// dir (found by its go.mod, going up): <clone>/.cache/clickhouse.
-func CacheDir(dir string) (string, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("finding the clone: %w", err)
-	}
-	for d := abs; ; d = filepath.Dir(d) {
-		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
-			return filepath.Join(d, ".cache", "clickhouse"), nil
-		}
-		if d == filepath.Dir(d) {
-			return "", fmt.Errorf("finding the clone: no go.mod in %s or above it", abs)
-		}
-	}
 }

@@ -3,7 +3,7 @@
 //
 // A server comes from (first match wins) a DSN in $MICROSEG_CLICKHOUSE_DSN,
 // `clickhouse` on the PATH, or libchdb.so from the npm package
-// @chdb/lib-linux-x64-gnu, which Install fetches. Version 26.7 or later of the
+// @chdb/lib-linux-x64-gnu, which run.sh fetches as npm/ pins it. Version 26.7 or later of the
 // library is needed: earlier ones cannot listen.
 package clickhouse
 
@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/microseg/microseg/embedded/downloads"
 )
 
 // Options of Start.
@@ -106,7 +108,10 @@ func (o Options) find() (Found, error) {
 	}
 	var outside error // of a clone there is no cache, but there may be others
 	if o.CacheDir == "" {
-		o.CacheDir, outside = CacheDir(".")
+		var cache string
+		if cache, outside = downloads.Dir(); outside == nil {
+			o.CacheDir = filepath.Join(cache, "clickhouse")
+		}
 	}
 	found, err := Find(o.CacheDir)
 	if err != nil {

@@ -155,9 +155,6 @@ func TestFindSaysWhatToDo(t *testing.T) {
 	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "./run.sh") {
 		t.Fatalf("error %v", err)
 	}
-	if err := Install(t.Context(), dir, io.Discard); err == nil || !strings.Contains(err.Error(), "npm is missing") {
-		t.Fatalf("Install without npm: %v", err)
-	}
 	t.Setenv(LibEnv, filepath.Join(dir, "nothing.so"))
 	if _, err := Find(dir); err == nil || !strings.Contains(err.Error(), LibEnv) {
 		t.Fatalf("error %v", err)
@@ -190,7 +187,7 @@ func TestFindPrefersABinaryOnThePath(t *testing.T) {
 
 // TestTheLockFilePins: integrity for every package, and no registry's address.
 func TestTheLockFilePins(t *testing.T) {
-	lock, err := pinned.ReadFile("npm/package-lock.json")
+	lock, err := os.ReadFile("npm/package-lock.json")
 	if err != nil {
 		t.Fatal(err)
 	}

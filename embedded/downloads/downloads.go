@@ -1,5 +1,5 @@
-// Package downloads is the clone's ignored folder of downloads, .cache, which the
-// harnesses of this project share.
+// Package downloads finds and locks the clone's ignored folder of downloads, .cache: the
+// embedded ClickHouse lies there, and what the tests fetch for themselves.
 package downloads
 
 import (

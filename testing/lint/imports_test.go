@@ -38,8 +38,11 @@ func rooms() map[string]room {
 		"config":     {domain, []string{"github.com/goccy/go-yaml"}, []string{beam}},
 		"transforms": {domain, []string{beam, arrow}, nil},
 		"runner":     {nil, []string{beam}, nil},
-		"clients":    {nil, []string{"*"}, []string{beam, arrow}},
-		"sources":    {append(slices.Clone(domain), "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
+		// What a stack brings along: log, ClickHouse, and the guard of their disk.
+		"embedded": {[]string{"clients/kafka"}, []string{"*"}, []string{beam, arrow}},
+		"samples":  {nil, nil, []string{beam, arrow}},
+		"clients":  {nil, []string{"*"}, []string{beam, arrow}},
+		"sources":  {append(slices.Clone(domain), "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
 		"sinks": {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc", "clients"), []string{"*"}, nil},
 		// Submissions are protocol buffers, whose options are a Struct.
@@ -93,8 +96,20 @@ func TestImports(t *testing.T) {
 	rules := rooms()
 	for _, p := range ours {
 		name := folder(p.ImportPath)
+		notOfTests(t, name, p)
 		if r, ok := rules[name]; ok {
 			r.check(t, name, p, standard)
+		}
+	}
+}
+
+// notOfTests: what is below testing serves tests alone, and may change with them; nothing
+// that ships imports it.
+func notOfTests(t *testing.T, name string, p listed) {
+	t.Helper()
+	for _, i := range p.Imports {
+		if name != "testing" && folder(i) == "testing" && strings.HasPrefix(i, module) {
+			t.Errorf("%s imports %s: what is below testing is for tests alone", p.ImportPath, i)
 		}
 	}
 }
