@@ -50,7 +50,7 @@ func (j *Job) takeOver(ctx context.Context) error {
 	// Who stood still between the two claims has taken the segments from a process
 	// that took over meanwhile.
 	if err == nil {
-		err = j.changelog.Owned()
+		err = j.changelog.Owned(ctx)
 	}
 	if err != nil && j.changelog != nil {
 		j.changelog.Close()

@@ -45,7 +45,7 @@ func (j *Job) states(ctx context.Context, b *transforms.Built, log *changelogio.
 		return nil, fmt.Errorf("dealing the states of %d shards out to %d (--rebuild makes them anew from the log): %w", was.Shards, j.Spec.Shards, err)
 	}
 	for i := range to {
-		w := log.Begin(i)
+		w := log.Begin(ctx, i)
 		if _, err = w.Write(to[i].Snapshot); err == nil {
 			err = w.Close()
 		}

@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -56,13 +57,13 @@ func (fn *audienceFn) Setup() (err error) {
 }
 
 // ProcessElement takes one reporter's counts and decides the minutes that are complete.
-func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out func(rows.Batch), records func([]byte)) error {
+func (fn *audienceFn) ProcessElement(ctx context.Context, p state.Provider, _ int, counts []byte, out func(rows.Batch), records func([]byte)) error {
 	var c shardCounts
 	if err := json.Unmarshal(counts, &c); err != nil {
 		return fmt.Errorf("decoding audience counts: %w", err)
 	}
 	if l := localOf(fn.Spec.Job); l != nil {
-		return l.counts(&c, out, records)
+		return l.counts(ctx, &c, out, records)
 	}
 	b, _, err := fn.State.Read(p)
 	if err != nil {
@@ -86,7 +87,7 @@ func (fn *audienceFn) ProcessElement(p state.Provider, _ int, counts []byte, out
 		}
 	}
 	if err == nil {
-		err = leave()
+		err = leave(ctx)
 	}
 	if err != nil {
 		return err

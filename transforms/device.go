@@ -122,7 +122,7 @@ func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batc
 			fn.cache.Forget(key)
 		}
 		var err error
-		if e, err = fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
+		if e, err = fn.cache.Open(ctx, key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
 			return nil, err
 		}
 		return e.State, nil

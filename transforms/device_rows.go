@@ -103,7 +103,7 @@ func progressOf(s *DeviceState, h *wire.Header, site string, version uint64) (ou
 
 // payloads reads the records of late events again whose decoder did not suspect
 // them: it had not seen the newer ones, in another process or after a gap.
-func (g *DeviceStage) payloads() error {
+func (g *DeviceStage) payloads(ctx context.Context) error {
 	missing := map[int32]*identity.Range{}
 	for i := range g.out.Dead {
 		if d := &g.out.Dead[i]; d.Raw == nil {
@@ -118,7 +118,7 @@ func (g *DeviceStage) payloads() error {
 		if g.log == nil {
 			continue // a letter without its text is better than none
 		}
-		err := g.log.ReadRange(context.Background(), p, r.First, r.Last, func(rec identity.Record) error {
+		err := g.log.ReadRange(ctx, p, r.First, r.Last, func(rec identity.Record) error {
 			for i := range g.out.Dead {
 				if d := &g.out.Dead[i]; d.Partition == p && d.Offset == rec.Offset && d.Raw == nil {
 					d.Raw = g.decoder.Payload(rec.Value)

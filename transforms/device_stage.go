@@ -112,18 +112,18 @@ const compactNow = 1 << 50
 // Fold is Apply for a batch that is not encoded.
 func (g *DeviceStage) Fold(ctx context.Context, s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) (done []applied, err error) {
 	for {
-		err := g.apply(s, h, b, out)
+		err := g.apply(ctx, s, h, b, out)
 		var gap *identity.GapError
 		if !errors.As(err, &gap) {
 			return append(done, applied{delta: deltaOf(h)}), err
 		}
 		slog.Warn("re-reading a gap in the log", "shard", h.Shard, "partition", gap.Partition, "first", gap.First, "last", gap.Last)
 		missing := s.missing(h, gap)
-		events, err := g.events(map[int32]*identity.Range{gap.Partition: {First: gap.First, Last: gap.Last}}, func(identity.Place) event.Semantics { return h.Semantics })
+		events, err := g.events(ctx, map[int32]*identity.Range{gap.Partition: {First: gap.First, Last: gap.Last}}, func(identity.Place) event.Semantics { return h.Semantics })
 		if err != nil {
 			return nil, fmt.Errorf("healing a gap in the log: %w", err)
 		}
-		if err := g.apply(s, &missing, events.cut(&missing), out); err != nil {
+		if err := g.apply(ctx, s, &missing, events.cut(&missing), out); err != nil {
 			return nil, fmt.Errorf("applying offsets %d to %d again: %w", gap.First, gap.Last, err)
 		}
 		g.board.device(h.Shard, s.healed())
@@ -155,7 +155,7 @@ func deltaOf(h *wire.Header) []byte {
 	return w.B
 }
 
-func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) error {
+func (g *DeviceStage) apply(ctx context.Context, s *DeviceState, h *wire.Header, b *identity.Batch, out Outputs) error {
 	g.state = s
 	s.persons.Emitted, s.persons.Sent, s.persons.Semantics = h.Emitted, 0, h.Semantics
 	g.again = h.Again
@@ -170,7 +170,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 		}
 	}
 	leaveOut(h, b)
-	if err := g.rebuilds(s, b); err != nil {
+	if err := g.rebuilds(ctx, s, b); err != nil {
 		return err
 	}
 	lowered := h.ID <= s.owes
@@ -189,7 +189,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	}
 	s.last = max(s.last, h.ID)
 	decided := time.Now().UnixMicro()
-	if err := out.sure(); err != nil {
+	if err := out.sure(ctx); err != nil {
 		return err
 	}
 	g.records.take(s.persons, g.version, decided)
@@ -203,7 +203,7 @@ func (g *DeviceStage) apply(s *DeviceState, h *wire.Header, b *identity.Batch, o
 	if out.Rows == nil {
 		return nil
 	}
-	if err := g.payloads(); err != nil {
+	if err := g.payloads(ctx); err != nil {
 		return err
 	}
 	if !h.Again {

@@ -194,7 +194,7 @@ func readDeviceState(r *codec.Reader, built *Built, log LogReader, limit int64) 
 
 // Replay implements logstate.State. A delta names the offsets that a batch
 // covered; the events themselves are read from the log again.
-func (s *DeviceState) Replay(deltas [][]byte) error {
+func (s *DeviceState) Replay(ctx context.Context, deltas [][]byte) error {
 	if len(deltas) == 0 {
 		return nil
 	}
@@ -220,12 +220,12 @@ func (s *DeviceState) Replay(deltas [][]byte) error {
 	if err != nil {
 		return err
 	}
-	events, err := g.events(span, semanticsOf(headers))
+	events, err := g.events(ctx, span, semanticsOf(headers))
 	if err != nil {
 		return err
 	}
 	for i := range headers {
-		if err := g.apply(s, &headers[i], events.cut(&headers[i]), Outputs{}); err != nil {
+		if err := g.apply(ctx, s, &headers[i], events.cut(&headers[i]), Outputs{}); err != nil {
 			return fmt.Errorf("replaying batch %d of %d: %w", i+1, len(headers), err)
 		}
 	}
@@ -255,14 +255,14 @@ func semanticsOf(headers []wire.Header) func(identity.Place) event.Semantics {
 }
 
 // events reads ranges of the log again.
-func (g *DeviceStage) events(span map[int32]*identity.Range, semantics func(identity.Place) event.Semantics) (*logEvents, error) {
+func (g *DeviceStage) events(ctx context.Context, span map[int32]*identity.Range, semantics func(identity.Place) event.Semantics) (*logEvents, error) {
 	out := &logEvents{events: map[int32][]event.Event{}, dead: map[int32][]identity.DeadLetter{}, warnings: map[int32][]identity.Warning{}}
 	for _, p := range slices.Sorted(maps.Keys(span)) {
 		r := span[p]
 		if g.log == nil {
 			return nil, fmt.Errorf("re-reading partition %d from offset %d to %d: %w", p, r.First, r.Last, errNoLog)
 		}
-		err := g.log.ReadRange(context.Background(), p, r.First, r.Last, func(rec identity.Record) error {
+		err := g.log.ReadRange(ctx, p, r.First, r.Last, func(rec identity.Record) error {
 			_, b := g.decoder.Decode(&identity.RawBatch{Chunks: [][]identity.Record{{rec}}, Semantics: semantics(identity.Place{Partition: p, Offset: rec.Offset})})
 			out.events[p] = append(out.events[p], b.Events...)
 			out.dead[p] = append(out.dead[p], b.Dead...)

@@ -1,6 +1,8 @@
 package transforms
 
 import (
+	"context"
+
 	"github.com/microseg/microseg/transforms/rows"
 )
 
@@ -10,15 +12,15 @@ type Outputs struct {
 	Vectors func(shard int, batch []byte)
 	Counts  func(key int, counts []byte)
 	Rows    func(rows.Batch)
-	Records func(batch []byte) // for the topic `segments`
-	Sure    func() error       // waits until the batch is where a restart finds it, before anything of it leaves; nil: at once
+	Records func(batch []byte)          // for the topic `segments`
+	Sure    func(context.Context) error // waits until the batch is where a restart finds it, before anything of it leaves; nil: at once
 }
 
-func (o *Outputs) sure() error {
+func (o *Outputs) sure(ctx context.Context) error {
 	if o.Sure == nil {
 		return nil
 	}
-	return o.Sure()
+	return o.Sure(ctx)
 }
 
 // emitRows lets a builder's rows go, if there are any.

@@ -130,7 +130,7 @@ func (c *chaos) run(elements []element) {
 		})
 		for _, v := range vectors {
 			c.bundle(c.person, v.key, func(w *worker, k *keyState) ([]element, error) {
-				return nil, w.persons.ProcessElement(k, v.key, v.batch, func(int, []byte) {}, c.add, c.publish)
+				return nil, w.persons.ProcessElement(context.Background(), k, v.key, v.batch, func(int, []byte) {}, c.add, c.publish)
 			})
 		}
 	}
@@ -230,7 +230,7 @@ func TestPersonGap(t *testing.T) {
 		if i == 1 {
 			continue
 		}
-		_, err := p.Apply(ps, 0, v, Outputs{})
+		_, err := p.Apply(t.Context(), ps, 0, v, Outputs{})
 		var gap *GapError
 		if i == 0 {
 			check(t, err)

@@ -18,7 +18,7 @@ import (
 type Journal interface {
 	// Append adds an entry behind all others of the machine and does not wait;
 	// sure does, until a restart will find the entry.
-	Append(machine int, entry []byte) (sure func() error)
+	Append(machine int, entry []byte) (sure func(context.Context) error)
 }
 
 // Local is a job whose state lives in this process and, for the next one, in a
@@ -135,8 +135,8 @@ type deviceMachine struct {
 	machine
 	stage  *DeviceStage
 	state  *DeviceState
-	script []identity.RawBatch // batches that were applied since the snapshot, without their records
-	marked func() error        // waits until the journal has the lower limit; nil: there is none
+	script []identity.RawBatch         // batches that were applied since the snapshot, without their records
+	marked func(context.Context) error // waits until the journal has the lower limit; nil: there is none
 }
 
 // newDeviceMachine also returns what must be in the journal before anything else, if
@@ -223,10 +223,10 @@ func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs
 		})
 		if p := poisoned(err); p != nil {
 			h.Poison = appendPlaces(h.Poison, p.Places)
-			return l.decide(p, shard, deltaOf(&h))
+			return l.decide(ctx, p, shard, deltaOf(&h))
 		}
 		if err == nil {
-			err = leave()
+			err = leave(ctx)
 		}
 		if m.stage.compact {
 			select {
@@ -343,7 +343,7 @@ func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
 }
 
 // person applies a batch to a person shard, or keeps it until its turn.
-func (l *Local) person(shard int, batch []byte, out Outputs) (h wire.Header, err error) {
+func (l *Local) person(ctx context.Context, shard int, batch []byte, out Outputs) (h wire.Header, err error) {
 	m := l.persons[shard]
 	if h, err = wire.ReadHeader(batch); err != nil {
 		return h, err
@@ -354,7 +354,7 @@ func (l *Local) person(shard int, batch []byte, out Outputs) (h wire.Header, err
 			return nil
 		}
 		m.held[o] = batch
-		if err := l.release(shard, out); err != nil {
+		if err := l.release(ctx, shard, out); err != nil {
 			return err
 		}
 		return m.missing(o)
@@ -363,7 +363,7 @@ func (l *Local) person(shard int, batch []byte, out Outputs) (h wire.Header, err
 
 // release applies what has its turn: by the script, and behind its end what
 // follows the last one of its device shard.
-func (l *Local) release(shard int, out Outputs) error {
+func (l *Local) release(ctx context.Context, shard int, out Outputs) error {
 	m := l.persons[shard]
 	for len(m.script) > 0 {
 		batch, here := m.held[m.script[0]]
@@ -375,7 +375,7 @@ func (l *Local) release(shard int, out Outputs) error {
 		m.script = m.script[1:]
 		again := out
 		again.Records = m.retold.take
-		if err := l.apply(shard, o, batch, again); err != nil {
+		if err := l.apply(ctx, shard, o, batch, again); err != nil {
 			return err
 		}
 		if len(m.script) == 0 {
@@ -392,7 +392,7 @@ func (l *Local) release(shard int, out Outputs) error {
 				break
 			}
 			delete(m.held, o)
-			if err := l.next(shard, o, batch, out); err != nil {
+			if err := l.next(ctx, shard, o, batch, out); err != nil {
 				return err
 			}
 		}
@@ -413,13 +413,13 @@ func (m *personMachine) missing(got order) error {
 }
 
 // next applies a batch that nobody has applied before.
-func (l *Local) next(shard int, o order, batch []byte, out Outputs) error {
+func (l *Local) next(ctx context.Context, shard int, o order, batch []byte, out Outputs) error {
 	out.Sure = l.journal.Append(l.built.Spec.Shards+shard, o.entry())
-	return l.apply(shard, o, batch, out)
+	return l.apply(ctx, shard, o, batch, out)
 }
 
 // apply applies a batch without what the journal says to leave out of it.
-func (l *Local) apply(shard int, o order, batch []byte, out Outputs) error {
+func (l *Local) apply(ctx context.Context, shard int, o order, batch []byte, out Outputs) error {
 	m := l.persons[shard]
 	bad := m.poison[o]
 	if delete(m.poison, o); len(bad) > 0 {
@@ -427,16 +427,16 @@ func (l *Local) apply(shard int, o order, batch []byte, out Outputs) error {
 	}
 	held, leave := out.hold()
 	err := guard("person", m.stage.suspects, func() error {
-		_, err := m.stage.Apply(m.state, shard, batch, held)
+		_, err := m.stage.Apply(ctx, m.state, shard, batch, held)
 		return err
 	})
 	if p := poisoned(err); p != nil {
-		return l.decide(p, l.built.Spec.Shards+shard, o.verdict(appendPlaces(bad, p.Places)))
+		return l.decide(ctx, p, l.built.Spec.Shards+shard, o.verdict(appendPlaces(bad, p.Places)))
 	}
 	if err != nil {
 		return err
 	}
-	return leave()
+	return leave(ctx)
 }
 
 // LostBatchError says that the runner lost a batch where it cannot be read again

@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -55,7 +56,7 @@ func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
 }
 
 // counts applies what a reporter tells.
-func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte)) error {
+func (l *Local) counts(ctx context.Context, c *shardCounts, out func(rows.Batch), records func([]byte)) error {
 	m := l.audience
 	return m.do(func() error {
 		for _, e := range m.unsaid {
@@ -70,7 +71,7 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 		}
 		err := take(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) })
 		if p := poisoned(err); p != nil && !m.poison[at] {
-			return l.decideCounts(p, at, c.place())
+			return l.decideCounts(ctx, p, at, c.place())
 		}
 		if err != nil {
 			return err
@@ -85,7 +86,7 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 		if err != nil {
 			return fmt.Errorf("encoding a decision: %w", err)
 		}
-		if err := l.journal.Append(2*l.built.Spec.Shards, entry)(); err != nil {
+		if err := l.journal.Append(2*l.built.Spec.Shards, entry)(ctx); err != nil {
 			return err
 		}
 		e.leave(out, records)
@@ -95,13 +96,13 @@ func (l *Local) counts(c *shardCounts, out func(rows.Batch), records func([]byte
 
 // decideCounts puts the verdict into the journal that a reporter's counts are left out;
 // the next ones of that reporter are absolute again.
-func (l *Local) decideCounts(p *PoisonError, at countsAt, place identity.Place) error {
+func (l *Local) decideCounts(ctx context.Context, p *PoisonError, at countsAt, place identity.Place) error {
 	entry, err := json.Marshal(&audienceEntry{Poison: &at})
 	if err != nil {
 		return fmt.Errorf("encoding a verdict: %w", err)
 	}
 	p.Places = []identity.Place{place}
-	return l.decide(p, 2*l.built.Spec.Shards, entry)
+	return l.decide(ctx, p, 2*l.built.Spec.Shards, entry)
 }
 
 func (e *audienceEntry) leave(out func(rows.Batch), records func([]byte)) {

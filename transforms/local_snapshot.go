@@ -16,7 +16,7 @@ type Archive interface {
 	// Begin starts the snapshot of a machine's state as of now: what is appended
 	// to the machine's journal from here on is not in it. Close waits until the
 	// archive has the snapshot whole.
-	Begin(machine int) io.WriteCloser
+	Begin(ctx context.Context, machine int) io.WriteCloser
 }
 
 // lookAgain is how often a snapshot looks whether the stages behind have come so far.
@@ -54,7 +54,7 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 	if err := l.wait(ctx, func() (bool, error) { return l.audience.covers(told) }); err != nil {
 		return nil, err
 	}
-	if err := l.audience.snapshot(a, 2*n); err != nil {
+	if err := l.audience.snapshot(ctx, a, 2*n); err != nil {
 		return nil, fmt.Errorf("writing the snapshot of the audience: %w", err)
 	}
 	return offsets, nil
@@ -80,7 +80,7 @@ func (l *Local) save(ctx context.Context, m *machine, a Archive, number int, s s
 	var w io.WriteCloser
 	if err := m.look(func() {
 		cut()
-		w = a.Begin(number)
+		w = a.Begin(ctx, number)
 		s.Save(&c)
 	}); err != nil {
 		return err
@@ -202,10 +202,10 @@ func (m *audienceMachine) covers(told []int64) (ok bool, err error) {
 	return ok, err
 }
 
-func (m *audienceMachine) snapshot(a Archive, number int) error {
+func (m *audienceMachine) snapshot(ctx context.Context, a Archive, number int) error {
 	m.mu.Lock()
 	b, err := json.Marshal(m.state)
-	w := a.Begin(number)
+	w := a.Begin(ctx, number)
 	m.mu.Unlock()
 	if err == nil {
 		_, err = w.Write(b)

@@ -252,13 +252,13 @@ func (p *process) step() bool {
 
 // Append implements Journal. An entry that was sent may arrive although the
 // process has died.
-func (p *process) Append(machine int, entry []byte) func() error {
+func (p *process) Append(machine int, entry []byte) func(context.Context) error {
 	if p.steps < 0 {
-		return func() error { return errKilled }
+		return func(context.Context) error { return errKilled }
 	}
 	p.pending[machine] = append(p.pending[machine], slices.Clone(entry))
 	n := len(p.journal.logs[machine]) + len(p.pending[machine])
-	return func() error {
+	return func(context.Context) error {
 		alive := p.step()
 		if alive || p.r.IntN(2) == 0 {
 			p.arrive(machine, n)
@@ -279,7 +279,7 @@ func (p *process) arrive(machine, n int) {
 }
 
 // Begin implements Archive.
-func (p *process) Begin(machine int) io.WriteCloser {
+func (p *process) Begin(_ context.Context, machine int) io.WriteCloser {
 	p.round[machine] = memSnapshot{state: []byte{}, from: len(p.journal.logs[machine]) + len(p.pending[machine])}
 	return &memWriter{p, machine}
 }
@@ -413,7 +413,7 @@ func (p *process) drainOne() error {
 	if p.r.IntN(10) > 0 { // else the runner gives it again
 		p.vectors[k] = slices.Delete(p.vectors[k], i, i+1)
 	}
-	_, err := p.local.person(k[1], b, p.outputs(0, p.spec.userReporter(k[1])))
+	_, err := p.local.person(context.Background(), k[1], b, p.outputs(0, p.spec.userReporter(k[1])))
 	return err
 }
 
@@ -424,7 +424,7 @@ func (p *process) take(reporter int) error {
 	p.counts[reporter] = slices.Delete(p.counts[reporter], i, i+1)
 	var c shardCounts
 	check(p.t, json.Unmarshal(b, &c))
-	return p.local.counts(&c, p.outputs(0, 0).Rows, func(b []byte) {
+	return p.local.counts(context.Background(), &c, p.outputs(0, 0).Rows, func(b []byte) {
 		check(p.t, segment.EachKeyed(b, func(_, value []byte) {
 			var a segment.Active
 			check(p.t, a.Read(value))

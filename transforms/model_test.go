@@ -609,7 +609,7 @@ func runAgain(t *testing.T, spec *Spec, l *testLog, elements []element, r *rand.
 			if len(l.poison) > 0 {
 				v.batch = wire.WithPoison(v.batch, l.poison)
 			}
-			_, err := persons.Apply(ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts, Records: publish})
+			_, err := persons.Apply(context.Background(), ps[v.key], v.key, v.batch, Outputs{Rows: add, Counts: counts, Records: publish})
 			check(t, err)
 			if r != nil && r.IntN(3) == 0 {
 				ps[v.key], err = ReadPersonState(snapshotOf(ps[v.key]), b)

@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -54,14 +55,14 @@ func (fn *personFn) Setup() error {
 }
 
 // ProcessElement applies one batch of one shard.
-func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
+func (fn *personFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
 	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
 	var h wire.Header
 	var err error
 	if fn.local != nil {
-		h, err = fn.local.person(shard, batch, to)
+		h, err = fn.local.person(ctx, shard, batch, to)
 	} else {
-		h, err = fn.apply(p, shard, batch, to)
+		h, err = fn.apply(ctx, p, shard, batch, to)
 	}
 	if err != nil {
 		return fmt.Errorf("person shard %d: %w", shard, err)
@@ -71,19 +72,19 @@ func (fn *personFn) ProcessElement(p state.Provider, shard int, batch []byte, co
 }
 
 // apply applies a batch to the state that the runner keeps.
-func (fn *personFn) apply(p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
+func (fn *personFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
 	head, _, err := fn.Head.Read(p)
 	if err != nil {
 		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
 	}
 	key := strconv.Itoa(shard)
 	var e *logstate.Entry[*PersonState]
-	h, batch, err := fn.stage.tryAgain(func() (*PersonState, error) {
+	h, batch, err := fn.stage.tryAgain(ctx, func() (*PersonState, error) {
 		if e != nil {
 			fn.cache.Forget(key)
 		}
 		var err error
-		if e, err = fn.cache.Open(key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
+		if e, err = fn.cache.Open(ctx, key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
 			return nil, err
 		}
 		return e.State, nil

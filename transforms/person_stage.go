@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"time"
@@ -122,10 +123,10 @@ func ReadPersonState(b []byte, built *Built) (*PersonState, error) {
 }
 
 // Replay implements logstate.State; the deltas are the batches themselves.
-func (s *PersonState) Replay(batches [][]byte) error {
+func (s *PersonState) Replay(ctx context.Context, batches [][]byte) error {
 	g := NewPersonStage(s.built)
 	for i, b := range batches {
-		if _, err := g.Apply(s, 0, b, Outputs{}); err != nil {
+		if _, err := g.Apply(ctx, s, 0, b, Outputs{}); err != nil {
 			return fmt.Errorf("replaying batch %d of %d: %w", i+1, len(batches), err)
 		}
 	}
@@ -166,7 +167,7 @@ func NewPersonStage(b *Built) *PersonStage {
 }
 
 // Apply applies a batch: the vectors that have their turn, then the passing of time.
-func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs) (*wire.Header, error) {
+func (g *PersonStage) Apply(ctx context.Context, s *PersonState, shard int, batch []byte, out Outputs) (*wire.Header, error) {
 	h, err := wire.ReadHeader(batch)
 	if err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (g *PersonStage) Apply(s *PersonState, shard int, batch []byte, out Outputs
 		return nil, err
 	}
 	decided := time.Now().UnixMicro()
-	if err := out.sure(); err != nil {
+	if err := out.sure(ctx); err != nil {
 		return nil, err
 	}
 	if err := g.advance(s, shard, &h, out); err != nil {

@@ -57,7 +57,7 @@ func guard(stage string, suspects func() []identity.Place, f func() error) (err 
 
 // hold keeps whatever leaves until leave: what a batch gives out must not be seen
 // before all of it is made.
-func (o Outputs) hold() (held Outputs, leave func() error) {
+func (o Outputs) hold() (held Outputs, leave func(context.Context) error) {
 	var all []func()
 	held = o
 	held.Sure = nil
@@ -73,8 +73,8 @@ func (o Outputs) hold() (held Outputs, leave func() error) {
 	if o.Records != nil {
 		held.Records = func(b []byte) { all = append(all, func() { o.Records(b) }) }
 	}
-	return held, func() error {
-		if err := o.sure(); err != nil {
+	return held, func(ctx context.Context) error {
+		if err := o.sure(ctx); err != nil {
 			return err
 		}
 		for _, f := range all {
@@ -132,7 +132,7 @@ func (g *DeviceStage) tryAgain(ctx context.Context, open func() (*DeviceState, e
 		p := poisoned(err)
 		if p == nil {
 			if err == nil {
-				err = leave()
+				err = leave(ctx)
 			}
 			return done, h, err
 		}
@@ -192,11 +192,11 @@ func poisoned(err error) *PoisonError {
 
 // decide puts a verdict into the machine's journal, behind the batch. The machine's
 // state is half-way through the batch: the job must start again.
-func (l *Local) decide(p *PoisonError, machine int, entry []byte) error {
+func (l *Local) decide(ctx context.Context, p *PoisonError, machine int, entry []byte) error {
 	if len(p.Places) == 0 {
 		return p
 	}
-	if err := l.journal.Append(machine, entry)(); err != nil {
+	if err := l.journal.Append(machine, entry)(ctx); err != nil {
 		return err
 	}
 	p.Decided = true
@@ -256,7 +256,7 @@ func (g *PersonStage) leaveOut(v *wire.Vector) bool {
 
 // tryAgain is DeviceStage.tryAgain for a batch of vectors; what it returns names what
 // was left out.
-func (g *PersonStage) tryAgain(open func() (*PersonState, error), shard int, batch []byte, out Outputs) (h *wire.Header, done []byte, err error) {
+func (g *PersonStage) tryAgain(ctx context.Context, open func() (*PersonState, error), shard int, batch []byte, out Outputs) (h *wire.Header, done []byte, err error) {
 	var bad []identity.Place
 	for {
 		s, err := open()
@@ -265,13 +265,13 @@ func (g *PersonStage) tryAgain(open func() (*PersonState, error), shard int, bat
 		}
 		held, leave := out.hold()
 		err = guard("person", g.suspects, func() (err error) {
-			h, err = g.Apply(s, shard, batch, held)
+			h, err = g.Apply(ctx, s, shard, batch, held)
 			return err
 		})
 		p := poisoned(err)
 		if p == nil {
 			if err == nil {
-				err = leave()
+				err = leave(ctx)
 			}
 			return h, batch, err
 		}

@@ -12,7 +12,7 @@ import (
 // rebuilds readies what the batch's records say that tell to make a device anew:
 // the histories that they bring, and what came between their reading and here,
 // which is read from the log again. A record that cannot be read is a dead letter.
-func (g *DeviceStage) rebuilds(s *DeviceState, b *identity.Batch) error {
+func (g *DeviceStage) rebuilds(ctx context.Context, s *DeviceState, b *identity.Batch) error {
 	b.Rebuilds = nil
 	bad := map[identity.Place]error{}
 	last := map[int32][]lastPart{}
@@ -29,7 +29,7 @@ func (g *DeviceStage) rebuilds(s *DeviceState, b *identity.Batch) error {
 		}
 	}
 	for partition, parts := range last {
-		if err := g.rebuildsOf(s, partition, parts, b, bad); err != nil {
+		if err := g.rebuildsOf(ctx, s, partition, parts, b, bad); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ type lastPart struct {
 }
 
 // rebuildsOf reads the histories of one partition.
-func (g *DeviceStage) rebuildsOf(s *DeviceState, partition int32, parts []lastPart, b *identity.Batch, bad map[identity.Place]error) error {
+func (g *DeviceStage) rebuildsOf(ctx context.Context, s *DeviceState, partition int32, parts []lastPart, b *identity.Batch, bad map[identity.Place]error) error {
 	from, to := parts[0].End, int64(0)
 	devices := map[string]bool{}
 	for _, p := range parts {
@@ -93,7 +93,7 @@ func (g *DeviceStage) rebuildsOf(s *DeviceState, partition int32, parts []lastPa
 		devices[p.event.Device] = true
 	}
 	read := func(offset int64) event.Semantics { return s.semantics(partition, offset, b.Semantics) }
-	m, err := g.meanwhile(partition, from, to, devices, read, s.leftOut(partition, b))
+	m, err := g.meanwhile(ctx, partition, from, to, devices, read, s.leftOut(partition, b))
 	if err != nil {
 		return err
 	}
@@ -121,13 +121,13 @@ type meanwhile struct {
 
 func partKey(e *event.Event) string { return fmt.Sprintf("%x/%s", e.ID, e.Device) }
 
-func (g *DeviceStage) meanwhile(partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics, left map[int64]bool) (*meanwhile, error) {
+func (g *DeviceStage) meanwhile(ctx context.Context, partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics, left map[int64]bool) (*meanwhile, error) {
 	w := &meanwhile{events: map[string][]identity.Step{}, parts: map[string][]identity.Part{}, at: map[string][]int64{}}
 	if g.log == nil {
 		return nil, fmt.Errorf("making devices of partition %d anew: %w", partition, errNoLog)
 	}
 	var clock int64
-	err := g.log.ReadRange(context.Background(), partition, from, to, func(rec identity.Record) error {
+	err := g.log.ReadRange(ctx, partition, from, to, func(rec identity.Record) error {
 		if left[rec.Offset] {
 			return nil // it let no time pass
 		}

@@ -63,7 +63,7 @@ func TestErasedStaysErased(t *testing.T) {
 		check(t, err)
 	}
 	for i, n := range []int{0, 1, 0, 2, 1, 0} {
-		_, err := p.Apply(ps, 0, vectors[n], Outputs{})
+		_, err := p.Apply(t.Context(), ps, 0, vectors[n], Outputs{})
 		check(t, err)
 		if want := map[int]int{0: 1, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}[i]; ps.persons.Persons() != want {
 			t.Errorf("after %d batches there are %d persons, not %d", i+1, ps.persons.Persons(), want)
@@ -129,7 +129,7 @@ func TestSentIsOfWhatJustHappened(t *testing.T) {
 			_, err := g.Fold(t.Context(), s, &h, batch, Outputs{Records: take, Vectors: func(_ int, v []byte) { vectors = append(vectors, v) }})
 			check(t, err)
 			for _, v := range vectors {
-				_, err := p.Apply(ps, 0, v, Outputs{Records: take})
+				_, err := p.Apply(t.Context(), ps, 0, v, Outputs{Records: take})
 				check(t, err)
 			}
 		}

@@ -27,7 +27,7 @@ func init() {
 	beam.RegisterType(reflect.TypeFor[numbered]())
 	RegisterLog("test", func(settings []byte) LogReader {
 		v, _ := testLogs.Load(string(settings))
-		l, _ := v.(*testLog)
+		l, _ := v.(LogReader)
 		return l
 	})
 }

@@ -92,7 +92,7 @@ func TestSnapshotsWhileTheStateGoesOn(t *testing.T) {
 		person := &halfSaved{state: ps, read: func(x []byte) (saved, error) { return ReadPersonState(x, b) }}
 		for _, e := range l.cut(t, &spec, r) {
 			_, _, err := g.Apply(context.Background(), s, e.batch, Outputs{Vectors: func(_ int, vectors []byte) {
-				_, err := p.Apply(ps, 0, vectors, Outputs{})
+				_, err := p.Apply(t.Context(), ps, 0, vectors, Outputs{})
 				check(t, err)
 			}})
 			check(t, err)

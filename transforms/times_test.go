@@ -157,7 +157,7 @@ func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand, every in
 		_, _, err = g.Apply(context.Background(), ds[e.key], e.batch, to)
 		check(t, err)
 		for _, v := range vectors {
-			_, err := persons.Apply(ps[v.key], v.key, v.batch, to)
+			_, err := persons.Apply(context.Background(), ps[v.key], v.key, v.batch, to)
 			check(t, err)
 		}
 	}

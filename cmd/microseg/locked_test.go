@@ -212,9 +212,9 @@ func changelogWork(ctx context.Context, brokers []string, events string) error {
 		if err != nil {
 			return err
 		}
-		err = log.Append(0, []byte("entry"))()
+		err = log.Append(0, []byte("entry"))(ctx)
 		if err == nil {
-			err = log.Begin(0).Close()
+			err = log.Begin(ctx, 0).Close()
 		}
 		if err == nil {
 			err = log.Commit(ctx, nil, time.Now())

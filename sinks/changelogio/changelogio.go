@@ -119,6 +119,9 @@ type Log struct {
 	run   int64
 	begun map[int32]int64
 
+	ctx context.Context // of what it looks up by itself; ends with Close
+	end context.CancelFunc
+
 	mu       sync.Mutex
 	sent     []int64 // offset of the next record that is sent, by partition
 	foreign  []*foreign
@@ -164,7 +167,10 @@ func (l *Log) Err() error {
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
 // Close disconnects.
-func (l *Log) Close() { l.cl.Close() }
+func (l *Log) Close() {
+	l.end()
+	l.cl.Close()
+}
 
 // connect makes a client that writes each partition in order.
 func connect(brokers []string) (*kgo.Client, error) {
@@ -186,7 +192,7 @@ func (l *Log) record(kind byte, partition int32, body []byte) *kgo.Record {
 }
 
 // Append implements transforms.Journal.
-func (l *Log) Append(machine int, entry []byte) (sure func() error) {
+func (l *Log) Append(machine int, entry []byte) (sure func(context.Context) error) {
 	l.mu.Lock()
 	l.stats.Entries++
 	l.stats.EntryBytes += uint64(len(entry))
@@ -199,12 +205,12 @@ func (l *Log) Append(machine int, entry []byte) (sure func() error) {
 }
 
 // put sends a record; sure waits for the log.
-func (l *Log) put(r *kgo.Record) (sure func() error) {
+func (l *Log) put(r *kgo.Record) (sure func(context.Context) error) {
 	done := make(chan error, 1)
 	l.mu.Lock()
 	if l.err != nil {
 		defer l.mu.Unlock()
-		return func() error { return l.err }
+		return func(context.Context) error { return l.err }
 	}
 	want := l.sent[r.Partition]
 	l.sent[r.Partition]++
@@ -217,13 +223,15 @@ func (l *Log) put(r *kgo.Record) (sure func() error) {
 		l.arrived(r.Partition, want, r.Offset, func(err error) { done <- err })
 	})
 	l.mu.Unlock()
-	return func() error {
+	return func(ctx context.Context) error {
 		select {
 		case err := <-done:
 			done <- err
 			return err
 		case <-l.failed:
 			return l.Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -244,7 +252,7 @@ func (l *Log) fail(err error) error {
 // that the job made before them is where it belongs. offsets are the last ones of
 // the topic of events that the snapshots have, at is the job's clock.
 func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time) error {
-	if err := l.commit(offsets, at); err != nil {
+	if err := l.commit(ctx, offsets, at); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -273,14 +281,14 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 	return nil
 }
 
-func (l *Log) commit(offsets map[int32]int64, at time.Time) error {
+func (l *Log) commit(ctx context.Context, offsets map[int32]int64, at time.Time) error {
 	l.mu.Lock()
 	l.round++
 	m := &Manifest{Schema: Schema, Run: l.run, Nonce: l.nonce, Round: l.round, At: at.UnixMilli(), Begun: l.begun, Offsets: offsets, Partitions: l.cfg.Partitions,
 		Machines: append([]Part(nil), l.parts...)}
 	l.mu.Unlock()
 	m.configured(&l.cfg)
-	return l.write(m)
+	return l.write(ctx, m)
 }
 
 // configured makes the manifest one of the configuration.
@@ -290,13 +298,13 @@ func (m *Manifest) configured(cfg *Config) {
 }
 
 // write makes a manifest the one to go on from.
-func (l *Log) write(m *Manifest) error {
+func (l *Log) write(ctx context.Context, m *Manifest) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encoding a manifest: %w", err)
 	}
 	r := l.record(kindManifest, l.control(), b)
-	if err := l.put(r)(); err != nil {
+	if err := l.put(r)(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -41,13 +41,13 @@ func open(t *testing.T, cfg Config) (*Log, *Recovery) {
 
 func put(t *testing.T, l *Log, machine int, entry string) {
 	t.Helper()
-	check(t, l.Append(machine, []byte(entry))())
+	check(t, l.Append(machine, []byte(entry))(t.Context()))
 }
 
 func snapshotAll(t *testing.T, l *Log, state string) {
 	t.Helper()
 	for i := range l.cfg.Machines {
-		w := l.Begin(i)
+		w := l.Begin(t.Context(), i)
 		_, err := w.Write([]byte(state))
 		check(t, err)
 		check(t, w.Close())
@@ -102,7 +102,7 @@ func TestEqualsAModel(t *testing.T) {
 			next := make([]model, cfg.Machines)
 			for j := range next {
 				next[j].snapshot = bytes.Repeat([]byte{byte(n)}, 1+r.IntN(3)*chunkSize)
-				w := l.Begin(j)
+				w := l.Begin(t.Context(), j)
 				_, err := w.Write(next[j].snapshot)
 				check(t, err)
 				// Others go on while a snapshot is written.
@@ -134,7 +134,7 @@ func TestZombie(t *testing.T) {
 	if got := entries(rec.Machines[0]); !slices.Equal(got, []string{"before"}) {
 		t.Fatalf("the next process finds %q", got)
 	}
-	if err := old.Append(0, []byte("zombie"))(); !errors.Is(err, ErrFenced) {
+	if err := old.Append(0, []byte("zombie"))(t.Context()); !errors.Is(err, ErrFenced) {
 		t.Errorf("a zombie writes: %v", err)
 	}
 	select {
@@ -142,7 +142,7 @@ func TestZombie(t *testing.T) {
 	default:
 		t.Error("the zombie goes on")
 	}
-	if err := old.Append(1, []byte("again"))(); !errors.Is(err, ErrFenced) {
+	if err := old.Append(1, []byte("again"))(t.Context()); !errors.Is(err, ErrFenced) {
 		t.Errorf("a zombie writes again: %v", err)
 	}
 	// The owner finds what the zombie wrote before its own entries, and goes on.
@@ -150,7 +150,7 @@ func TestZombie(t *testing.T) {
 	for i := range 3 {
 		put(t, young, 0, fmt.Sprint("owner ", i))
 	}
-	if err := old.Append(2, []byte("x"))(); !errors.Is(err, ErrFenced) {
+	if err := old.Append(2, []byte("x"))(t.Context()); !errors.Is(err, ErrFenced) {
 		t.Errorf("the zombie is back: %v", err)
 	}
 	snapshotAll(t, young, "state")
@@ -169,22 +169,22 @@ func TestIdleZombie(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
 	old, _ := open(t, cfg)
-	check(t, old.Owned())
+	check(t, old.Owned(t.Context()))
 	watching := make(chan struct{})
 	go func() { defer close(watching); old.Watch(t.Context()) }()
 	late, _ := open(t, cfg)
 	<-old.Failed()
 	<-watching
 	young, _ := open(t, cfg)
-	if err := old.Owned(); !errors.Is(err, ErrFenced) {
+	if err := old.Owned(t.Context()); !errors.Is(err, ErrFenced) {
 		t.Errorf("the zombie believes to be the owner: %v", err)
 	}
-	check(t, young.Owned())
+	check(t, young.Owned(t.Context()))
 	put(t, young, 0, "after")
 	snapshotAll(t, young, "state")
 	check(t, young.Commit(t.Context(), nil, time.Now()))
 	// The claim is no longer there; one that looks so late said that the changelog is damaged.
-	if err := late.Owned(); !errors.Is(err, ErrFenced) {
+	if err := late.Owned(t.Context()); !errors.Is(err, ErrFenced) {
 		t.Errorf("the zombie that looks after a commit: %v", err)
 	}
 	if _, rec := open(t, cfg); string(rec.Machines[0].Snapshot) != "state" {
@@ -307,7 +307,7 @@ func TestOtherMachines(t *testing.T) {
 				t.Fatalf("step %d: the last machine has %q, want %q", i, got, want)
 			}
 			for m := range machines - 1 {
-				w := l.Begin(m)
+				w := l.Begin(t.Context(), m)
 				_, err := w.Write([]byte("half"))
 				check(t, err)
 				check(t, w.Close())
@@ -358,18 +358,18 @@ func TestPieces(t *testing.T) {
 		large[i] = byte(i * i >> 8)
 	}
 	for i := range cfg.Machines {
-		w := l.Begin(i)
+		w := l.Begin(t.Context(), i)
 		state := large
 		if i > 0 {
 			state = []byte("small")
 		}
 		_, err := w.Write(state)
 		check(t, err)
-		check(t, l.Append(i, []byte("beside"))())
+		check(t, l.Append(i, []byte("beside"))(t.Context()))
 		check(t, w.Close())
 	}
 	check(t, l.Commit(t.Context(), nil, time.Now()))
-	check(t, l.Append(0, []byte("behind"))())
+	check(t, l.Append(0, []byte("behind"))(t.Context()))
 	cfg.Pieces = func(machine, _ int) bool { return machine < 2 }
 	_, rec := open(t, cfg)
 	m := rec.Machines[0]

@@ -49,7 +49,9 @@ func (l *Log) arrived(partition int32, want, offset int64, done func(error)) {
 
 // Owned reports whether nobody had taken the changelog over when the log
 // answered, and whoever does from then on comes after everything before the call.
-func (l *Log) Owned() error { return l.put(l.record(kindAlive, l.control(), nil))() }
+func (l *Log) Owned(ctx context.Context) error {
+	return l.put(l.record(kindAlive, l.control(), nil))(ctx)
+}
 
 // aliveEvery is how often an owner looks whether it still is. A process that came
 // back as a zombie learns of it within that time also where no event comes.
@@ -66,7 +68,7 @@ func (l *Log) Watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if l.Owned() != nil {
+		if l.Owned(ctx) != nil {
 			return
 		}
 	}
@@ -77,7 +79,7 @@ func (l *Log) look(partition int32, from, to int64) error {
 	if from > to {
 		return fmt.Errorf("%w: topic %q, partition %d: the log gave offset %d twice; was the topic made anew?", ErrDamaged, l.cfg.Topic, partition, to)
 	}
-	err := each(context.Background(), &l.cfg, partition, from, to, func(r *kgo.Record) error {
+	err := each(l.ctx, &l.cfg, partition, from, to, func(r *kgo.Record) error {
 		if len(r.Value) > 0 && r.Value[0] == kindClaim {
 			return fmt.Errorf("%w (topic %q, partition %d, offset %d)", ErrFenced, l.cfg.Topic, partition, r.Offset)
 		}

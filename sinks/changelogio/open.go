@@ -91,9 +91,10 @@ func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
 		return nil, nil, err
 	}
 	l := &Log{cfg: cfg, cl: cl, nonce: rand.Uint64() | 1, run: cfg.Run, begun: cfg.Ends, parts: make([]Part, cfg.Machines), failed: make(chan struct{})}
+	l.ctx, l.end = context.WithCancel(context.WithoutCancel(ctx))
 	rec, err := l.open(ctx)
 	if err != nil {
-		cl.Close()
+		l.Close()
 		return nil, nil, err
 	}
 	return l, rec, nil
@@ -119,7 +120,7 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	if rec.Manifest == nil {
 		// Versions of a later run win; a clock that is behind would make it an earlier one.
 		l.run = max(l.run, rec.Run+1)
-		return rec, l.begin()
+		return rec, l.begin(ctx)
 	}
 	m := rec.Manifest
 	l.run, l.round, l.begun = m.Run, m.Round, m.Begun
@@ -128,7 +129,7 @@ func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	m.Partitions = rec.Partitions
 	if m.Schema < Schema || m.Fingerprint != Fingerprint(l.cfg.Decides) || m.Reading != Fingerprint(l.cfg.Reading) {
 		m.configured(&l.cfg)
-		return rec, l.write(m)
+		return rec, l.write(ctx, m)
 	}
 	return rec, nil
 }
@@ -149,9 +150,9 @@ func (l *Log) claim(ctx context.Context) ([]int64, error) {
 }
 
 // begin writes the manifest of a job that has no past: empty states.
-func (l *Log) begin() error {
+func (l *Log) begin(ctx context.Context) error {
 	for i := range l.parts {
 		l.parts[i] = Part{Begin: l.sent[i]}
 	}
-	return l.commit(nil, clock.Now())
+	return l.commit(ctx, nil, clock.Now())
 }

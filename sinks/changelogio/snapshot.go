@@ -1,6 +1,7 @@
 package changelogio
 
 import (
+	"context"
 	"hash/crc32"
 	"io"
 
@@ -9,25 +10,26 @@ import (
 )
 
 // Begin implements transforms.Archive.
-func (l *Log) Begin(machine int) io.WriteCloser {
+func (l *Log) Begin(ctx context.Context, machine int) io.WriteCloser {
 	l.mu.Lock()
 	round := l.round + 1
 	l.mu.Unlock()
 	var w codec.Writer
 	w.Fixed(round)
-	s := &snapshot{log: l, machine: machine, round: round, begin: l.record(kindBegin, int32(machine), w.B)}
+	s := &snapshot{ctx: ctx, log: l, machine: machine, round: round, begin: l.record(kindBegin, int32(machine), w.B)}
 	s.sure = l.put(s.begin)
 	return s
 }
 
 // snapshot is one that is being written.
 type snapshot struct {
+	ctx     context.Context // of whoever writes it
 	log     *Log
 	machine int
 	round   uint64
 	part    Part
 	begin   *kgo.Record
-	sure    func() error // of the last record
+	sure    func(context.Context) error // of the last record
 }
 
 // Write adds bytes to the snapshot, in records of their own.
@@ -49,7 +51,7 @@ func (s *snapshot) Write(b []byte) (int, error) {
 
 // Close waits until the log has the snapshot.
 func (s *snapshot) Close() error {
-	if err := s.sure(); err != nil {
+	if err := s.sure(s.ctx); err != nil {
 		return err
 	}
 	s.part.Begin = s.begin.Offset // the log has said so before it was sure of the last one

@@ -10,6 +10,7 @@ package logstate
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -37,7 +38,8 @@ const defaultMinLog = 8 << 20
 // State is what can be kept: it applies deltas and writes itself.
 type State interface {
 	// Replay applies deltas that were applied before, in order, and drops their effects.
-	Replay(deltas [][]byte) error
+	// It may read their log again, and ends with the context.
+	Replay(ctx context.Context, deltas [][]byte) error
 	// AppendTo writes a snapshot.
 	AppendTo(w *codec.Writer)
 }
@@ -107,7 +109,7 @@ func (c *Cache[S]) Forget(key string) {
 // Open returns the state that belongs to head, reloading it from log if this
 // worker's is not that one. The caller owns it until Commit; a caller that
 // fails in between must Forget it.
-func (c *Cache[S]) Open(key string, head []byte, log func() ([][]byte, error)) (*Entry[S], error) {
+func (c *Cache[S]) Open(ctx context.Context, key string, head []byte, log func() ([][]byte, error)) (*Entry[S], error) {
 	h, err := decodeHead(head)
 	if err != nil {
 		return nil, err
@@ -121,7 +123,7 @@ func (c *Cache[S]) Open(key string, head []byte, log func() ([][]byte, error)) (
 	e = &Entry[S]{head: h, minLog: cmp.Or(c.MinLog, defaultMinLog)}
 	if h.Version == 0 {
 		e.State = c.New()
-	} else if e.State, err = c.reload(h, log); err != nil {
+	} else if e.State, err = c.reload(ctx, h, log); err != nil {
 		return nil, fmt.Errorf("reloading shard %s at version %d: %w", key, h.Version, err)
 	}
 	c.mu.Lock()
@@ -209,7 +211,7 @@ func readDeltas(b []byte, into map[uint64]delta) error {
 
 // reload follows the chain of nonces from the head to its snapshot, or to the
 // empty state, and applies the deltas on it in order.
-func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error) {
+func (c *Cache[S]) reload(ctx context.Context, h Head, log func() ([][]byte, error)) (s S, err error) {
 	entries, err := log()
 	if err != nil {
 		return s, err
@@ -252,7 +254,7 @@ func (c *Cache[S]) reload(h Head, log func() ([][]byte, error)) (s S, err error)
 		}
 	}
 	slices.Reverse(chain)
-	return s, s.Replay(chain)
+	return s, s.Replay(ctx, chain)
 }
 
 func (c *Cache[S]) join(chunks map[uint64][]byte, n int) (s S, err error) {

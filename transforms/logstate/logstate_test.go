@@ -2,6 +2,7 @@ package logstate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // history is a state that remembers every batch: nothing can be hidden in it.
 type history struct{ all []byte }
 
-func (h *history) Replay(deltas [][]byte) error {
+func (h *history) Replay(_ context.Context, deltas [][]byte) error {
 	h.all = append(h.all, bytes.Join(deltas, nil)...)
 	return nil
 }
@@ -59,7 +60,7 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 		checkpoints := []checkpoint{{}}
 		for i := range 150 {
 			c := caches[r.IntN(2)]
-			e, err := c.Open("0", beam.head, func() ([][]byte, error) { return beam.bag, nil })
+			e, err := c.Open(t.Context(), "0", beam.head, func() ([][]byte, error) { return beam.bag, nil })
 			if err != nil {
 				t.Fatalf("seed %d, batch %d: %v", seed, i, err)
 			}
@@ -70,7 +71,7 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 			if r.IntN(10) == 0 {
 				batch = bytes.Repeat([]byte{byte(i)}, tailBytes/2+r.IntN(tailBytes))
 			}
-			e.State.Replay([][]byte{batch})
+			e.State.Replay(t.Context(), [][]byte{batch})
 			switch r.IntN(6) {
 			case 0: // the bundle fails and the stage says so
 				c.Forget("0")
@@ -91,13 +92,13 @@ func TestRetriesRollbacksAndMoves(t *testing.T) {
 
 func TestCorruptLogIsAnError(t *testing.T) {
 	c := newCache()
-	e, _ := c.Open("0", nil, nil)
+	e, _ := c.Open(t.Context(), "0", nil, nil)
 	ch := e.Commit(make([]byte, tailBytes), 1) // too large for the head
 	c.Forget("0")
-	if _, err := c.Open("0", ch.Head, func() ([][]byte, error) { return nil, nil }); !errors.Is(err, codec.ErrCorrupt) {
+	if _, err := c.Open(t.Context(), "0", ch.Head, func() ([][]byte, error) { return nil, nil }); !errors.Is(err, codec.ErrCorrupt) {
 		t.Fatalf("a lost entry gives %v", err)
 	}
-	if _, err := c.Open("0", []byte{9}, nil); err == nil {
+	if _, err := c.Open(t.Context(), "0", []byte{9}, nil); err == nil {
 		t.Fatal("a head of a newer schema is accepted")
 	}
 }
