@@ -16,10 +16,10 @@ import (
 // RefusedError says that a service and this process do not let each other in, and
 // what to do about it.
 type RefusedError struct {
-	Service Service
-	Do      string // what is wrong, and what to do
-	Err     error  // nil: Do says all
-	Passes  bool   // a server that starts or goes away looks the same
+	Service   Service
+	Do        string // what is wrong, and what to do
+	Err       error  // nil: Do says all
+	Temporary bool   // a server that starts or goes away looks the same
 }
 
 func (e *RefusedError) Error() string {
@@ -34,7 +34,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Stays reports whether an error is a refusal that waiting does not mend.
 func Stays(err error) bool {
 	var r *RefusedError
-	return errors.As(err, &r) && !r.Passes
+	return errors.As(err, &r) && !r.Temporary
 }
 
 // Explain says what to do about an error of a TLS connection to addr. One that it does
@@ -47,8 +47,8 @@ func (s Service) Explain(addr string, err error) error {
 	var refused *RefusedError
 	var op *net.OpError
 	errors.As(err, &op)
-	say := func(wrapped error, passes bool, text string, args ...any) error {
-		return &RefusedError{Service: s, Do: fmt.Sprintf(text, args...), Err: wrapped, Passes: passes}
+	say := func(wrapped error, temporary bool, text string, args ...any) error {
+		return &RefusedError{Service: s, Do: fmt.Sprintf(text, args...), Err: wrapped, Temporary: temporary}
 	}
 	switch {
 	case err == nil, errors.As(err, &refused):
@@ -128,7 +128,7 @@ func (w *watched) Read(b []byte) (int, error) {
 	case !w.encrypted && n > 0 && b[0] == alert && (n == 1 || b[1] == version):
 		return 0, &RefusedError{Service: w.service, Do: fmt.Sprintf("%s speaks TLS; set %s=true, or use its port without TLS", w.addr, w.service.Variable("TLS"))}
 	case !w.encrypted && n == 0 && errors.Is(err, io.EOF) && w.service == ClickHouse: // other clients look for the bare error
-		return 0, &RefusedError{Service: w.service, Err: err, Passes: true,
+		return 0, &RefusedError{Service: w.service, Err: err, Temporary: true,
 			Do: fmt.Sprintf("%s ended the connection without an answer; if that is its port with TLS, set %s=true", w.addr, w.service.Variable("TLS"))}
 	}
 	return n, err

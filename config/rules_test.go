@@ -257,10 +257,10 @@ func BenchmarkShippedRules(b *testing.B) {
 			out, _ = set.Decide(v, now, nil, out[:0])
 		}
 	})
-	b.Run("truths", func(b *testing.B) {
+	b.Run("outcomes", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			set.Truths(v, now)
+			set.Outcomes(v, now)
 		}
 	})
 }

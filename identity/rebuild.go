@@ -163,7 +163,7 @@ func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *even
 	if now.userID() == "" && !own && old != nil {
 		out.Opened(f.id)
 	}
-	d := s.seat(q, old, without, f, e.Offset)
+	d := s.insert(q, old, without, f, e.Offset)
 	// The data clock is the newest accepted event's at lower offsets: these are accepted here.
 	q.Clock = max(q.Clock, f.clock)
 	q.Time = max(q.Time, q.Clock)
@@ -178,9 +178,9 @@ func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *even
 // isPerson reports whether the device is a person of its own.
 func (d *device) isPerson() bool { return d != nil && d.userID() == "" && d.Last > 0 }
 
-// seat puts the epochs of the refolded device into the shard. The present one
+// insert puts the epochs of the refolded device into the shard. The present one
 // keeps the place in memory of the old one, whose person looks at its profile.
-func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int64) *device {
+func (s *Shard) insert(q *Partition, old *device, without, f *refolded, offset int64) *device {
 	for _, p := range s.past[f.id] {
 		s.unplace(p)
 	}
@@ -191,13 +191,13 @@ func (s *Shard) seat(q *Partition, old *device, without, f *refolded, offset int
 		s.unrank(q, old)
 		d = old
 	}
-	seat, same := d.Seat, old != nil && old.userID() == now.userID()
+	state, same := d.PersonState, old != nil && old.userID() == now.userID()
 	*d = *now
 	d.set(markSaved, s.round)
 	d.set(markAgain, q.LetGo != [classes]uint64{})
 	d.rank = unranked
-	if d.Seat = nil; same {
-		d.Seat = seat
+	if d.PersonState = nil; same {
+		d.PersonState = state
 	}
 	s.devices[d.id] = d
 	for _, p := range append(slices.Clone(f.past[f.id]), d) {

@@ -12,16 +12,16 @@ import (
 	"github.com/microseg/microseg/sources/kafkaio"
 )
 
-// AwayError says that something that a job needs does not answer now, or not yet
+// UnavailableError says that something that a job needs does not answer now, or not yet
 // as it will.
-type AwayError struct {
+type UnavailableError struct {
 	What string // and where
 	Err  error
 }
 
-func (e *AwayError) Error() string { return e.Err.Error() }
+func (e *UnavailableError) Error() string { return e.Err.Error() }
 
-func (e *AwayError) Unwrap() error { return e.Err }
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Times between attempts: each is twice the one before.
 const (
@@ -42,7 +42,7 @@ func Await(ctx context.Context, f func() error) error {
 		case <-ctx.Done():
 			return fmt.Errorf("stopped while the job was starting: %w", ctx.Err())
 		}
-		var away *AwayError
+		var away *UnavailableError
 		if !errors.As(err, &away) {
 			if err == nil && attempt > 1 {
 				slog.Info("the job has what it waited for", "attempt", attempt)
@@ -60,17 +60,17 @@ func Await(ctx context.Context, f func() error) error {
 
 // away marks an error of something that may come back; others stay as they are.
 func away(what string, err error) error {
-	if err == nil || !passes(err) {
+	if err == nil || !temporary(err) {
 		return err
 	}
-	return &AwayError{what, err}
+	return &UnavailableError{what, err}
 }
 
-// passes reports whether waiting may help: the network, a server that starts, is
+// temporary reports whether waiting may help: the network, a server that starts, is
 // overloaded or full. A topic that nobody has made, another schema and a login
 // that is refused stay.
-func passes(err error) bool {
-	if may, ofTheLog := kafkaio.Passes(err); ofTheLog {
+func temporary(err error) bool {
+	if may, ofTheLog := kafkaio.Temporary(err); ofTheLog {
 		return may
 	}
 	return clickhouseio.Retryable(err)

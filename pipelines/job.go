@@ -60,7 +60,7 @@ type Job struct {
 
 // NewJob wires a configuration to a log, a topic of events and a ClickHouse,
 // whose schema it migrates, and makes the topic of segments beside the other. An
-// AwayError says that one of them does not answer; it may be called again then.
+// UnavailableError says that one of them does not answer; it may be called again then.
 func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, site, dsn string) (*Job, error) {
 	events, topic, err := openSource(ctx, cfg, brokers, topic)
 	if err != nil {
@@ -151,7 +151,7 @@ func SpecOf(cfg *config.Config, site string, parts int32) (transforms.Spec, erro
 
 // Start runs the pipeline in the background; Done tells how it ended. It does
 // not end with the context: Stop drains it, a cancelled one would fail. After an
-// AwayError it may be called again.
+// UnavailableError it may be called again.
 func (j *Job) Start(ctx context.Context) error {
 	if n := j.Spec.Shards; j.Runner == PrismRunner && n > maxPrismShards {
 		return fmt.Errorf("the job has %d shards, but Prism runs eight bundles at a time and each shard's source holds one: set source.shards to at most %d, or take --runner %s", n, maxPrismShards, LocalRunner)

@@ -144,7 +144,7 @@ func Compile(c *segment.Compiler, slots []Slot, specs []Spec) (*Set, error) {
 	for _, list := range s.bySlot {
 		slices.SortStableFunc(list, func(a, b *Action) int { return cmp.Compare(b.Priority, a.Priority) })
 	}
-	s.truths = segment.NewTruths(ofRequest, all...)
+	s.outcomes = segment.NewOutcomes(ofRequest, all...)
 	s.stored = segment.All(all...).Slots()
 	return s, nil
 }

@@ -70,7 +70,7 @@ func FuzzWhen(f *testing.F) {
 			t.Fatalf("%v until %d", names(won), next)
 		}
 		set.Rules()[0].Why(v, now)
-		set.Truths(v, now)
+		set.Outcomes(v, now)
 		set.Check(100)
 	})
 }

@@ -119,7 +119,7 @@ func TestDecideAllocates(t *testing.T) {
 		Spec{Name: "y", Actions: []ActionSpec{{Slot: "b", Priority: -1}}})
 	v, out := b.view(point{"segment": 1}), make([]Winner, 0, 2)
 	allowed := func(a *Action) bool { return !a.Rule.Gives }
-	if n := testing.AllocsPerRun(100, func() { out, _ = set.Decide(v, now, allowed, out[:0]); set.Truths(v, now) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { out, _ = set.Decide(v, now, allowed, out[:0]); set.Outcomes(v, now) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if len(out) != 2 {
@@ -146,12 +146,12 @@ func TestWhyStoredTruths(t *testing.T) {
 	if got := set.Stored(); !slices.Equal(got, []session.Slot{session.SlotPageType, session.SlotCartValue, session.SlotCartChanged}) {
 		t.Errorf("stored %v", got)
 	}
-	before := set.Truths(v, now)
+	before := set.Outcomes(v, now)
 	v.Values[session.SlotPageType], v.Values[b.schema.SegmentSlot()], v.Last = 1, 0, 0
-	if set.Truths(v, now) != before {
+	if set.Outcomes(v, now) != before {
 		t.Error("the request, the segment or time is seen")
 	}
-	if v.Values[session.SlotCartValue] = 6; set.Truths(v, now) == before {
+	if v.Values[session.SlotCartValue] = 6; set.Outcomes(v, now) == before {
 		t.Error("the cart's value is not seen")
 	}
 	if id, ok := set.Slot("b"); !ok || id != 1 {
@@ -178,7 +178,7 @@ func BenchmarkTruths(b *testing.B) {
 	set, v := benchRules(b, t)
 	b.ReportAllocs()
 	for b.Loop() {
-		set.Truths(v, now)
+		set.Outcomes(v, now)
 	}
 }
 

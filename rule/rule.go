@@ -67,11 +67,11 @@ type Rule struct {
 
 // Set is the compiled rules. It is safe for concurrent use.
 type Set struct {
-	slots  []Slot
-	rules  []*Rule
-	bySlot [][]*Action // of each slot, in the order in which they win
-	truths *segment.Truths
-	stored []session.Slot
+	slots    []Slot
+	rules    []*Rule
+	bySlot   [][]*Action // of each slot, in the order in which they win
+	outcomes *segment.Outcomes
+	stored   []session.Slot
 }
 
 // Slots are the slots in the order of the file; not to be changed.
@@ -90,12 +90,12 @@ func (s *Set) Slot(name string) (id int, ok bool) {
 // visitor must hold for the rules to be decided, beside what is decayed.
 func (s *Set) Stored() []session.Slot { return s.stored }
 
-// Truths is a fingerprint of the truth of every comparison in the rules that
+// Outcomes is a fingerprint of the truth of every comparison in the rules that
 // changes with events alone, at now (ms): when it differs from the one before,
 // rules may decide differently. The request's own features and the served
 // segment are no part of it, nor is what moves with time; v.Values need not
 // have the segment's slot. It allocates nothing.
-func (s *Set) Truths(v *segment.View, now int64) uint64 { return s.truths.Of(v, now) }
+func (s *Set) Outcomes(v *segment.View, now int64) uint64 { return s.outcomes.Of(v, now) }
 
 // Why lists the comparisons of a rule with their values at now (ms).
 func (r *Rule) Why(v *segment.View, now int64) []segment.Condition { return r.When.Explain(v, now) }

@@ -69,7 +69,7 @@ func (o *owed) read(r *codec.Reader) {
 
 // Owe drops the person that is a device which was let go at t, and tells nobody.
 func (s *Shard) Owe(p *session.Profile, t int64, out *Effects) {
-	q, ok := p.Seat.(*person)
+	q, ok := p.PersonState.(*person)
 	if !ok {
 		return
 	}
@@ -116,7 +116,7 @@ func (s *Shard) Tell(n int, offset int64, partition int32, find func(device stri
 		s.move(q, nowhere, x.at, CauseEvicted, offset, partition, out)
 		p, back := find(x.device)
 		if p != nil {
-			if again, ok := p.Seat.(*person); ok { // what was told last may be of before
+			if again, ok := p.PersonState.(*person); ok { // what was told last may be of before
 				s.keep(again)
 				s.touch(again)
 				s.publish(again)

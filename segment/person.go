@@ -20,7 +20,7 @@ type person struct {
 	node        int32 // -1 while nowhere: before the first evaluation, or without devices
 	transitions uint32
 	index       int32  // in Shard.all
-	truths      uint64 // of ShardParams.Truths, as last published
+	outcomes    uint64 // of ShardParams.Outcomes, as last published
 	gone        bool   // dropped, or the device was linked to a user
 	publish     bool   // in Shard.changed
 	dirty       bool   // evaluated since its last row
@@ -94,20 +94,20 @@ func sumAt(d signal.Decayed, t int64, h float64) float64 { return d.At(max(t, d.
 
 // local is the person that the vector's device is; it is made when there is none.
 func (s *Shard) local(v *session.Vector) *person {
-	if q, ok := v.Profile.Seat.(*person); ok {
+	if q, ok := v.Profile.PersonState.(*person); ok {
 		return q
 	}
 	q := &person{id: v.Device, profile: v.Profile, node: nowhere}
-	s.seat(q)
+	s.insert(q)
 	return q
 }
 
-// seat takes a person in.
-func (s *Shard) seat(q *person) {
+// insert takes a person in.
+func (s *Shard) insert(q *person) {
 	if q.user != nil {
 		s.users[q.id] = q
 	} else {
-		q.profile.Seat = q
+		q.profile.PersonState = q
 	}
 	q.saved = s.round // a snapshot that is being written does not know it
 	q.index = int32(len(s.all))
@@ -124,6 +124,6 @@ func (s *Shard) unseat(q *person) {
 	if q.user != nil {
 		delete(s.users, q.id)
 	} else {
-		q.profile.Seat = nil
+		q.profile.PersonState = nil
 	}
 }

@@ -27,7 +27,7 @@ func Regroup(from []*Shard, n int, of func(user string, profile *session.Profile
 				continue
 			}
 			t := to[i]
-			t.seat(q)
+			t.insert(q)
 			if q.queued != 0 {
 				t.wakes = append(t.wakes, wake{q.queued, q})
 			}

@@ -203,9 +203,9 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestTruths: up to 64 comparisons are told apart exactly; many more by a hash
+// TestOutcomes: up to 64 comparisons are told apart exactly; many more by a hash
 // that differs as soon as one truth does.
-func TestTruths(t *testing.T) {
+func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	c, _ := servedCompiler(t)
 	request := func(f *Feature) bool { return f.Name == "segment" || f.Name == "page.type" }
@@ -218,7 +218,7 @@ func TestTruths(t *testing.T) {
 		}
 		ps = append(ps, p)
 	}
-	tr := NewTruths(request, ps...)
+	tr := NewOutcomes(request, ps...)
 	if tr.Len() != 5 { // items, value, linked, the product, device
 		t.Errorf("%d comparisons", tr.Len())
 	}
@@ -240,7 +240,7 @@ func TestTruths(t *testing.T) {
 	}
 }
 
-func TestTruthsBeyondAWord(t *testing.T) { // not parallel: it counts allocations
+func TestOutcomesBeyondAWord(t *testing.T) { // not parallel: it counts allocations
 	c := testCompiler()
 	var src []string
 	for i := range 200 {
@@ -250,7 +250,7 @@ func TestTruthsBeyondAWord(t *testing.T) { // not parallel: it counts allocation
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := NewTruths(func(*Feature) bool { return false }, p)
+	tr := NewOutcomes(func(*Feature) bool { return false }, p)
 	v := &View{Values: make([]float64, len(c.schema.Stored()))}
 	seen := map[uint64]bool{}
 	for i := range 201 {
@@ -281,7 +281,7 @@ func TestFewest(t *testing.T) {
 	}
 }
 
-func BenchmarkTruths(b *testing.B) {
+func BenchmarkOutcomes(b *testing.B) {
 	c := testCompiler()
 	var src []string
 	for i := range 20 {
@@ -291,7 +291,7 @@ func BenchmarkTruths(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tr := NewTruths(func(*Feature) bool { return false }, p)
+	tr := NewOutcomes(func(*Feature) bool { return false }, p)
 	v := &View{Values: make([]float64, len(c.schema.Stored()))}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -41,13 +41,13 @@ type ShardParams struct {
 	Retention  int64   // ms since the last event after which a person is dropped
 	StaleShare float64 // share above which a segment's members are refreshed
 	// Slots are the stored features that vectors of users and records hold, in
-	// order; nil: those that the tree reads. Publish: records are made. Truths
+	// order; nil: those that the tree reads. Publish: records are made. Outcomes
 	// sums up what rules make of the stored features: where it changes, a record
 	// is due at once. It may be nil.
 	Slots      []session.Slot
 	MaxDevices int // whose vectors a user is the sum of; 0: any number
 	Publish    bool
-	Truths     func(v *View, now int64) uint64
+	Outcomes   func(v *View, now int64) uint64
 }
 
 // Move is one change of a person's path.
@@ -160,7 +160,7 @@ func (s *Shard) Apply(v *session.Vector, partition int32, out *Effects) {
 		}
 		id := strings.Clone(v.User) // strings of a batch alias its buffer
 		q = &person{id: id, node: nowhere, user: &user{}}
-		s.seat(q)
+		s.insert(q)
 	}
 	at := max(q.evaluated, v.At)
 	cause := causeOf(v, CauseEvent)
@@ -228,9 +228,9 @@ func (s *Shard) evaluate(q *person, t int64, cause Cause, offset int64, partitio
 	if q.devices() > 0 {
 		v := s.view(q, t)
 		node, next = s.p.Tree.Decide(v, t)
-		if s.p.Truths != nil {
-			if x := s.p.Truths(v, t); x != q.truths {
-				q.truths = x
+		if s.p.Outcomes != nil {
+			if x := s.p.Outcomes(v, t); x != q.outcomes {
+				q.outcomes = x
 				s.publish(q)
 			}
 		}

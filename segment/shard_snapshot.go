@@ -128,7 +128,7 @@ func (s *Shard) setDirty(all []waiting, profile func(device string) *session.Pro
 		q := s.users[y.id]
 		if !y.linked && profile != nil {
 			if p := profile(y.id); p != nil {
-				q, _ = p.Seat.(*person)
+				q, _ = p.PersonState.(*person)
 			}
 		}
 		if q == nil && s.fewer && !y.linked {
@@ -306,7 +306,7 @@ func (s *Shard) readPerson(r *codec.Reader, version byte, slots []session.Slot, 
 			return fmt.Errorf("reading the snapshot of a person shard: there is no device %q: %w", q.id, codec.ErrCorrupt)
 		}
 	}
-	s.seat(q)
+	s.insert(q)
 	s.newest = max(s.newest, q.last())
 	if q.queued != 0 {
 		s.wakes = append(s.wakes, wake{q.queued, q})

@@ -74,7 +74,7 @@ func (s *Shard) reached(q *person, t int64) int64 {
 // Gone drops the person that is a device, which was forgotten at t by the
 // retention or by a deletion; there is none where the device belongs to a user.
 func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {
-	if q, ok := p.Seat.(*person); ok {
+	if q, ok := p.PersonState.(*person); ok {
 		t = max(t, q.evaluated)
 		s.wakeUntil(q, t, out)
 		s.drop(q, t, cause, nobody, out)
@@ -83,7 +83,7 @@ func (s *Shard) Gone(p *session.Profile, t int64, cause Cause, out *Effects) {
 
 // Evicted drops the person that is a device which was let go at t, at a record.
 func (s *Shard) Evicted(p *session.Profile, t int64, cause Cause, offset int64, partition int32, out *Effects) {
-	if q, ok := p.Seat.(*person); ok {
+	if q, ok := p.PersonState.(*person); ok {
 		t = max(t, q.evaluated)
 		s.wakeUntil(q, t, out)
 		s.drop(q, t, cause, place{offset, partition}, out)
@@ -93,7 +93,7 @@ func (s *Shard) Evicted(p *session.Profile, t int64, cause Cause, offset int64, 
 // Before fires the wake-ups of the person that is a device, before an event at
 // t changes its profile.
 func (s *Shard) Before(p *session.Profile, t int64, out *Effects) {
-	if q, ok := p.Seat.(*person); ok {
+	if q, ok := p.PersonState.(*person); ok {
 		s.wakeUntil(q, max(q.evaluated, t), out)
 	}
 }

@@ -13,12 +13,12 @@ import (
 type Profile struct {
 	Live, Long signal.Decayed
 	Last       int64 // newest event time
-	// Seat is what the person stage keeps of a person that is this one device;
+	// PersonState is what the person stage keeps of a person that is this one device;
 	// nil elsewhere. It is not part of the profile's snapshot.
-	Seat  any
-	head  State  // fold of everything that was not too late for a session
-	tail  *tail  // nil when no late event can come any more
-	facts *facts // nil where there is nothing to say
+	PersonState any
+	head        State  // fold of everything that was not too late for a session
+	tail        *tail  // nil when no late event can come any more
+	facts       *facts // nil where there is nothing to say
 	presence
 	// Several: its device has had more than one event, in whichever epoch. Its owner sets
 	// and keeps it.

@@ -244,7 +244,7 @@ func (g *DeviceStage) vector(v *session.Vector, e *event.Event) {
 	g.writers[g.built.Spec.PersonShard(v.User)].Add(v, e.Partition, e.Append, e.Ingest)
 }
 
-// pointed is the seat of a device that is linked and whose pointer was published.
+// pointed is the state of a device that is linked and whose pointer was published.
 type pointed struct{}
 
 // point publishes that a device is linked to a user, once: serving then finds
@@ -252,8 +252,8 @@ type pointed struct{}
 // The event that links may be a late one; the pointer has the time up to which
 // the device was a person, or readers would keep the newer record.
 func (g *DeviceStage) point(v *session.Vector, partition int32) {
-	if _, done := v.Profile.Seat.(pointed); !done && g.built.Segment.Publish {
-		v.Profile.Seat = pointed{}
+	if _, done := v.Profile.PersonState.(pointed); !done && g.built.Segment.Publish {
+		v.Profile.PersonState = pointed{}
 		t := max(v.At, g.state.shard.Partition(partition).Clock, g.state.persons.Now)
 		g.records.pointer(v, g.version, t, time.Now().UnixMicro())
 	}

@@ -68,7 +68,7 @@ type Built struct {
 
 // running is what a job takes over while it runs: it decides nothing.
 type running struct {
-	truths    func(v *segment.View, now int64) uint64
+	outcomes  func(v *segment.View, now int64) uint64
 	minWeight float64
 }
 
@@ -119,9 +119,9 @@ func (b *Built) publish() error {
 	if err != nil {
 		return fmt.Errorf("building the rules: %w", err)
 	}
-	b.running.Store(&running{rules.Truths, b.Spec.MinWeight})
+	b.running.Store(&running{rules.Outcomes, b.Spec.MinWeight})
 	p.Publish, p.Slots = true, p.Tree.Slots(append(rules.Stored(), segment.Orders(p.Schema)...))
-	p.Truths = func(v *segment.View, now int64) uint64 { return b.running.Load().truths(v, now) }
+	p.Outcomes = func(v *segment.View, now int64) uint64 { return b.running.Load().outcomes(v, now) }
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (b *Built) publish() error {
 // and raise the alert of the site's signal weight below another limit. The rules
 // must read no stored features but those that are published.
 func (b *Built) Reload(rules *rule.Set, minWeight float64) {
-	b.running.Store(&running{rules.Truths, minWeight})
+	b.running.Store(&running{rules.Outcomes, minWeight})
 }
 
 // minWeight is the site's signal weight below which an alert is raised.

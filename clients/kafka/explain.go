@@ -21,8 +21,8 @@ func Explain(err error) error {
 		return err
 	}
 	v := clients.Kafka.Variable
-	say := func(passes bool, text string, args ...any) error {
-		return &clients.RefusedError{Service: clients.Kafka, Do: fmt.Sprintf(text, args...), Err: err, Passes: passes}
+	say := func(temporary bool, text string, args ...any) error {
+		return &clients.RefusedError{Service: clients.Kafka, Do: fmt.Sprintf(text, args...), Err: err, Temporary: temporary}
 	}
 	var eof *kgo.ErrFirstReadEOF
 	switch {

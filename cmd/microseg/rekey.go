@@ -21,7 +21,7 @@ func sourceTopic(ctx context.Context, cfg *config.Config, brokers []string, even
 		if err == nil {
 			return topic, nil
 		}
-		if passes, ofTheLog := kafkaio.Passes(err); ofTheLog && !passes {
+		if temporary, ofTheLog := kafkaio.Temporary(err); ofTheLog && !temporary {
 			return "", err
 		}
 		if !told {

@@ -117,7 +117,7 @@ func TestWaitingEnds(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	defer silent.Close()
-	for _, err := range []error{&pipelines.AwayError{What: "the log", Err: os.ErrDeadlineExceeded}, nil} {
+	for _, err := range []error{&pipelines.UnavailableError{What: "the log", Err: os.ErrDeadlineExceeded}, nil} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {

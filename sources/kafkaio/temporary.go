@@ -7,10 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Passes reports whether an error is an answer of the log, and one after which
+// Temporary reports whether an error is an answer of the log, and one after which
 // the same request may succeed later: a log that starts, or elects leaders. A
 // topic that nobody has made stays missing.
-func Passes(err error) (passes, ofTheLog bool) {
+func Temporary(err error) (temporary, ofTheLog bool) {
 	if kafka.Stays(err) {
 		return false, true
 	}

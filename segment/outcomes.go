@@ -1,14 +1,14 @@
 package segment
 
-// Truths is a fingerprint of what events alone change in predicates: the truth
+// Outcomes is a fingerprint of what events alone change in predicates: the truth
 // of their comparisons but those that move with time, which whoever has the
 // decayed sums evaluates by itself. It is safe for concurrent use.
-type Truths struct{ atoms []node }
+type Outcomes struct{ atoms []node }
 
-// NewTruths collects the comparisons of the predicates, each once. Those on
+// NewOutcomes collects the comparisons of the predicates, each once. Those on
 // features that skip names are left out.
-func NewTruths(skip func(*Feature) bool, ps ...*Predicate) *Truths {
-	t := &Truths{}
+func NewOutcomes(skip func(*Feature) bool, ps ...*Predicate) *Outcomes {
+	t := &Outcomes{}
 	seen := map[string]bool{}
 	for _, p := range ps {
 		visit(p.root, func(n node) {
@@ -35,11 +35,11 @@ func NewTruths(skip func(*Feature) bool, ps ...*Predicate) *Truths {
 }
 
 // Len is the number of comparisons.
-func (t *Truths) Len() int { return len(t.atoms) }
+func (t *Outcomes) Len() int { return len(t.atoms) }
 
-// Of is the fingerprint at now (ms): the truths as bits where there are at
+// Of is the fingerprint at now (ms): the outcomes as bits where there are at
 // most 64, and so exact; a hash where there are more. It allocates nothing.
-func (t *Truths) Of(v *View, now int64) uint64 {
+func (t *Outcomes) Of(v *View, now int64) uint64 {
 	var word, sum uint64
 	for i, n := range t.atoms {
 		if i > 0 && i%64 == 0 {
