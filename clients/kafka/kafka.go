@@ -1,4 +1,4 @@
-// Package kafka makes the clients of the log.
+// Package kafka makes the clients of the log, and its topics.
 package kafka
 
 import (
@@ -23,13 +23,17 @@ const (
 	mechanisms  = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM"
 )
 
-// New is kgo.NewClient with the TLS and the login of this process.
-func New(opts ...kgo.Opt) (*kgo.Client, error) {
+// New is kgo.NewClient with the TLS and the login of this process. It connects when it is used.
+func New(brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
 	more, err := secure()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
 	}
-	return kgo.NewClient(append(more, opts...)...)
+	cl, err := kgo.NewClient(append(append(more, kgo.SeedBrokers(brokers...)), opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+	}
+	return cl, nil
 }
 
 // secure are the options that the environment asks for.

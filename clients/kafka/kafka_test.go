@@ -6,12 +6,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/testing/harness/certs"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -47,7 +49,7 @@ func broker(t *testing.T, p certs.Pair) []string {
 
 func ping(t *testing.T, brokers []string) error {
 	t.Helper()
-	cl, err := New(kgo.SeedBrokers(brokers...), kgo.RequestRetries(0))
+	cl, err := New(brokers, kgo.RequestRetries(0))
 	if err != nil {
 		return err
 	}
@@ -113,6 +115,39 @@ func TestTLSToAPlainPort(t *testing.T) {
 	set(t, "TLS", "true")
 	if err := ping(t, []string{l.Addr().String()}); err == nil || !strings.Contains(err.Error(), "did not finish the TLS handshake") {
 		t.Error(err)
+	}
+}
+
+// TestCreateTopic: a topic is made as it was asked for, once; one that exists stays as it is,
+// and an error names the topic and the log.
+func TestCreateTopic(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	cl, err := New(c.ListenAddrs(), kgo.RequestRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for i, want := range []bool{true, false} {
+		made, err := CreateTopic(t.Context(), cl, "events", int32(3+i), map[string]string{"retention.ms": "60000"})
+		if err != nil || made != want {
+			t.Errorf("try %d: made %v, %v", i, made, err)
+		}
+	}
+	topics, err := Admin(cl).ListTopics(t.Context(), "events")
+	if err != nil || len(topics["events"].Partitions) != 3 {
+		t.Errorf("%v, %v", topics, err)
+	}
+	configs, err := Admin(cl).DescribeTopicConfigs(t.Context(), "events")
+	if err != nil || len(configs) != 1 || !slices.ContainsFunc(configs[0].Configs, func(c kadm.Config) bool { return c.Key == "retention.ms" && c.MaybeValue() == "60000" }) {
+		t.Errorf("%v, %v", configs, err)
+	}
+	_, err = CreateTopic(t.Context(), cl, "none", 0, nil)
+	if err == nil || !strings.Contains(err.Error(), `"none"`) || !strings.Contains(err.Error(), c.ListenAddrs()[0]) {
+		t.Errorf("a topic without partitions: %v", err)
 	}
 }
 

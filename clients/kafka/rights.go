@@ -71,7 +71,7 @@ const nameWithin = 10 * time.Second
 // (those before Kafka 2.3, and some that only speak its protocol) is not among them, nor is
 // what can only be tried: Create on a topic that is there is not needed.
 func Missing(ctx context.Context, brokers []string, rights []Right) ([]Right, error) {
-	cl, err := New(kgo.SeedBrokers(brokers...))
+	cl, err := New(brokers)
 	if err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func (o benchOptions) preload() benchOptions {
 
 // produce sends simulated events, at o.Rate events a second or as fast as it goes.
 func produce(ctx context.Context, brokers []string, topic string, o benchOptions) error {
-	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))}
+	opts := []kgo.Opt{kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))}
 	load := simulate.LoadOptions{Seed: 1, Visitors: o.Visitors, Identified: o.Identified, Events: o.Events, Start: o.Start, RatePerSecond: o.EventRate}
 	if load.Start.IsZero() {
 		load.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -221,9 +221,9 @@ func produce(ctx context.Context, brokers []string, topic string, o benchOptions
 	} else {
 		opts = append(opts, kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(200_000), kgo.ProducerLinger(5*time.Millisecond))
 	}
-	cl, err := kafka.New(opts...)
+	cl, err := kafka.New(brokers, opts...)
 	if err != nil {
-		return fmt.Errorf("connecting to the log: %w", err)
+		return err
 	}
 	defer cl.Close()
 	var failed error
@@ -339,12 +339,12 @@ func watchIdle(ctx context.Context, clickhouse int, d time.Duration) *idleResult
 }
 
 func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
-	cl, err := kafka.New(kgo.SeedBrokers(j.Source.Brokers...))
+	cl, err := kafka.New(j.Source.Brokers)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log: %w", err)
+		return nil, err
 	}
 	defer cl.Close()
-	offsets, err := kadm.NewClient(cl).ListEndOffsets(ctx, j.Source.Topic)
+	offsets, err := kafka.Admin(cl).ListEndOffsets(ctx, j.Source.Topic)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topic's end: %w", err)
 	}

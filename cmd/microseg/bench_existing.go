@@ -13,19 +13,18 @@ import (
 	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // unused makes sure that a job on an existing topic begins at the topic's start: with the
 // state of a job before it would measure what that one has left to do, and stop it if it
 // still runs. With fresh, what jobs on the topic have left is deleted; else it is an error.
 func unused(ctx context.Context, brokers []string, topic string, fresh bool) error {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return fmt.Errorf("connecting to the log: %w", err)
+		return err
 	}
 	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	adm := kafka.Admin(cl)
 	left, err := leftBy(ctx, adm, topic)
 	if err != nil || len(left) == 0 {
 		return err

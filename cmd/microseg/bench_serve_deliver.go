@@ -114,9 +114,9 @@ const probeWait = 10 * time.Second
 // probe sends new visitors, one after the other, and waits for what the node is
 // told of each.
 func (d *delivery) probe(ctx context.Context, length time.Duration) (*latency.Histogram, error) {
-	cl, err := kafka.New(kgo.SeedBrokers(d.job.Source.Brokers...), kgo.DefaultProduceTopic(d.job.Source.Topic), kgo.ProducerLinger(0))
+	cl, err := kafka.New(d.job.Source.Brokers, kgo.DefaultProduceTopic(d.job.Source.Topic), kgo.ProducerLinger(0))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log: %w", err)
+		return nil, err
 	}
 	defer cl.Close()
 	sub := d.store.Subscribe()

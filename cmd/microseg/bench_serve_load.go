@@ -16,7 +16,6 @@ import (
 	"github.com/microseg/microseg/usage"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // attackResult is how a node answered requests that came at a steady rate.
@@ -121,12 +120,12 @@ func (n *nodeProcess) collect(ctx context.Context, brokers []string, o *serveOpt
 		t.Method, t.URL, t.Header, t.Body = http.MethodPost, "http://"+n.addr+"/v1/batch", header, bodies[next.Add(1)%uint64(len(bodies))]
 		return nil
 	})
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log: %w", err)
+		return nil, err
 	}
 	defer cl.Close()
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, benchTopic)
+	ends, err := kafka.Admin(cl).ListEndOffsets(ctx, benchTopic)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topic's end: %w", err)
 	}

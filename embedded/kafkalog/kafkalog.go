@@ -4,16 +4,12 @@ package kafkalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Options say where the log keeps its records and where it listens.
@@ -85,17 +81,13 @@ const (
 // record timestamps that are the times of the append (Apache Kafka obeys, kfake
 // does not). A topic that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
-	client, err := kafka.New(kgo.SeedBrokers(brokers...)) // they may be somebody's own
+	client, err := kafka.New(brokers) // they may be somebody's own
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return err
 	}
 	defer client.Close()
-	ms := func(d time.Duration) *string { s := strconv.FormatInt(d.Milliseconds(), 10); return &s }
-	appended := "LogAppendTime"
-	configs := map[string]*string{"message.timestamp.type": &appended, "retention.ms": ms(Retention), "segment.ms": ms(Roll)}
-	_, err = kadm.NewClient(client).CreateTopic(ctx, partitions, -1, configs, topic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
-	}
-	return nil
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	_, err = kafka.CreateTopic(ctx, client, topic, partitions,
+		map[string]string{"message.timestamp.type": "LogAppendTime", "retention.ms": ms(Retention), "segment.ms": ms(Roll)})
+	return err
 }

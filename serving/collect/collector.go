@@ -60,15 +60,13 @@ func New(cfg Config) (*Collector, error) {
 		return nil, err
 	}
 	if c.client, err = newClient(&cfg); err != nil {
-		return nil, fmt.Errorf("connecting the collector to the log at %v: %w", cfg.Brokers, err)
+		return nil, err
 	}
 	return c, nil
 }
 
 func newClient(cfg *Config) (*kgo.Client, error) {
-	return kafka.New(
-		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.DefaultProduceTopic(cfg.Topic),
+	return kafka.New(cfg.Brokers, kgo.DefaultProduceTopic(cfg.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Kafka's own clients and replay
 		kgo.RecordDeliveryTimeout(max(time.Second, cfg.ProduceTimeout)),
@@ -86,7 +84,7 @@ func (c *Collector) Ready(ctx context.Context) error {
 	err := c.client.Ping(ctx) // topics may come from a cache
 	if err == nil {
 		var topics kadm.TopicDetails
-		if topics, err = kadm.NewClient(c.client).ListTopics(ctx, c.cfg.Topic); err == nil {
+		if topics, err = kafka.Admin(c.client).ListTopics(ctx, c.cfg.Topic); err == nil {
 			err = topics[c.cfg.Topic].Err
 		}
 	}

@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -47,7 +45,7 @@ func (s *Server) retention(ctx context.Context) (r retention, err error) {
 
 func (s *Server) retentionOf(ctx context.Context, topic string) (r retention, err error) {
 	r.topic = topic
-	configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, topic)
+	configs, err := kafka.Admin(s.cl).DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return r, fmt.Errorf("asking for the retention of topic %q: %w", topic, err)
 	}
@@ -79,18 +77,13 @@ func (s *Server) createTopic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	policy := "compact"
-	configs := map[string]*string{"cleanup.policy": &policy}
+	settings := map[string]string{"cleanup.policy": "compact"}
 	if r.limited {
-		policy = "compact,delete"
-		keep := strconv.FormatInt((r.within + 24*time.Hour).Milliseconds(), 10)
-		configs["retention.ms"] = &keep
+		settings["cleanup.policy"] = "compact,delete"
+		settings["retention.ms"] = strconv.FormatInt((r.within + 24*time.Hour).Milliseconds(), 10)
 	}
-	topic := identity.ErasedTopic(s.Events)
-	if _, err = kadm.NewClient(s.cl).CreateTopic(ctx, 1, -1, configs, topic); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q: %w", topic, err)
-	}
-	return nil
+	_, err = kafka.CreateTopic(ctx, s.cl, identity.ErasedTopic(s.Events), 1, settings)
+	return err
 }
 
 // bury writes the tombstones of a person's devices, keyed as their events are,
@@ -194,7 +187,7 @@ type watch struct {
 
 // watch waits for null records of keys. Make it before what causes them.
 func (s *Server) watch(ctx context.Context, keys []string) (*watch, error) {
-	ends, err := kadm.NewClient(s.cl).ListEndOffsets(ctx, s.Segments)
+	ends, err := kafka.Admin(s.cl).ListEndOffsets(ctx, s.Segments)
 	if err == nil {
 		err = ends.Error()
 	}
@@ -207,8 +200,8 @@ func (s *Server) watch(ctx context.Context, keys []string) (*watch, error) {
 	for _, k := range keys {
 		w.want[k] = true
 	}
-	if w.cl, err = kafka.New(kgo.SeedBrokers(s.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Segments: at})); err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", s.Brokers, err)
+	if w.cl, err = kafka.New(s.Brokers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Segments: at})); err != nil {
+		return nil, err
 	}
 	return w, nil
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -117,10 +116,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if s.admins, err = adminkey.New(c.AdminKey, c.WriteKeys, c.Clients); err != nil {
 		return nil, err
 	}
-	s.cl, err = kafka.New(kgo.SeedBrokers(c.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
+	s.cl, err = kafka.New(c.Brokers, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(maxWait),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))) // as the collector's
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", c.Brokers, err)
+		return nil, err
 	}
 	if err := s.createTopic(ctx); err != nil {
 		s.cl.Close()

@@ -90,13 +90,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) connect(ctx context.Context) (err error) {
-	s.cl, err = kafka.New(kgo.SeedBrokers(s.cfg.Brokers...), kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	s.cl, err = kafka.New(s.cfg.Brokers, kgo.ConsumeTopics(s.cfg.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(answered{s}),
 		kgo.KeepControlRecords()) // a partition may end with the end of a transaction
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", s.cfg.Brokers, err)
+		return err
 	}
-	adm := kadm.NewClient(s.cl)
+	adm := kafka.Admin(s.cl)
 	ends, err := adm.ListEndOffsets(ctx, s.cfg.Topic)
 	if err == nil {
 		err = ends.Error()

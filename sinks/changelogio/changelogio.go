@@ -174,10 +174,10 @@ func (l *Log) Close() {
 
 // connect makes a client that writes each partition in order.
 func connect(brokers []string) (*kgo.Client, error) {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	cl, err := kafka.New(brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.FetchMaxBytes(64<<20), kgo.FetchMaxPartitionBytes(16<<20))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return nil, err
 	}
 	return cl, nil
 }
@@ -271,7 +271,7 @@ func (l *Log) Commit(ctx context.Context, offsets map[int32]int64, at time.Time)
 		l.stats.SnapshotBytes += part.Bytes
 	}
 	l.mu.Unlock()
-	dropped, err := kadm.NewClient(l.cl).DeleteRecords(ctx, drop)
+	dropped, err := kafka.Admin(l.cl).DeleteRecords(ctx, drop)
 	if err == nil {
 		err = dropped.Error() // as without the right to: the topic would grow for ever, and nobody be told
 	}

@@ -8,30 +8,31 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/clock"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // makeTopic makes the topic, or gives it the partitions that it lacks, and returns
 // how many it has.
-func makeTopic(ctx context.Context, adm *kadm.Client, cfg *Config) (int32, error) {
+func makeTopic(ctx context.Context, cl *kgo.Client, cfg *Config) (int32, error) {
 	want := cfg.Machines + 1
-	n, err := partitions(ctx, adm, cfg)
+	n, err := partitions(ctx, cl, cfg)
 	switch {
 	case err != nil:
 		return 0, err
 	case n == 0:
-		err = createTopic(ctx, adm, cfg)
+		err = createTopic(ctx, cl, cfg)
 	case n < want:
-		err = addPartitions(ctx, adm, cfg, want)
+		err = addPartitions(ctx, cl, cfg, want)
 	}
 	return int32(max(n, want)), err
 }
 
 // partitions is how many the topic has, 0 where it is not there.
-func partitions(ctx context.Context, adm *kadm.Client, cfg *Config) (int, error) {
-	ts, err := adm.ListTopics(ctx, cfg.Topic)
+func partitions(ctx context.Context, cl *kgo.Client, cfg *Config) (int, error) {
+	ts, err := kafka.Admin(cl).ListTopics(ctx, cfg.Topic)
 	if err != nil {
 		return 0, fmt.Errorf("asking %v for topic %q: %w", cfg.Brokers, cfg.Topic, err)
 	}
@@ -41,8 +42,8 @@ func partitions(ctx context.Context, adm *kadm.Client, cfg *Config) (int, error)
 	return 0, nil
 }
 
-func addPartitions(ctx context.Context, adm *kadm.Client, cfg *Config, want int) error {
-	rs, err := adm.UpdatePartitions(ctx, want, cfg.Topic)
+func addPartitions(ctx context.Context, cl *kgo.Client, cfg *Config, want int) error {
+	rs, err := kafka.Admin(cl).UpdatePartitions(ctx, want, cfg.Topic)
 	if err == nil {
 		err = rs.Error()
 	}
@@ -54,7 +55,7 @@ func addPartitions(ctx context.Context, adm *kadm.Client, cfg *Config, want int)
 		if err != nil {
 			return err
 		}
-		n, err := partitions(ctx, kadm.NewClient(cl), cfg)
+		n, err := partitions(ctx, cl, cfg)
 		cl.Close()
 		if err != nil || n >= want {
 			return err
@@ -64,19 +65,14 @@ func addPartitions(ctx context.Context, adm *kadm.Client, cfg *Config, want int)
 	return fmt.Errorf("topic %q on %v has not got its %d partitions within five seconds", cfg.Topic, cfg.Brokers, want)
 }
 
-func createTopic(ctx context.Context, adm *kadm.Client, cfg *Config) error {
-	keep, segment, roll := "-1", strconv.Itoa(64<<20), strconv.Itoa(10*60*1000)
-	var err error
-	settings := map[string]*string{"retention.ms": &keep, "retention.bytes": &keep, "segment.bytes": &segment, "segment.ms": &roll}
+func createTopic(ctx context.Context, cl *kgo.Client, cfg *Config) error {
+	settings := map[string]string{"retention.ms": "-1", "retention.bytes": "-1", "segment.bytes": strconv.Itoa(64 << 20), "segment.ms": strconv.Itoa(10 * 60 * 1000)}
 	for range 50 {
-		_, err = adm.CreateTopic(ctx, int32(cfg.Machines)+1, -1, settings, cfg.Topic)
-		if err == nil || !errors.Is(err, kerr.TopicAlreadyExists) {
-			break
+		made, err := kafka.CreateTopic(ctx, cl, cfg.Topic, int32(cfg.Machines)+1, settings)
+		if made || err != nil {
+			return err
 		}
 		time.Sleep(100 * time.Millisecond) // it is still being deleted
-	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q on %v: %w", cfg.Topic, cfg.Brokers, err)
 	}
 	return nil
 }
@@ -102,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Log, *Recovery, error) {
 
 func (l *Log) open(ctx context.Context) (*Recovery, error) {
 	var err error
-	if l.all, err = makeTopic(ctx, kadm.NewClient(l.cl), &l.cfg); err != nil {
+	if l.all, err = makeTopic(ctx, l.cl, &l.cfg); err != nil {
 		return nil, err
 	}
 	l.sent, l.foreign = make([]int64, l.all), make([]*foreign, l.all)

@@ -9,8 +9,8 @@ import (
 	"hash/crc32"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/codec"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 )
@@ -242,7 +242,7 @@ func each(ctx context.Context, cfg *Config, partition int32, from, end int64, f 
 		return err
 	}
 	defer cl.Close()
-	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, cfg.Topic)
+	starts, err := kafka.Admin(cl).ListStartOffsets(ctx, cfg.Topic)
 	if err != nil {
 		return fmt.Errorf("asking where topic %q begins: %w", cfg.Topic, err)
 	}
@@ -284,7 +284,7 @@ func Covered(ctx context.Context, brokers []string, topic string) (offsets map[i
 		return nil, false, err
 	}
 	defer cl.Close()
-	ts, err := kadm.NewClient(cl).ListTopics(ctx, topic)
+	ts, err := kafka.Admin(cl).ListTopics(ctx, topic)
 	if err != nil {
 		return nil, false, fmt.Errorf("asking %v for topic %q: %w", brokers, topic, err)
 	}
@@ -307,7 +307,7 @@ func Covered(ctx context.Context, brokers []string, topic string) (offsets map[i
 
 // endsOf are where the partitions of a changelog end.
 func endsOf(ctx context.Context, cl *kgo.Client, topic string) ([]int64, error) {
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	ends, err := kafka.Admin(cl).ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -3,7 +3,6 @@ package redisio
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -45,9 +44,9 @@ func (f *Follower) Copied() (records, unreadable uint64) {
 
 // Run copies until the context ends.
 func (f *Follower) Run(ctx context.Context) error {
-	cl, err := kafka.New(kgo.SeedBrokers(f.src.Brokers...), kgo.ConsumeTopics(f.src.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kafka.New(f.src.Brokers, kgo.ConsumeTopics(f.src.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", f.src.Brokers, err)
+		return err
 	}
 	defer cl.Close()
 	first, err := activation(&segment.Active{Version: 1, Paths: f.src.Exempt})

@@ -4,7 +4,6 @@ package segmentsio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -13,8 +12,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/segment"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -39,24 +36,20 @@ func Topic(events string) string {
 
 // compactWithin is the time (ms) within which the log drops the records that
 // newer ones, or deletions, replace: by default it may keep them for ever.
-var compactWithin = "86400000"
+const compactWithin = "86400000"
 
 // Fence is the transactional id of whoever writes a topic of segments for a job.
 func Fence(topic string) string { return topic + "-job" }
 
 // CreateTopic makes the compacted topic. One that exists stays as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string, partitions int32) error {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return err
 	}
 	defer cl.Close()
-	compact := "compact"
-	_, err = kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, map[string]*string{"cleanup.policy": &compact, "max.compaction.lag.ms": &compactWithin}, topic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
-	}
-	return nil
+	_, err = kafka.CreateTopic(ctx, cl, topic, partitions, map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": compactWithin})
+	return err
 }
 
 // Write publishes a PCollection<[]byte> of batches as segment.AppendKeyed makes
@@ -109,10 +102,10 @@ type Writer struct {
 func Open(cfg Config) (*Writer, error) { return open(cfg) }
 
 func open(cfg Config, more ...kgo.Opt) (*Writer, error) {
-	cl, err := kafka.New(append(more, kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
+	cl, err := kafka.New(cfg.Brokers, append(more, kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes))...)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", cfg.Brokers, err)
+		return nil, err
 	}
 	return &Writer{cl: cl, topic: cfg.Topic}, nil
 }

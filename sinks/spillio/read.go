@@ -54,7 +54,7 @@ func (l *Log) seek(from int64) error {
 	}
 	l.closeReader()
 	at := kgo.NewOffset().At(from)
-	cl, err := kafka.New(kgo.SeedBrokers(l.brokers()...), kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(1),
+	cl, err := kafka.New(l.brokers(), kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(1),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.cfg.Topic: {0: at}}), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return l.wrap("reading the records", err)

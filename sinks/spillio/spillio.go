@@ -47,19 +47,14 @@ const (
 // would be missing below the progress that promises them. One that exists stays
 // as it is.
 func CreateTopic(ctx context.Context, brokers []string, topic string) error {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return err
 	}
 	defer cl.Close()
-	text := func(s string) *string { return &s }
-	configs := map[string]*string{"cleanup.policy": text("delete"), "retention.ms": text("-1"), "retention.bytes": text("-1"),
-		"segment.bytes": text(fmt.Sprint(16 << 20)), "segment.ms": text(fmt.Sprint(time.Hour.Milliseconds())), "max.message.bytes": text(fmt.Sprint(maxMessage))}
-	_, err = kadm.NewClient(cl).CreateTopic(ctx, 1, -1, configs, topic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
-	}
-	return nil
+	_, err = kafka.CreateTopic(ctx, cl, topic, 1, map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1",
+		"segment.bytes": fmt.Sprint(16 << 20), "segment.ms": fmt.Sprint(time.Hour.Milliseconds()), "max.message.bytes": fmt.Sprint(maxMessage)})
+	return err
 }
 
 // Record is a batch in the topic.
@@ -97,14 +92,14 @@ func Open(cfg Config) (*Log, error) {
 	var err error
 	// Records may be there twice, so they need no idempotence, which would keep
 	// those of a log that is away from being given up.
-	l.client, err = kafka.New(kgo.SeedBrokers(l.brokers()...), kgo.DefaultProduceTopic(cfg.Topic),
+	l.client, err = kafka.New(l.brokers(), kgo.DefaultProduceTopic(cfg.Topic),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.DisableIdempotentWrite(),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()), kgo.ProducerBatchMaxBytes(maxMessage-1<<10), kgo.ProducerLinger(0),
 		kgo.RecordDeliveryTimeout(appendTimeout), kgo.ProduceRequestTimeout(appendTimeout), kgo.RequestTimeoutOverhead(time.Second))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", cfg.Brokers, err)
+		return nil, err
 	}
-	l.admin = kadm.NewClient(l.client)
+	l.admin = kafka.Admin(l.client)
 	return l, nil
 }
 

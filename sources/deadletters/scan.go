@@ -23,11 +23,11 @@ type scanner struct {
 
 func newScanner(ctx context.Context, brokers []string, topic string) (*scanner, error) {
 	// Control records count, or a part that ends in them would never end.
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...), kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kafka.New(brokers, kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return nil, err
 	}
-	s := &scanner{cl: cl, adm: kadm.NewClient(cl), topic: topic}
+	s := &scanner{cl: cl, adm: kafka.Admin(cl), topic: topic}
 	if s.starts, err = offsets(s.adm.ListStartOffsets(ctx, topic)); err != nil {
 		cl.Close()
 		return nil, fmt.Errorf("asking %v where topic %q begins: %w", brokers, topic, err)

@@ -9,7 +9,6 @@ import (
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -34,7 +33,7 @@ func (e *LostError) Error() string {
 // ReadRange calls f for the records of a partition from offset first to last. Those that
 // retention or compaction took are left out; a log that ends before last is a *LostError.
 func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
-	cl, err := kafka.New(kgo.SeedBrokers(l.Brokers...), kgo.KeepControlRecords(),
+	cl, err := kafka.New(l.Brokers, kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: {partition: kgo.NewOffset().At(first)}}))
 	if err != nil {
 		return fmt.Errorf("re-reading %s/%d: %w", l.Topic, partition, err)
@@ -85,7 +84,7 @@ func poll(ctx context.Context, cl *kgo.Client) (kgo.Fetches, error) {
 func (l Log) gone(ctx context.Context, cl *kgo.Client, partition int32, last int64, asked int) (bool, error) {
 	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	starts, ends, err := bounds(short, kadm.NewClient(cl), l.Topic)
+	starts, ends, err := bounds(short, kafka.Admin(cl), l.Topic)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = nil // the log is away: it is waited for, as by the source

@@ -14,8 +14,6 @@ import (
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func init() {
@@ -70,12 +68,12 @@ func Stop(job string) {
 
 // Partitions asks the brokers how many partitions the topic has.
 func Partitions(ctx context.Context, brokers []string, topic string) (int32, error) {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return 0, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return 0, err
 	}
 	defer cl.Close()
-	ts, err := kadm.NewClient(cl).ListTopics(ctx, topic)
+	ts, err := kafka.Admin(cl).ListTopics(ctx, topic)
 	if err != nil {
 		return 0, fmt.Errorf("asking %v for topic %q: %w", brokers, topic, err)
 	}
@@ -88,12 +86,12 @@ func Partitions(ctx context.Context, brokers []string, topic string) (int32, err
 
 // Bounds are the offsets at which the topic's partitions begin and end.
 func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends map[int32]int64, err error) {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return nil, nil, err
 	}
 	defer cl.Close()
-	if starts, ends, err = bounds(ctx, kadm.NewClient(cl), topic); err != nil {
+	if starts, ends, err = bounds(ctx, kafka.Admin(cl), topic); err != nil {
 		return nil, nil, fmt.Errorf("asking %v: %w", brokers, err)
 	}
 	return starts, ends, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
@@ -58,7 +59,7 @@ func (e *extent) told(start, end int64, heard time.Time) {
 // watch asks the broker where partitions begin and end: at the start, and about
 // those that are quiet although there seems to be more.
 func (f *fetcher) watch(ctx context.Context, topic string) {
-	adm := kadm.NewClient(f.cl)
+	adm := kafka.Admin(f.cl)
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	warned := false

@@ -19,12 +19,12 @@ const MaxErasures = 50_000
 // partition the last tombstone, of those whose records the log may still hold.
 func Erasures(ctx context.Context, brokers []string, events string) ([]identity.Erasure, error) {
 	topic := identity.ErasedTopic(events)
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return nil, err
 	}
 	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	adm := kafka.Admin(cl)
 	starts, err := adm.ListStartOffsets(ctx, events)
 	if err != nil {
 		return nil, fmt.Errorf("asking %v where topic %q begins: %w", brokers, events, err)

@@ -42,13 +42,13 @@ func newFetcher(o *Options, positions []Position) (*fetcher, error) {
 		f.extents[p.Partition] = &extent{start: -1, end: -1, seen: p.Next}
 	}
 	var err error
-	f.cl, err = kafka.New(kgo.SeedBrokers(o.Brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.Topic: at}),
+	f.cl, err = kafka.New(o.Brokers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.Topic: at}),
 		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(int32(f.limit)), kgo.FetchMaxPartitionBytes(4<<20),
 		// Without control records, a partition that ends with the end of a transaction
 		// would never seem to be read.
 		kgo.KeepControlRecords(), kgo.KeepRetryableFetchErrors())
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the log at %v: %w", o.Brokers, err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel

@@ -11,7 +11,6 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Modes of source.rekey.
@@ -122,31 +121,28 @@ var errSeen = errors.New("seen enough")
 // events has now; it keeps them when that one gets more. Copies have the times of
 // their records, so that both are kept for as long.
 func createKeyed(ctx context.Context, brokers []string, events, topic string) error {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return err
 	}
 	defer cl.Close()
-	adm := kadm.NewClient(cl)
 	n, err := Partitions(ctx, brokers, events)
 	if err != nil {
 		return err
 	}
-	created := "CreateTime"
-	configs := map[string]*string{"message.timestamp.type": &created}
-	described, err := adm.DescribeTopicConfigs(ctx, events)
+	settings := map[string]string{"message.timestamp.type": "CreateTime"}
+	described, err := kafka.Admin(cl).DescribeTopicConfigs(ctx, events)
 	if err == nil {
 		for _, c := range described {
 			for _, x := range c.Configs {
-				if x.Key == "retention.ms" || x.Key == "retention.bytes" || x.Key == "segment.ms" {
-					configs[x.Key] = x.Value
+				if x.Value != nil && (x.Key == "retention.ms" || x.Key == "retention.bytes" || x.Key == "segment.ms") {
+					settings[x.Key] = *x.Value
 				}
 			}
 		}
 	}
-	_, err = adm.CreateTopic(ctx, n, -1, configs, topic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating topic %q on %v: %w", topic, brokers, err)
+	if _, err = kafka.CreateTopic(ctx, cl, topic, n, settings); err != nil {
+		return err
 	}
 	return known(ctx, brokers, topic)
 }
@@ -178,9 +174,9 @@ func Copier(keyed string) string { return keyed + "-copier" }
 // Copied waits until whatever the topic of events holds now is in the topic by
 // device: a tombstone that is written there then is behind it.
 func Copied(ctx context.Context, brokers []string, events string) error {
-	cl, err := kafka.New(kgo.SeedBrokers(brokers...))
+	cl, err := kafka.New(brokers)
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", brokers, err)
+		return err
 	}
 	defer cl.Close()
 	starts, ends, err := Bounds(ctx, brokers, events)
@@ -188,7 +184,7 @@ func Copied(ctx context.Context, brokers []string, events string) error {
 		return err
 	}
 	for {
-		at, err := copiedTo(ctx, kadm.NewClient(cl), events)
+		at, err := copiedTo(ctx, kafka.Admin(cl), events)
 		if err != nil {
 			return err
 		}

@@ -140,13 +140,13 @@ func (k *Rekeyer) copy(ctx context.Context) error {
 		return err
 	}
 	// A producer that gave a record up and went on would leave a hole that nobody sees.
-	c.cl, err = kafka.New(kgo.SeedBrokers(k.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	c.cl, err = kafka.New(k.Brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.StopProducerOnDataLossDetected(), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
-		return fmt.Errorf("connecting to the log at %v: %w", k.Brokers, err)
+		return err
 	}
 	defer c.cl.Close()
-	c.adm = kadm.NewClient(c.cl)
+	c.adm = kafka.Admin(c.cl)
 	for {
 		ends, err := c.look(ctx)
 		if err != nil {

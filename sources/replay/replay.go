@@ -59,9 +59,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer in.Close()
-	client, err := kafka.New(
-		kgo.SeedBrokers(o.Brokers...),
-		kgo.DefaultProduceTopic(o.Topic),
+	client, err := kafka.New(o.Brokers, kgo.DefaultProduceTopic(o.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.MaxBufferedRecords(200_000),
@@ -69,7 +67,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		kgo.ProducerLinger(0),
 	)
 	if err != nil {
-		return Result{}, fmt.Errorf("connecting to the log at %v: %w", o.Brokers, err)
+		return Result{}, err
 	}
 	defer client.Close()
 

@@ -68,7 +68,10 @@ func TestStaticcheck(t *testing.T) {
 }
 
 // made is what makes a client of a service around.
-var made = regexp.MustCompile(`\b(kgo|redis)\.(NewClient|NewUniversalClient|NewClusterClient|ParseURL)\(|\bclickhouse\.(Open|OpenDB|ParseDSN)\(`)
+var made = regexp.MustCompile(`\b(kgo|kadm|redis)\.(NewClient|NewOptClient|NewUniversalClient|NewClusterClient|ParseURL)\(|\bclickhouse\.(Open|OpenDB|ParseDSN)\(`)
+
+// makesTopics is what makes a topic beside kafka.CreateTopic.
+var makesTopics = regexp.MustCompile(`(?i)\badm\w*(\([^()]*\))?\.CreateTopics?\(|\bCreateTopicsRequest\b`)
 
 // listens is what makes an HTTP server.
 var listens = regexp.MustCompile(`\bhttp2?\.(Server\{|ListenAndServe|Serve\(|ServeTLS\()`)
@@ -87,6 +90,13 @@ func TestServers(t *testing.T) {
 func TestClients(t *testing.T) {
 	t.Parallel()
 	elsewhere(t, made, "clients/", "makes a client; the room clients does that")
+}
+
+// TestTopics: only the room clients/kafka makes topics, so that one that exists, and a right
+// that is missing, are told alike of all.
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	elsewhere(t, makesTopics, "clients/kafka/", "makes a topic; kafka.CreateTopic does that")
 }
 
 // elsewhere fails where something is written outside of its room.
