@@ -56,6 +56,19 @@ func (p *process) ghosts(t *testing.T, what string) {
 	p.counted(0)
 }
 
+// owedIn is how many are still to be told of in the snapshots.
+func owedIn(t *testing.T, spec *Spec, j *memJournal) (n int) {
+	t.Helper()
+	b, err := spec.Build()
+	check(t, err)
+	for i, r := range j.recovered()[:spec.Shards] {
+		m, _, err := newDeviceMachine(b, nil, i, &r)
+		check(t, err)
+		n += m.state.persons.Owed()
+	}
+	return n
+}
+
 // TestLowerLimitAtAnyMoment: a job that had died of memory died of it again at each start,
 // with whatever limit of devices, since all devices were read before one could be let go.
 // With a lower one it now reads no more than there is room for, and applies again what
@@ -68,7 +81,7 @@ func TestLowerLimitAtAnyMoment(t *testing.T) {
 	for seed := range seeds(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { lowerAtAnyMoment(t, seed, tried) })
 	}
-	for _, what := range []string{"let go as read", "owed", "raised", "regrouped"} {
+	for _, what := range []string{"let go as read", "owed", "raised", "regrouped", "regrouped with a lower limit"} {
 		if tried[what] == 0 && !chosen() {
 			t.Errorf("nothing was %s: nothing was tried", what)
 		}
@@ -110,7 +123,7 @@ func lowerAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 			tried["owed"] += m.state.persons.Owed()
 		}
 		err := p.run()
-		if err == nil && p.steps >= 0 {
+		if err == nil && p.steps >= 0 && life >= lowerAt {
 			p.ghosts(t, fmt.Sprint("life ", life))
 			break
 		}
@@ -122,7 +135,7 @@ func lowerAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 			raised = true
 			spec = withLimit(spec, 400)
 		}
-		if life > lowerAt && r.IntN(4) == 0 {
+		if life == lowerAt-1 && seed%2 == 1 || life > lowerAt && r.IntN(2) == 0 {
 			p = start(t, r, spec, l, j, s, 0)
 			for !p.local.IsCaughtUp() {
 				if _, err := p.advance(); err != nil && err != io.EOF {
@@ -130,9 +143,22 @@ func lowerAtAnyMoment(t *testing.T, seed uint64, tried map[string]int) {
 				}
 			}
 			p.rest()
+			if life == lowerAt-1 && seed%4 == 1 {
+				continue // it was stopped in order, and keeps its shards
+			}
+			next := 4 * (1 + r.IntN(4))
+			atOnce := !raised && next < limit // other shards and a lower limit, at the same start
+			if atOnce {
+				limit = next
+				spec = withLimit(spec, limit)
+				s.anew()
+			}
 			spec = regroup(t, spec, j, 1+r.IntN(4))
 			s.era++
 			tried["regrouped"]++
+			if atOnce && owedIn(t, spec, j) > 0 {
+				tried["regrouped with a lower limit"]++
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	clients "github.com/microseg/microseg/clients/clickhouse"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/embedded/kafkalog"
@@ -20,29 +21,39 @@ import (
 
 const (
 	lowerDevices = 200_000
+	lowerBehind  = 20_000    // of them, that come behind the last snapshot
 	lowerCap     = 380 << 20 // bytes of data that a capped process may have
 )
 
 // lowered is a job of its own process, again and again.
 type loweredJob struct {
 	t        *testing.T
-	dir      string
+	dir      string // of its configuration
+	folder   string // of its log
 	log      *kafkalog.Log
 	database *clickhouse.Server
 }
 
-// start runs the job with a limit of devices, and of its memory; 0: as much as it wants.
-func (j *loweredJob) start(devices, memory int) (*exec.Cmd, *output, chan error) {
+// life is how a process of it is configured.
+type life struct {
+	devices, shards int
+	memory          int    // bytes of data that it may have; 0: as much as it wants
+	snapshots       string // how often
+}
+
+// start runs the job.
+func (j *loweredJob) start(l life) (*exec.Cmd, *output, chan error) {
 	j.t.Helper()
-	file := filepath.Join(j.dir, fmt.Sprint("site-", devices, ".yaml"))
-	text := strings.Replace(string(config.Shipped), "max_devices: 1000000", fmt.Sprint("max_devices: ", devices), 1)
-	text = strings.Replace(text, "snapshot_interval: 30s", "snapshot_interval: 2s", 1)
+	file := filepath.Join(j.dir, "site.yaml")
+	text := strings.Replace(string(config.Shipped), "max_devices: 1000000", fmt.Sprint("max_devices: ", l.devices), 1)
+	text = strings.Replace(text, "snapshot_interval: 30s", "snapshot_interval: "+l.snapshots, 1)
+	text = strings.Replace(text, "  shards: 0 ", fmt.Sprint("  shards: ", l.shards, " "), 1)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		j.t.Fatal(err)
 	}
 	c := program(j.t, "pipeline", "--brokers", strings.Join(j.log.Brokers(), ","), "--dsn", j.database.DSN(), "--config", file)
-	if c.Env = append(c.Env, "GOMEMLIMIT="+fmt.Sprint(lowerCap/2)); memory > 0 {
-		c.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, memory>>10), c.Path}, c.Args[1:]...)
+	if c.Env = append(c.Env, "GOMEMLIMIT="+fmt.Sprint(lowerCap/2)); l.memory > 0 {
+		c.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, l.memory>>10), c.Path}, c.Args[1:]...)
 		c.Path = "/bin/sh"
 	}
 	out := &output{}
@@ -54,6 +65,47 @@ func (j *loweredJob) start(devices, memory int) (*exec.Cmd, *output, chan error)
 	go func() { ended <- c.Wait() }()
 	j.t.Cleanup(func() { c.Process.Kill() })
 	return c, out, ended
+}
+
+// copy is the job, which has ended, on a copy of its log.
+func (j *loweredJob) copy(t *testing.T) *loweredJob {
+	t.Helper()
+	next := &loweredJob{t: t, dir: t.TempDir(), folder: t.TempDir(), database: j.database}
+	j.log.Close() // writes what is not in its folder yet
+	if err := os.CopyFS(next.folder, os.DirFS(j.folder)); err != nil {
+		t.Fatal(err)
+	}
+	next.open()
+	return next
+}
+
+// open starts the log.
+func (j *loweredJob) open() {
+	j.t.Helper()
+	var err error
+	if j.log, err = kafkalog.Start(kafkalog.Options{Dir: j.folder}); err != nil {
+		j.t.Fatal(err)
+	}
+	j.t.Cleanup(j.log.Close)
+}
+
+// shown waits until ClickHouse has so many persons.
+func (j *loweredJob) shown(n int) {
+	j.t.Helper()
+	opts, err := clients.ParseDSN(j.database.DSN())
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	conn, err := clients.Open(opts)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	defer conn.Close()
+	await(j.t, fmt.Sprint(n, " persons in ClickHouse"), func() bool {
+		var is uint64
+		err := conn.QueryRow(j.t.Context(), "SELECT uniqExact(person) FROM segment_state").Scan(&is)
+		return err == nil && int(is) >= n
+	})
 }
 
 // covered waits until snapshots have so many records.
@@ -100,36 +152,39 @@ func (j *loweredJob) send(from, to int, at time.Time) {
 // TestComesBackWithALowerLimit: a job that had died of memory died of it again at each
 // start: it read all devices before it could let one go. Of 200,000 strangers of one event
 // it comes back with room for 10,000, in a process that may have so little memory that it
-// dies with room for all of them.
+// dies with room for all of them: killed with something behind its last snapshot, or
+// stopped in order, and with the shards that it had or others, which deal its states out.
 func TestComesBackWithALowerLimit(t *testing.T) {
-	j := &loweredJob{t: t, dir: t.TempDir()}
-	var err error
-	if j.log, err = kafkalog.Start(kafkalog.Options{Dir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(j.log.Close)
-	if err := kafkalog.CreateTopic(t.Context(), j.log.Brokers(), "events", 4); err != nil {
-		t.Fatal(err)
-	}
-	if j.database, err = clickhouse.Start(t.Context(), clickhouse.Options{Dir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { j.database.Stop() })
 	now := time.Now()
-	j.send(0, lowerDevices, now.Add(-time.Minute))
-	c, out, ended := j.start(1_000_000, 0)
-	j.covered(lowerDevices, ended, out)
-	t.Logf("a job that reads %d events: %.0f MB", lowerDevices, usage.PeakMB(c.Process.Pid))
+	full := life{devices: 1_000_000, shards: 2, snapshots: "2s"}
+	stopped := &loweredJob{t: t, dir: t.TempDir(), folder: t.TempDir()}
+	stopped.open()
+	if err := kafkalog.CreateTopic(t.Context(), stopped.log.Brokers(), "events", 4); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if stopped.database, err = clickhouse.Start(t.Context(), clickhouse.Options{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopped.database.Stop() })
+	stopped.send(0, lowerDevices-lowerBehind, now.Add(-time.Minute))
+	c, out, ended := stopped.start(full)
+	stopped.covered(lowerDevices-lowerBehind, ended, out)
+	t.Logf("a job that reads %d events: %.0f MB", lowerDevices-lowerBehind, usage.PeakMB(c.Process.Pid))
+	stopInOrder(t, c, ended)
+
+	killed := stopped.copy(t)
+	killed.send(lowerDevices-lowerBehind, lowerDevices, now)
+	full.snapshots = "1h"
+	c, _, ended = killed.start(full)
+	killed.shown(lowerDevices)
+	t.Logf("a restart with room for all, and as much memory as it wants: %.0f MB", usage.PeakMB(c.Process.Pid))
 	c.Process.Kill()
 	<-ended
 
-	c, out, ended = j.start(1_000_000, 0)
-	await(t, "all devices in memory again", func() bool { return strings.Contains(out.String(), "going on from the changelog") })
-	t.Logf("a restart with room for all, and as much memory as it wants: %.0f MB\n%s", usage.PeakMB(c.Process.Pid), last(out))
-	c.Process.Kill()
-	<-ended
-
-	_, out, ended = j.start(1_000_000, lowerCap)
+	dies := killed.copy(t)
+	full.memory = lowerCap
+	_, out, ended = dies.start(full)
 	select {
 	case <-ended:
 		if !strings.Contains(out.String(), "memory") {
@@ -138,8 +193,37 @@ func TestComesBackWithALowerLimit(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Errorf("a job with room for all lives with %d MB", lowerCap>>20)
 	}
-	c, out, ended = j.start(10_000, lowerCap)
-	j.send(lowerDevices, lowerDevices+1000, now)
-	j.covered(lowerDevices+1000, ended, out)
-	t.Logf("a restart with room for 10,000: %.0f MB", usage.PeakMB(c.Process.Pid))
+	for _, v := range []struct {
+		name    string
+		of      *loweredJob
+		records int
+		shards  int
+	}{
+		{"killed", killed, lowerDevices, 2},
+		{"killed, with other shards", killed, lowerDevices, 3},
+		{"stopped, with other shards", stopped, lowerDevices - lowerBehind, 1},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			j := v.of.copy(t)
+			j.send(lowerDevices, lowerDevices+1000, now)
+			c, out, ended := j.start(life{devices: 10_000, shards: v.shards, memory: lowerCap, snapshots: "2s"})
+			j.covered(int64(v.records+1000), ended, out)
+			t.Logf("a restart with room for 10,000: %.0f MB", usage.PeakMB(c.Process.Pid))
+			c.Process.Kill()
+			<-ended
+		})
+	}
+}
+
+// stopInOrder ends a process as an operator does.
+func stopInOrder(t *testing.T, c *exec.Cmd, ended chan error) {
+	t.Helper()
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("it does not end")
+	}
 }
