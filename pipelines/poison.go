@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // Of poison: how many records a job leaves out in how long before it stops. A program

@@ -9,9 +9,9 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/signal"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[audienceFn]()) }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // try applies counts; a panic is a PoisonError, and then the state is of no use.

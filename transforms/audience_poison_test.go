@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestAudiencePanics: the audience panics about something that a shard has told it. The

@@ -13,8 +13,8 @@ import (
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func init() {

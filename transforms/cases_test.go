@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // runLines runs both stages over records, each in the partition of its device, by

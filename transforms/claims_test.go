@@ -13,8 +13,8 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/testing/oracle"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // replay folds a log by the naive model in which claims are simple: each record of a

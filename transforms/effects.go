@@ -5,9 +5,9 @@ import (
 	"math"
 
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // effects makes rows and audience counts of what a segment.Shard decides; both

@@ -3,7 +3,7 @@ package transforms
 import (
 	"context"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // Outputs are where a stage's effects go. A nil one drops them: state that is

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestReplayWithErasures: a job that starts again after deletions makes nothing

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/transforms/logstate"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // keyState is what a runner keeps of one key, and hands to a bundle as a

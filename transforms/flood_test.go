@@ -13,8 +13,8 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/testing/oracle"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // A shop of 30 visitors, a tenth of the size that all numbers have in the real one: for 80

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // ids of the programs below: those that one device is stated by, or nobody, and bytes

@@ -12,8 +12,8 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/testing/oracle"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // shoppers makes the log of a few users, each with two to four devices and a server

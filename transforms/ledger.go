@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/rows"
 )
 
 // ledger counts latencies per reporter and minute of wall clock, for the life of

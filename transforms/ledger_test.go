@@ -3,7 +3,7 @@ package transforms
 import (
 	"testing"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestRebuildsAreNoLatency: a job that read a week of events anew reported a week

@@ -13,8 +13,8 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/signal"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // linkLog makes n records of a few devices, half of them about who uses them:

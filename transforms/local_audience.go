@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // audienceMachine is the decision about segments. What it decides is in the

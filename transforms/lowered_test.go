@@ -8,7 +8,7 @@ import (
 
 	"testing"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // withLimit is the job with another limit of devices.

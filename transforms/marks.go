@@ -1,6 +1,6 @@
 package transforms
 
-import "github.com/microseg/microseg/transforms/rows"
+import "github.com/microseg/microseg/rows"
 
 // mark is what progress could be reported when a batch was applied: its effects
 // are in the record once those of its state rows that wait have left, too.

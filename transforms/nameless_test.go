@@ -10,7 +10,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestDisclaimedStaysNameless: a user was deleted whom devices had only claimed to be. Their

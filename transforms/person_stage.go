@@ -8,9 +8,9 @@ import (
 
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/transforms/logstate"
-	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // poison are records of which stages panic.

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 const (

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // rest ends a life in order: what is under way arrives, and snapshots are written.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // modelRoom is what the model knows of the limit of devices: it looks at all of them

@@ -19,9 +19,9 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/signal"
-	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
 

@@ -14,8 +14,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/runner"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func init() {

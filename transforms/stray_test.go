@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/event"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // scatter copies some records into partitions that are not their devices', and

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/transforms"
-	"github.com/microseg/microseg/usage"
 	"github.com/spf13/cobra"
 )
 

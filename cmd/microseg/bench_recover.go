@@ -11,7 +11,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
-	"github.com/microseg/microseg/usage"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/spf13/cobra"
 )
 

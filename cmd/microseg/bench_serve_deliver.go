@@ -11,11 +11,11 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms"
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/samples/simulate"
-	"github.com/microseg/microseg/usage"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"github.com/twmb/franz-go/pkg/kadm"
 )

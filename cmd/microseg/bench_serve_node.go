@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/serving/node"
-	"github.com/microseg/microseg/usage"
 )
 
 // nodeProcess is a serving node in a process of its own, so that its memory and

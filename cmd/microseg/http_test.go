@@ -11,9 +11,9 @@ import (
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // TestHealthNamesWhatWaits: a ClickHouse that is away degrades a job, which stays

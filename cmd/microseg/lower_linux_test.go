@@ -14,8 +14,8 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/sinks/changelogio"
-	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

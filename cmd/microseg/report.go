@@ -14,9 +14,9 @@ import (
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
-	"github.com/microseg/microseg/transforms/rows"
 	"github.com/spf13/cobra"
 )
 

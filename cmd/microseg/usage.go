@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microseg/microseg/usage"
+	"github.com/microseg/microseg/measure/usage"
 )
 
 // sampleRSS notes the resident set now and then; the returned function ends it

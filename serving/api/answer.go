@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/throttle"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/rule"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/adminkey"
@@ -21,7 +22,6 @@ import (
 	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

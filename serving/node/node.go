@@ -17,6 +17,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/adminkey"
 	"github.com/microseg/microseg/serving/api"
@@ -27,7 +28,6 @@ import (
 	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/serving/throttle"
 	"github.com/microseg/microseg/serving/token"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/prometheus/client_golang/prometheus"
 )
 

@@ -3,8 +3,8 @@ package store
 import (
 	"time"
 
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/transforms/latency"
 )
 
 // measure counts how long a record took. What was decided before the node was ready

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/latency"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )

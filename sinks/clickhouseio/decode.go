@@ -9,8 +9,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/microseg/microseg/transforms/arrowipc"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
+	"github.com/microseg/microseg/rows/arrowipc"
 )
 
 // edition is a schema that a table's batches have, or had in an older binary.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // run is the flusher: the one goroutine that inserts. It sleeps while nothing

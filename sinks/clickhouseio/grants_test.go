@@ -13,11 +13,11 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	server "github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/erasure"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func check(t *testing.T, err error) {

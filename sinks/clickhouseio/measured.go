@@ -10,8 +10,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/rows"
 )
 
 // Stages that serving nodes measure.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/microseg/microseg/transforms/latency"
+	"github.com/microseg/microseg/measure/latency"
 )
 
 func measuring(t *testing.T, dsn string, stages map[string]*latency.Minutes) *Measurements {

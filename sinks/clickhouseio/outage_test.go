@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/embedded/clickhouse"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestBackPressureAndRetryWhileTheServerIsAway: with the server away, Add blocks at the limit, and goes on

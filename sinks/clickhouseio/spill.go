@@ -14,8 +14,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // spill is where blocks wait in the log while the server cannot take them.

@@ -15,8 +15,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func steps(t *testing.T, w *Writer, from, to int) {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 var outage = flag.Duration("outage", 3*time.Second, "for how long ClickHouse is away in TestOutage; 10m is what the project promises")

@@ -17,9 +17,9 @@ import (
 
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
 	"github.com/microseg/microseg/testing/harness/certs"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // TestTLS: schema, rows and queries through TLS, and who is not let in, or does not let the

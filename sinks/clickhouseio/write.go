@@ -8,7 +8,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 func init() {

@@ -9,8 +9,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 func init() {

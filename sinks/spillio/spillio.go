@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // Config says where the topic is. It is comparable and serialised with the pipeline.

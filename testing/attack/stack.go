@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/usage"
 )
 
 // stackConfig is a young shop of its own, as shipped but for the sample: the crowd

@@ -23,12 +23,12 @@ import (
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/pipelines"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sources/replay"
 	"github.com/microseg/microseg/transforms"
-	"github.com/microseg/microseg/transforms/rows"
 	"github.com/microseg/microseg/transforms/wire"
 )
 

@@ -4,9 +4,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/microseg/microseg/event/codec"
+	"github.com/microseg/microseg/rows/arrowipc"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/signal"
-	"github.com/microseg/microseg/transforms/arrowipc"
 )
 
 var vectorSchema = arrow.NewSchema([]arrow.Field{

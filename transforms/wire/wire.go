@@ -13,7 +13,7 @@ import (
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
-	"github.com/microseg/microseg/transforms/arrowipc"
+	"github.com/microseg/microseg/rows/arrowipc"
 )
 
 // Header says what a batch covers.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // fillShared writes what a tablet in a kitchen has: Ann, who had been there before she

@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-faster/jx"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // where is a condition and what its question marks stand for.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 var server *clickhouse.Server

@@ -8,8 +8,8 @@ import (
 
 	"github.com/go-faster/jx"
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // Export is all that ClickHouse holds of a person, as columns by name, by table. Of a user

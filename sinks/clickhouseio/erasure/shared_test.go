@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/identity"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // TestSharedDevices: on a tablet that Ann and Ben share, Ann's export had Ben's order, and

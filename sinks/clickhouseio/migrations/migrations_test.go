@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	server "github.com/microseg/microseg/embedded/clickhouse"
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/rows"
 )
 
 var srv *server.Server

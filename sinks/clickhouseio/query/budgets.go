@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/rows"
 )
 
 // Budgets are how long the parts of an event's way may take: the 95th percentile,

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/rows"
 )
 
 // TestBudgets: the brief has a budget for each part of the way; only the mean from

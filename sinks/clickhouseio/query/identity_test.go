@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/session"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // TestLimits: one line a person or device, of its last day, however often the row

@@ -12,9 +12,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 var server *clickhouse.Server

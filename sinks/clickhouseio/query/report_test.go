@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microseg/microseg/transforms/latency"
-	"github.com/microseg/microseg/transforms/rows"
+	"github.com/microseg/microseg/measure/latency"
+	"github.com/microseg/microseg/rows"
 )
 
 // filled is a record of site s whose figures the tests know.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 var (

@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/testing/harness/child"
-	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 

@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/microseg/microseg/usage"
+	"github.com/microseg/microseg/measure/usage"
 )
 
 // spent is what has been used until a time, in seconds of CPU.

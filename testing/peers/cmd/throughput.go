@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/testing/harness/child"
 	"github.com/microseg/microseg/testing/harness/kafka"
 	"github.com/microseg/microseg/testing/peers"
-	"github.com/microseg/microseg/usage"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
