@@ -1,7 +1,7 @@
 package rows
 
 // Latency is the absolute count of one bucket of a stage's latency in one minute
-// of wall clock, by one shard of one job, or by one serving node. Buckets: transforms/latency.
+// of wall clock, by one shard of one job, or by one serving node. Buckets: measure/latency.
 type Latency struct {
 	Site    string // site id
 	Job     uint64 // id of the job's run, or of the node's

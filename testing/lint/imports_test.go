@@ -36,7 +36,9 @@ type room struct {
 func rooms() map[string]room {
 	out := map[string]room{
 		"config":     {domain, []string{"github.com/goccy/go-yaml"}, []string{beam}},
-		"transforms": {domain, []string{beam, arrow}, nil},
+		"rows":       {nil, []string{arrow}, []string{beam}},
+		"measure":    {nil, nil, []string{beam, arrow}},
+		"transforms": {append(slices.Clone(domain), "rows", "measure/latency"), []string{beam, arrow}, nil},
 		"runner":     {nil, []string{beam}, nil},
 		// What a stack brings along: log, ClickHouse, and the guard of their disk.
 		"embedded": {[]string{"clients/kafka"}, []string{"*"}, []string{beam, arrow}},
@@ -44,16 +46,22 @@ func rooms() map[string]room {
 		"clients":  {nil, []string{"*"}, []string{beam, arrow}},
 		"sources":  {append(slices.Clone(domain), "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
-		"sinks": {append(slices.Clone(domain), "transforms/rows", "transforms/latency", "transforms/arrowipc", "clients"), []string{"*"}, nil},
+		"sinks": {append(slices.Clone(domain), "rows", "measure/latency", "clients"), []string{"*"}, nil},
 		// Submissions are protocol buffers, whose options are a Struct.
-		"pipelines": {append(slices.Clone(domain), "transforms", "sources", "sinks", "config", "runner"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
+		"pipelines": {append(slices.Clone(domain), "rows", "transforms", "sources", "sinks", "config", "runner"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
-	out["serving"] = room{append(slices.Clone(domain), "transforms/latency", "config", "clients"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
+	out["serving"] = room{append(slices.Clone(domain), "measure/latency", "config", "clients"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
 	// The page's script is bundled by esbuild, which nothing that runs needs.
 	out["web"] = room{nil, []string{"github.com/evanw/esbuild"}, []string{beam, arrow}}
 	libraries := map[string][]string{
 		"event":   {"github.com/go-faster/jx", "github.com/mileusna/useragent"},
 		"segment": {"github.com/google/cel-go"},
+	}
+	// What reads and writes is below the graph, however far around.
+	for _, name := range []string{"clients", "sources", "sinks", "serving", "rows", "measure", "embedded", "samples"} {
+		r := out[name]
+		r.never = append(r.never, module+"transforms", module+"pipelines", module+"cmd")
+		out[name] = r
 	}
 	for i, name := range domain {
 		out[name] = room{domain[:i], libraries[name], []string{beam, arrow, "net/http"}}
