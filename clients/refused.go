@@ -105,6 +105,7 @@ type watched struct {
 	addr      string
 	encrypted bool
 	answered  atomic.Bool
+	refused   atomic.Pointer[RefusedError] // what each further Read says: the first may be made for nothing that is told
 }
 
 // alert is the first byte of what a server with TLS says to one without; version the next.
@@ -114,6 +115,9 @@ const (
 )
 
 func (w *watched) Read(b []byte) (int, error) {
+	if r := w.refused.Load(); r != nil {
+		return 0, r
+	}
 	n, err := w.Conn.Read(b)
 	if w.answered.Load() {
 		return n, err
@@ -126,10 +130,19 @@ func (w *watched) Read(b []byte) (int, error) {
 	case w.encrypted && n == 0 && errors.As(err, &op) && op.Op == "remote error":
 		return n, w.service.Explain(w.addr, err)
 	case !w.encrypted && n > 0 && b[0] == alert && (n == 1 || b[1] == version):
-		return 0, &RefusedError{Service: w.service, Do: fmt.Sprintf("%s speaks TLS; set %s=true, or use its port without TLS", w.addr, w.service.Variable("TLS"))}
-	case !w.encrypted && n == 0 && errors.Is(err, io.EOF) && w.service == ClickHouse: // other clients look for the bare error
-		return 0, &RefusedError{Service: w.service, Err: err, Temporary: true,
+		return 0, w.refuses(&RefusedError{Service: w.service, Do: fmt.Sprintf("%s speaks TLS; set %s=true, or use its port without TLS", w.addr, w.service.Variable("TLS"))})
+	case !w.encrypted && n == 0 && w.service != Kafka && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)): // Kafka's client looks for the bare error
+		refused := &RefusedError{Service: w.service, Err: err, Temporary: true,
 			Do: fmt.Sprintf("%s ended the connection without an answer; if that is its port with TLS, set %s=true", w.addr, w.service.Variable("TLS"))}
+		if w.service == Redis { // whose client would tell what is wrapped, and nothing more
+			refused.Err = nil
+		}
+		return 0, w.refuses(refused)
 	}
 	return n, err
+}
+
+func (w *watched) refuses(r *RefusedError) error {
+	w.refused.Store(r)
+	return r
 }

@@ -15,8 +15,12 @@ import (
 func Admin(cl *kgo.Client) *kadm.Client { return kadm.NewClient(cl) }
 
 // CreateTopic makes a topic with as many replicas as the brokers make by default, and
-// reports whether it did: one that exists stays as it is.
+// reports whether it did: one that exists stays as it is. Whoever may not make topics needs no
+// right to where it is there, so the log is asked for it first.
 func CreateTopic(ctx context.Context, cl *kgo.Client, topic string, partitions int32, settings map[string]string) (made bool, err error) {
+	if there, err := Admin(cl).ListTopics(ctx, topic); err == nil && there[topic].Err == nil && len(there[topic].Partitions) > 0 {
+		return false, nil
+	}
 	configs := map[string]*string{}
 	for key, value := range settings {
 		configs[key] = &value
@@ -29,6 +33,26 @@ func CreateTopic(ctx context.Context, cl *kgo.Client, topic string, partitions i
 		return false, fmt.Errorf("creating topic %q on %v: %w", topic, seeds(cl), err)
 	}
 	return true, nil
+}
+
+// TopicSettings are the settings of a topic.
+func TopicSettings(ctx context.Context, cl *kgo.Client, topic string) (map[string]string, error) {
+	list, err := Admin(cl).DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the settings of topic %q: %w", topic, err)
+	}
+	out := map[string]string{}
+	for _, t := range list {
+		if t.Err != nil {
+			return nil, fmt.Errorf("asking for the settings of topic %q: %w", topic, t.Err)
+		}
+		for _, c := range t.Configs {
+			if c.Value != nil {
+				out[c.Key] = *c.Value
+			}
+		}
+	}
+	return out, nil
 }
 
 // seeds are the addresses that a client was made with.

@@ -9,13 +9,18 @@ import (
 
 	"github.com/microseg/microseg/clients"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 const dialTimeout = 5 * time.Second // as the library has it
 
 // New is redis.NewClient with the TLS and the login of this process, read at
-// each connection. What is wrong with them is the error of a command.
-func New(opts *redis.Options) *redis.Client {
+// each connection, for keys of a prefix. What is wrong with them is the error of a
+// command, a *clients.RefusedError. It asks for nothing that Rights does not have: no
+// names of clients, no notices of maintenance.
+func New(opts *redis.Options, prefix string) *redis.Client {
+	opts.DisableIdentity = true
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	opts.CredentialsProviderContext = func(context.Context) (user, password string, err error) {
 		if user, err = clients.Redis.Value("USER"); err != nil {
 			return "", "", err
@@ -27,5 +32,7 @@ func New(opts *redis.Options) *redis.Client {
 	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return clients.Redis.Dial(ctx, plain, network, addr)
 	}
-	return redis.NewClient(opts)
+	c := redis.NewClient(opts)
+	c.AddHook(explained{opts.Addr, prefix})
+	return c
 }

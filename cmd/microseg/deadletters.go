@@ -55,6 +55,7 @@ type lettersReplay struct {
 	o              deadletters.Options
 	brokers        string
 	reason, rekey  string
+	events         string // topic that events come in
 	dryRun, asJSON bool
 	wait           time.Duration
 }
@@ -89,7 +90,8 @@ what is in its place already stays there.`,
 				return err
 			}
 			r.o.Event, r.o.Reason, r.rekey = conf.EventConfig(), event.Reason(r.reason), conf.Source.Rekey
-			return r.run(c.Context())
+			err = r.run(c.Context())
+			return named(c.Context(), "deadletters", r.o.Brokers, topicsOfJob{r.events, r.o.Topic}, err)
 		},
 	}
 	r.flags(c)
@@ -111,12 +113,15 @@ func (r *lettersReplay) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if r.o.Brokers, r.o.Topic, err = r.log(r.brokers, r.o.Topic); err != nil {
+	if r.o.Brokers, r.events, err = r.log(r.brokers, r.o.Topic); err != nil {
 		return err
 	}
-	if r.o.Topic, err = kafkaio.SourceTopic(ctx, r.o.Brokers, r.o.Topic, r.rekey); err != nil {
+	r.o.Topic = r.events
+	source, err := kafkaio.SourceTopic(ctx, r.o.Brokers, r.events, r.rekey)
+	if err != nil {
 		return err
 	}
+	r.o.Topic = source
 	letters, err := query.ListLetters(ctx, conn, r.site)
 	if err != nil {
 		return err

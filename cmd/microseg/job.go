@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
 
+	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -48,7 +51,7 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	var made *pipelines.Job
 	err := pipelines.Await(ctx, func() (err error) {
 		made, err = pipelines.NewJob(ctx, cfg, brokers, topic, site, dsn)
-		return named(ctx, "job", brokers, topicsOfJob{topic, topic}, err)
+		return namedOfJob(ctx, brokers, topic, err)
 	})
 	if err != nil {
 		return nil, err
@@ -56,6 +59,15 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	j := &job{Job: made}
 	j.running.Store(cfg)
 	return j, nil
+}
+
+// namedOfJob is named for a job that may be about to copy the records by device.
+func namedOfJob(ctx context.Context, brokers []string, topic string, err error) error {
+	var denied *kafka.DeniedError
+	if told := named(ctx, "job", brokers, topicsOfJob{topic, topic}, err); errors.As(told, &denied) || !kafka.Refuses(err) {
+		return told
+	}
+	return named(ctx, "job", brokers, topicsOfJob{topic, kafkaio.KeyedTopic(topic)}, err)
 }
 
 // start starts the job, as soon as its log answers, and says where it goes on.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,18 +14,15 @@ import (
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/segment"
-	"github.com/microseg/microseg/serving/collect"
 	"github.com/microseg/microseg/serving/node"
-	"github.com/microseg/microseg/serving/privacy"
-	"github.com/microseg/microseg/serving/store"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/sinks/spillio"
-	"github.com/microseg/microseg/sources/deadletters"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/testing/harness/certs"
 	broker "github.com/microseg/microseg/testing/harness/kafka"
@@ -100,6 +96,9 @@ func (l *lockedLog) deny(user string, r kafka.Right) {
 	}
 }
 
+// onePage is an event of the device "a".
+const onePage = `{"type":"page","anonymousId":"a","messageId":"1","timestamp":"2026-01-02T03:04:05Z"}`
+
 // topic makes a topic of events with a record, as the admin.
 func (l *lockedLog) topic(names ...string) {
 	l.t.Helper()
@@ -111,7 +110,7 @@ func (l *lockedLog) topic(names ...string) {
 		l.t.Fatal(err)
 	}
 	for _, name := range names {
-		if err := l.admin.ProduceSync(l.t.Context(), &kgo.Record{Topic: name, Key: []byte("a"), Value: []byte(`{"type":"page","anonymousId":"a","messageId":"1"}`)}).FirstErr(); err != nil {
+		if err := l.admin.ProduceSync(l.t.Context(), &kgo.Record{Topic: name, Key: []byte(event.Key("a")), Value: []byte(onePage)}).FirstErr(); err != nil {
 			l.t.Fatal(err)
 		}
 	}
@@ -228,50 +227,6 @@ func changelogWork(ctx context.Context, brokers []string, events string) error {
 	return err
 }
 
-// nodeWork is what a node does with the log, but for the tombstones of a deletion.
-func nodeWork(ctx context.Context, brokers []string, events string) error {
-	if _, err := kafkaio.SourceTopic(ctx, brokers, events, kafkaio.RekeyAuto); err != nil {
-		return err
-	}
-	if _, _, err := changelogio.Covered(ctx, brokers, changelogio.Topic(events)); err != nil {
-		return err
-	}
-	tree, err := config.Demo().SegmentTree()
-	if err != nil {
-		return err
-	}
-	s, err := store.Open(ctx, store.Config{Brokers: brokers, Topic: segmentsio.Topic(events), Tree: tree})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := s.Wait(ctx); err != nil {
-		return err
-	}
-	c, err := collect.New(collect.Config{Brokers: brokers, Topic: events, WriteKeys: []string{"demo"}})
-	if err != nil {
-		return err
-	}
-	err = errors.Join(c.Ready(ctx), c.Close(ctx))
-	p, made := privacy.New(ctx, privacy.Config{Brokers: brokers, Events: events, Segments: segmentsio.Topic(events), Store: s, Tree: tree, AdminKey: strings.Repeat("admin", 8)})
-	if made == nil {
-		p.Close()
-	}
-	return errors.Join(err, made)
-}
-
-func lettersWork(ctx context.Context, brokers []string, events string) error {
-	if _, err := kafkaio.SourceTopic(ctx, brokers, events, kafkaio.RekeyAuto); err != nil {
-		return err
-	}
-	r, err := deadletters.New(ctx, deadletters.Options{Brokers: brokers, Topic: events, Event: config.Demo().EventConfig()})
-	if err != nil {
-		return err
-	}
-	r.Close()
-	return readWork(ctx, brokers, events, nil)
-}
-
 // closedDoor is a door of the log that does not open, with what must be said then.
 type closedDoor struct {
 	addr string
@@ -320,7 +275,7 @@ func (l *lockedLog) doorsOpen(t *testing.T) {
 			env[v("CERT_FILE")], env[v("KEY_FILE")] = l.CA.Cert, l.CA.Key
 		}
 		setAll(t, env)
-		missing, err := kafka.Missing(t.Context(), []string{addr}, []kafka.Right{{Operation: "Read", Resource: kafka.Topic, Name: "whole-job"}})
+		missing, err := kafka.Missing(t.Context(), []string{addr}, []kafka.Right{{Operation: "Read", Resource: kafka.Topic, Name: "job-0-whole"}})
 		if want := mechanism == ""; err != nil || (len(missing) > 0) != want {
 			t.Errorf("%s: %v, %v", mechanism, missing, err)
 		}
@@ -360,7 +315,7 @@ func (l *lockedLog) doorsClosed(t *testing.T) {
 // taken: a right that is taken away while a process runs is in its health.
 func (l *lockedLog) taken(t *testing.T) {
 	setAll(t, l.login("SCRAM-SHA-256", "job", broker.Password))
-	at := topicsOfJob{"whole-job", "whole-job"}
+	at := topicsOfJob{"job-0-whole", "job-0-whole"}
 	w := &locked{}
 	w.look(t.Context(), "job", []string{l.SASL}, at)
 	if note := w.note(); note != "" || !w.check().OK {
@@ -369,100 +324,11 @@ func (l *lockedLog) taken(t *testing.T) {
 	l.deny("job", kafka.Right{Operation: "Write", Resource: kafka.Topic, Name: spillio.Topic(at.source)})
 	await(t, "that it is told", func() bool {
 		w.look(t.Context(), "job", []string{l.SASL}, at)
-		return strings.HasPrefix(w.note(), "degraded: ") && strings.Contains(w.note(), `lacks rights in the log: Write on the topic "whole-job-spill"`) && !w.check().OK
+		return strings.HasPrefix(w.note(), "degraded: ") && strings.Contains(w.note(), `lacks rights in the log: Write on the topic "job-0-whole-spill"`) && !w.check().OK
 	})
 	t.Setenv(clients.Kafka.Variable("PASSWORD"), canary)
 	w.look(t.Context(), "job", []string{l.SASL}, at)
 	if note := w.note(); !strings.Contains(note, clients.Kafka.Variable("PASSWORD")) || strings.Contains(note, canary) {
 		t.Errorf("a wrong password: %s", note)
-	}
-}
-
-// TestEachRightOfTheLogIsNeeded: with the rights of its list each role works on a real Kafka, and
-// without any one of them something is refused, and the error names the right that is missing.
-func TestEachRightOfTheLogIsNeeded(t *testing.T) {
-	l := startLocked(t, "job")
-	brokers := []string{l.SASL}
-	setAll(t, l.login("SCRAM-SHA-512", "job", broker.Password))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	works := map[string]func(context.Context, []string, string) error{"job": jobWork, "node": nodeWork, "deadletters": lettersWork}
-	type attempt struct {
-		role, events string
-		without      kafka.Right
-	}
-	var tries []attempt
-	for role := range works {
-		tries = append(tries, attempt{role: role, events: "whole-" + role})
-		for i := range rightsOf(role, topicsOfJob{}) {
-			events := fmt.Sprintf("%s-%d", role, i)
-			r := rightsOf(role, topicsOfJob{events, events})[i]
-			if elsewhere := role == "node" && r.Name == identity.ErasedTopic(events) && r.Operation == "Write" || role == "deadletters" && (r.Operation == "Write" ||
-				r.Name == changelogio.Topic(events)); !elsewhere { // what only a deletion and a replay of letters have
-				tries = append(tries, attempt{role, events, r})
-			}
-		}
-	}
-	var names []string
-	for _, a := range tries {
-		names = append(names, a.events)
-	}
-	l.topic(names...)
-	for _, a := range tries {
-		if a.role != "job" { // what the job makes
-			l.topicsOf(a.events)
-		}
-		given := slices.DeleteFunc(rightsOf(a.role, topicsOfJob{a.events, a.events}), func(r kafka.Right) bool { return r == a.without })
-		if n := len(rightsOf(a.role, topicsOfJob{a.events, a.events})); a.without != (kafka.Right{}) && len(given) != n-1 {
-			t.Fatalf("%v is none of %s", a.without, a.role)
-		}
-		l.allow("job", given)
-	}
-	l.allow("job", []kafka.Right{{Operation: "Read", Resource: kafka.Topic, Name: "last"}})
-	l.topic("last")
-	await(t, "that the broker knows of all", func() bool {
-		missing, err := kafka.Missing(ctx, brokers, []kafka.Right{{Operation: "Read", Resource: kafka.Topic, Name: "last"}})
-		return err == nil && len(missing) == 0
-	})
-	var wg sync.WaitGroup
-	room := make(chan struct{}, 8)
-	for _, a := range tries {
-		wg.Go(func() {
-			room <- struct{}{}
-			defer func() { <-room }()
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
-			defer cancel()
-			err := works[a.role](ctx, brokers, a.events)
-			if a.without == (kafka.Right{}) {
-				if err != nil {
-					t.Errorf("%s with all its rights: %v", a.role, err)
-				}
-				return
-			}
-			if !kafka.Refuses(err) {
-				t.Errorf("%s without %v: %v", a.role, a.without, err)
-				return
-			}
-			err = named(ctx, a.role, brokers, topicsOfJob{a.events, a.events}, err)
-			var denied *kafka.DeniedError
-			if !errors.As(err, &denied) || !slices.Contains(denied.Missing, a.without) || len(denied.Missing) > 3 || !strings.Contains(err.Error(), `"job" lacks rights`) {
-				t.Errorf("%s without %v: %v", a.role, a.without, err)
-			}
-		})
-	}
-	wg.Wait()
-	t.Run("doors that open", l.doorsOpen)
-	t.Run("doors that do not", l.doorsClosed)
-	t.Run("a right that is taken away", l.taken)
-}
-
-// topicsOf makes what a job makes beside its topic of events.
-func (l *lockedLog) topicsOf(events string) {
-	rs, err := kadm.NewClient(l.admin).CreateTopics(l.t.Context(), 1, 1, nil, segmentsio.Topic(events), changelogio.Topic(events))
-	if err == nil {
-		err = rs.Error()
-	}
-	if err != nil {
-		l.t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -41,7 +42,10 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 				return nil
 			}
 			return kafkaio.Copied(ctx, o.Brokers, o.Inbox)
-		}, AdminKey: o.Secrets.AdminKey, Clients: n.Clients(), Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys}
+		}, AdminKey: o.Secrets.AdminKey, Clients: n.Clients(), Keys: keys, Site: o.Site, WriteKeys: cfg.Collector.WriteKeys,
+		Explain: func(ctx context.Context, err error) error {
+			return named(ctx, "node", o.Brokers, topicsOfJob{cmp.Or(o.Inbox, o.Events), o.Events}, err)
+		}}
 	p := &persons{}
 	if dsn != "" {
 		if p.record, err = erasure.Open(ctx, dsn, o.Site); err != nil {
@@ -59,6 +63,14 @@ func openPersons(ctx context.Context, cfg *config.Config, o node.Options, n *nod
 		return nil, errors.Join(err, p.closeStores())
 	}
 	return p, nil
+}
+
+// watchRedis looks whether Redis lets persons be forgotten there; nil: there is none.
+func (p *persons) watchRedis(ctx context.Context) *locked {
+	if p.redis == nil {
+		return nil
+	}
+	return watchRedis(ctx, p.redis)
 }
 
 func (p *persons) close() error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
@@ -36,7 +37,8 @@ already stays, the newest record wins, and several may run at once.`,
 			if brokers == "" || addr == "" {
 				return errors.New("give the log's --brokers and the address of --redis")
 			}
-			return runRedis(c.Context(), conf, split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, public, adminAt)
+			err = runRedis(c.Context(), conf, split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, public, adminAt)
+			return named(c.Context(), "redis", split(brokers), topicsOfJob{topic, topic}, err)
 		},
 	}
 	f := c.Flags()
@@ -58,17 +60,24 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	if err != nil {
 		return err
 	}
-	if topic, err = sourceTopic(ctx, cfg, brokers, topic); err != nil {
+	at := topicsOfJob{topic, topic}
+	if at.source, err = sourceTopic(ctx, cfg, brokers, topic); err != nil {
 		return err
 	}
+	topic = at.source
 	w, err := redisio.Open(to)
 	if err != nil {
+		return err
+	}
+	if err := w.Try(ctx); clients.Stays(err) { // one that is away is waited for
 		return err
 	}
 	schema := segment.NewSchema(cfg.Elements)
 	f := redisio.NewFollower(redisio.Source{Brokers: brokers, Topic: segmentsio.Topic(topic), Stored: len(schema.Stored()),
 		Features: schema.Published(tree.Slots(rules.Stored())), Params: cfg.SegmentParams(), Exempt: exempt(tree, cfg.Activation(tree)), Pointers: cfg.Unchecked()}, w)
 	p, mux := redisProbes(f, w), http.NewServeMux()
+	lock := watchLock(ctx, "redis", brokers, at)
+	p.notes = func() []string { return []string{lock.note()} }
 	p.admin(mux)
 	srv, err := listenAdmin(adminAt, mux)
 	if err != nil {

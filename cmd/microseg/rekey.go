@@ -54,10 +54,12 @@ Several of them do no harm: each record counts once.`,
 			if brokers == "" {
 				return errors.New("give the log's --brokers")
 			}
+			at := topicsOfJob{topic, kafkaio.KeyedTopic(topic)}
 			_, _, err = kafkaio.OpenSource(c.Context(), split(brokers), topic, kafkaio.RekeyOn, 0, conf.EventConfig())
 			if err != nil {
-				return err
+				return named(c.Context(), "copier", split(brokers), at, err)
 			}
+			watchLock(c.Context(), "copier", split(brokers), at)
 			fmt.Fprintf(os.Stderr, "copying topic %s by device into %s\n", topic, kafkaio.KeyedTopic(topic))
 			(&kafkaio.Rekeyer{Brokers: split(brokers), Events: topic, Event: conf.EventConfig()}).Run(c.Context())
 			return nil

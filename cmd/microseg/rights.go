@@ -14,6 +14,7 @@ import (
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
+	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/sources/kafkaio"
@@ -31,6 +32,15 @@ type topicsOfJob struct{ events, source string }
 
 func (t topicsOfJob) keyed() string { return kafkaio.KeyedTopic(t.events) }
 
+// looksForCopies is what it takes to find out whether the job reads the copies by device; other
+// rights on their topic bring it.
+func (t topicsOfJob) looksForCopies() []kafka.Right {
+	if t.source != t.events {
+		return nil
+	}
+	return on(kafka.Topic, t.keyed(), "Describe")
+}
+
 func on(resource, name string, operations ...string) (out []kafka.Right) {
 	for _, op := range operations {
 		out = append(out, kafka.Right{Operation: op, Resource: resource, Name: name})
@@ -42,30 +52,39 @@ func on(resource, name string, operations ...string) (out []kafka.Right) {
 var roles = []role{
 	{"job", func(t topicsOfJob) []kafka.Right {
 		segments, spill := segmentsio.Topic(t.source), spillio.Topic(t.source)
-		return slices.Concat(on(kafka.Topic, t.source, "Read"), on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, identity.ErasedTopic(t.source), "Read"),
+		out := slices.Concat(on(kafka.Topic, t.source, "Read"), t.looksForCopies(), on(kafka.Topic, identity.ErasedTopic(t.source), "Read"),
 			on(kafka.Topic, segments, "Create", "Write"), on(kafka.TransactionalID, segmentsio.Fence(segments), "Write"),
 			on(kafka.Topic, changelogio.Topic(t.source), "Create", "Read", "Write", "Delete", "Alter"),
 			on(kafka.Topic, spill, "Create", "Read", "Write", "Delete"), on(kafka.Group, spill, "Read"))
-	}},
-	{"copier", func(t topicsOfJob) []kafka.Right { // the job's, too, with source.rekey
-		return slices.Concat(on(kafka.Topic, t.events, "Read", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Create", "Read", "Write"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Read"))
-	}},
-	{"node", func(t topicsOfJob) []kafka.Right {
-		out := slices.Concat(on(kafka.Topic, t.events, "Write", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Describe"),
-			on(kafka.Topic, segmentsio.Topic(t.source), "Read"), on(kafka.Topic, identity.ErasedTopic(t.source), "Create", "Write"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
 		if t.source != t.events {
-			out = slices.Concat(out, on(kafka.Topic, t.source, "Write", "DescribeConfigs"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Describe"))
+			out = append(out, copierRights(t)...)
 		}
 		return out
 	}},
+	{"copier", copierRights},
+	{"node", func(t topicsOfJob) []kafka.Right {
+		var copies []kafka.Right
+		if t.source != t.events { // a deletion waits until what came before it is copied
+			copies = slices.Concat(on(kafka.Topic, t.events, "Describe", "DescribeConfigs"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Describe"))
+		}
+		return slices.Concat(on(kafka.Topic, t.source, "Write", "DescribeConfigs"), copies, t.looksForCopies(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"),
+			on(kafka.Topic, identity.ErasedTopic(t.source), "Create", "Write"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
+	}},
 	{"redis", func(t topicsOfJob) []kafka.Right {
-		return slices.Concat(on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, segmentsio.Topic(t.source), "Read"))
+		return slices.Concat(t.looksForCopies(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"))
 	}},
 	{"replay", func(t topicsOfJob) []kafka.Right { return on(kafka.Topic, t.events, "Write") }},
 	{"deadletters", func(t topicsOfJob) []kafka.Right {
-		return slices.Concat(on(kafka.Topic, t.source, "Read", "Write", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Describe"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
+		return slices.Concat(on(kafka.Topic, t.source, "Read", "Write", "DescribeConfigs"), t.looksForCopies())
 	}},
-	{"state", func(t topicsOfJob) []kafka.Right { return on(kafka.Topic, changelogio.Topic(t.source), "Read") }},
+	{"state", func(t topicsOfJob) []kafka.Right {
+		return slices.Concat(t.looksForCopies(), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
+	}},
+}
+
+// copierRights are for the copies by device: the job's, too, with source.rekey.
+func copierRights(t topicsOfJob) []kafka.Right {
+	return slices.Concat(on(kafka.Topic, t.events, "Read", "DescribeConfigs"), on(kafka.Topic, t.keyed(), "Create", "Write"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Read"))
 }
 
 // rightsOf is what a role needs.
@@ -119,14 +138,26 @@ func checkLog(ctx context.Context, w io.Writer, brokers []string, events, as str
 	return nil
 }
 
-// locked watches whether the log lets a process in and do what it must.
+// locked watches whether the log, or Redis, lets a process in and do what it must.
 type locked struct{ trouble atomic.Pointer[string] }
 
-// watchLock looks at once and then each minute, while the context lasts. What is wrong is told
-// once, and stays in the health until it is right.
+// watchLock looks at the log at once and then each minute, while the context lasts. What is
+// wrong is told once, and stays in the health until it is right.
 func watchLock(ctx context.Context, role string, brokers []string, t topicsOfJob) *locked {
 	l := &locked{}
-	l.look(ctx, role, brokers, t)
+	l.watch(ctx, func() { l.look(ctx, role, brokers, t) })
+	return l
+}
+
+// watchRedis is the same of a Redis that a node forgets persons in.
+func watchRedis(ctx context.Context, w *redisio.Writer) *locked {
+	l := &locked{}
+	l.watch(ctx, func() { l.tell(ctx, "persons are not forgotten there", w.Try(ctx)) })
+	return l
+}
+
+func (l *locked) watch(ctx context.Context, look func()) {
+	look()
 	go func() {
 		for {
 			wait := lockEvery
@@ -137,11 +168,10 @@ func watchLock(ctx context.Context, role string, brokers []string, t topicsOfJob
 			case <-ctx.Done():
 				return
 			case <-time.After(wait):
-				l.look(ctx, role, brokers, t)
+				look()
 			}
 		}
 	}()
-	return l
 }
 
 const (
@@ -156,6 +186,11 @@ func (l *locked) look(ctx context.Context, role string, brokers []string, t topi
 	if err == nil && len(missing) > 0 {
 		err = &kafka.DeniedError{Missing: missing}
 	}
+	l.tell(ctx, "the log refuses this "+role, err)
+}
+
+// tell keeps what is wrong, and logs it where it is news.
+func (l *locked) tell(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -164,7 +199,7 @@ func (l *locked) look(ctx context.Context, role string, brokers []string, t topi
 		text = "degraded: " + err.Error()
 	}
 	if was := l.note(); text != was && text != "" {
-		slog.Error("the log", "role", role, "err", err)
+		slog.Error(what, "err", err)
 	}
 	l.trouble.Store(&text)
 }

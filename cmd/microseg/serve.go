@@ -98,7 +98,7 @@ func runServe(ctx context.Context, path string, cfg *config.Config, o node.Optio
 	reload.register(registry)
 	go reload.run(ctx)
 	p := nodeProbes(n, registry, func() *trustHealth { return newTrustHealth(cfg, n.Collector.Identified(), n.Collector.Notes()...) },
-		reload.note, measured.note, watchLock(ctx, "node", o.Brokers, topicsOfJob{o.Inbox, o.Events}).note)
+		reload.note, measured.note, watchLock(ctx, "node", o.Brokers, topicsOfJob{o.Inbox, o.Events}).note, persons.watchRedis(ctx).note)
 	srv, admins, err := listenNode(n, persons, p, public, adminAt, web.RegisterScript)
 	if err != nil {
 		return errors.Join(err, measured.close(), persons.close(), n.Close(ctx))

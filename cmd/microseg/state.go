@@ -50,19 +50,20 @@ func runState(ctx context.Context, out io.Writer, where *folder, brokers, topic 
 	if err != nil {
 		return err
 	}
-	if topic, err = kafkaio.SourceTopic(ctx, seeds, topic, kafkaio.RekeyAuto); err != nil {
-		return err
+	at := topicsOfJob{topic, topic}
+	if at.source, err = kafkaio.SourceTopic(ctx, seeds, topic, kafkaio.RekeyAuto); err != nil {
+		return named(ctx, "state", seeds, topicsOfJob{topic, topic}, err)
 	}
-	s, err := changelogio.Inspect(ctx, seeds, changelogio.Topic(topic), verify)
+	s, err := changelogio.Inspect(ctx, seeds, changelogio.Topic(at.source), verify)
 	if err != nil {
-		return err
+		return named(ctx, "state", seeds, at, err)
 	}
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
 		return e.Encode(s)
 	}
-	return printState(out, s, changelogio.Topic(topic), verify)
+	return printState(out, s, changelogio.Topic(at.source), verify)
 }
 
 func printState(out io.Writer, s *changelogio.State, topic string, verify bool) error {

@@ -90,6 +90,9 @@ func (d *deletion) run(ctx context.Context) {
 	var beat sync.WaitGroup
 	beat.Go(func() { d.beat(alive) })
 	err := d.steps(ctx)
+	if err != nil {
+		err = d.s.Explain(ctx, err)
+	}
 	stop()
 	beat.Wait()
 	d.update(func(r *Receipt) {

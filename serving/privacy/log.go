@@ -45,20 +45,9 @@ func (s *Server) retention(ctx context.Context) (r retention, err error) {
 
 func (s *Server) retentionOf(ctx context.Context, topic string) (r retention, err error) {
 	r.topic = topic
-	configs, err := kafka.Admin(s.cl).DescribeTopicConfigs(ctx, topic)
+	of, err := kafka.TopicSettings(ctx, s.cl, topic)
 	if err != nil {
-		return r, fmt.Errorf("asking for the retention of topic %q: %w", topic, err)
-	}
-	of := map[string]string{}
-	for _, t := range configs {
-		if t.Err != nil {
-			return r, fmt.Errorf("asking for the retention of topic %q: %w", topic, t.Err)
-		}
-		for _, c := range t.Configs {
-			if c.Value != nil {
-				of[c.Key] = *c.Value
-			}
-		}
+		return r, err
 	}
 	keep, err1 := strconv.ParseInt(of["retention.ms"], 10, 64)
 	roll, err2 := strconv.ParseInt(of["segment.ms"], 10, 64)

@@ -83,6 +83,8 @@ type Config struct {
 	Site      string
 	WriteKeys []string
 	Patience  time.Duration // for which a deletion waits for the job; 0: an hour
+	// Explain makes an error say what to do about it, as which right the log refuses; nil: it stays as it is.
+	Explain func(context.Context, error) error
 }
 
 const (
@@ -110,6 +112,9 @@ type Server struct {
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Patience == 0 {
 		c.Patience = defaultPatience
+	}
+	if c.Explain == nil {
+		c.Explain = func(_ context.Context, err error) error { return err }
 	}
 	s := &Server{Config: c, running: map[string]*deletion{}, room: make(chan struct{}, maxUnderWay)}
 	var err error
@@ -180,6 +185,7 @@ func (s *Server) handle(h handler) http.HandlerFunc {
 				w.Header().Set("Retry-After", throttle.RetryAfter(no.Wait))
 			}
 		} else if !errors.As(err, &e) {
+			err = s.Explain(r.Context(), err)
 			slog.Error("answering for a person", "method", r.Method, "err", err)
 			e = &Error{http.StatusServiceUnavailable, err.Error()}
 		}

@@ -3,6 +3,7 @@ package redisio
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -61,9 +62,17 @@ func (f *Follower) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		var refused error
 		fs.EachError(func(topic string, p int32, err error) {
+			if kafka.Stays(err) && f.copied.Load() == 0 {
+				refused = fmt.Errorf("reading topic %q: %w", topic, err)
+				return
+			}
 			slog.Warn("reading segments", "topic", topic, "partition", p, "err", err)
 		})
+		if refused != nil { // waiting from the start would not mend it; later somebody is at it
+			return refused
+		}
 		var batch []Record
 		fs.EachRecord(func(r *kgo.Record) {
 			rec, err := f.record(string(r.Key), r.Value)

@@ -55,7 +55,7 @@ func Open(cfg Config) (*Writer, error) {
 	w := &Writer{
 		cfg: cfg, script: redis.NewScript(putText), stop: stop, ended: make(chan struct{}), changed: make(chan struct{}),
 		// Retries are ours, so that Err shows them.
-		client: secure.New(&redis.Options{Addr: cfg.Addr, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1}),
+		client: secure.New(&redis.Options{Addr: cfg.Addr, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1}, cfg.Prefix),
 	}
 	go w.run(ctx)
 	return w, nil
@@ -119,6 +119,33 @@ func (w *Writer) Forget(ctx context.Context, keys ...string) error {
 	}
 	return w.Flush(ctx)
 }
+
+// triedKey is no person's: Try forgets it.
+const triedKey = "tried:"
+
+// Try does once what the writer does, with a key that is nobody's, and says why Redis does
+// not let it.
+func (w *Writer) Try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	if err := w.script.Load(ctx, w.client).Err(); err != nil {
+		return fmt.Errorf("trying Redis at %s: %w", w.cfg.Addr, err)
+	}
+	for _, value := range []string{"{}", ""} { // a record, and its deletion
+		keys := []string{w.cfg.Prefix + ":" + triedKey, w.cfg.Prefix + ":deleted:" + markOf(triedKey)}
+		version := "0"
+		if value != "" {
+			version = "1"
+		}
+		if err := w.script.EvalSha(ctx, w.client, keys, version, value, triedFor.Milliseconds(), triedFor.Milliseconds()).Err(); err != nil {
+			return fmt.Errorf("trying Redis at %s: %w", w.cfg.Addr, err)
+		}
+	}
+	return nil
+}
+
+// triedFor is how long what Try writes may stay.
+const triedFor = time.Second
 
 // Err is why the last attempt to write did not succeed; nil after a success.
 func (w *Writer) Err() error {

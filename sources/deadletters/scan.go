@@ -75,16 +75,12 @@ func (s *scanner) holds(ctx context.Context) (since time.Time, retention time.Du
 	if err != nil {
 		return since, 0, err
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, s.topic)
+	configs, err := kafka.TopicSettings(ctx, s.cl, s.topic)
 	if err != nil {
-		return since, 0, fmt.Errorf("asking for the retention of topic %q: %w", s.topic, err)
+		return since, 0, err
 	}
-	for _, t := range configs {
-		for _, c := range t.Configs {
-			if ms, err := strconv.ParseInt(c.MaybeValue(), 10, 64); c.Key == "retention.ms" && err == nil && ms > 0 {
-				retention = time.Duration(ms) * time.Millisecond
-			}
-		}
+	if ms, err := strconv.ParseInt(configs["retention.ms"], 10, 64); err == nil && ms > 0 {
+		retention = time.Duration(ms) * time.Millisecond
 	}
 	return since, retention, nil
 }

@@ -126,22 +126,24 @@ func createKeyed(ctx context.Context, brokers []string, events, topic string) er
 		return err
 	}
 	defer cl.Close()
+	if _, err := Partitions(ctx, brokers, topic); err == nil {
+		return nil
+	}
 	n, err := Partitions(ctx, brokers, events)
 	if err != nil {
 		return err
 	}
+	described, err := kafka.TopicSettings(ctx, cl, events)
+	if err != nil {
+		return err // with the log's own retention it would keep the copies for less long
+	}
 	settings := map[string]string{"message.timestamp.type": "CreateTime"}
-	described, err := kafka.Admin(cl).DescribeTopicConfigs(ctx, events)
-	if err == nil {
-		for _, c := range described {
-			for _, x := range c.Configs {
-				if x.Value != nil && (x.Key == "retention.ms" || x.Key == "retention.bytes" || x.Key == "segment.ms") {
-					settings[x.Key] = *x.Value
-				}
-			}
+	for _, key := range []string{"retention.ms", "retention.bytes", "segment.ms"} {
+		if value, ok := described[key]; ok {
+			settings[key] = value
 		}
 	}
-	if _, err = kafka.CreateTopic(ctx, cl, topic, n, settings); err != nil {
+	if _, err := kafka.CreateTopic(ctx, cl, topic, n, settings); err != nil {
 		return err
 	}
 	return known(ctx, brokers, topic)
