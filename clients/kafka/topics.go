@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Admin asks and tells the log, over the client's connections, what is about topics, offsets
@@ -18,7 +19,7 @@ func Admin(cl *kgo.Client) *kadm.Client { return kadm.NewClient(cl) }
 // reports whether it did: one that exists stays as it is. Whoever may not make topics needs no
 // right to where it is there, so the log is asked for it first.
 func CreateTopic(ctx context.Context, cl *kgo.Client, topic string, partitions int32, settings map[string]string) (made bool, err error) {
-	if there, err := Admin(cl).ListTopics(ctx, topic); err == nil && there[topic].Err == nil && len(there[topic].Partitions) > 0 {
+	if exists(ctx, cl, topic) {
 		return false, nil
 	}
 	configs := map[string]*string{}
@@ -33,6 +34,17 @@ func CreateTopic(ctx context.Context, cl *kgo.Client, topic string, partitions i
 		return false, fmt.Errorf("creating topic %q on %v: %w", topic, seeds(cl), err)
 	}
 	return true, nil
+}
+
+// exists reports whether a topic is known to be there. It asks the log itself: kadm.ListTopics
+// would let the client remember for seconds that there is none.
+func exists(ctx context.Context, cl *kgo.Client, topic string) bool {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, t)
+	res, err := req.RequestWith(ctx, cl)
+	return err == nil && len(res.Topics) == 1 && res.Topics[0].ErrorCode == 0 && len(res.Topics[0].Partitions) > 0
 }
 
 // TopicSettings are the settings of a topic.
