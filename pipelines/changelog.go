@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/sinks/changelogio"
@@ -41,11 +42,11 @@ func (r *Recovery) String() string {
 
 // takeOver makes this process the job's: it goes on where another one was, which
 // can do nothing any more that anybody sees.
-func (j *Job) takeOver(ctx context.Context) error {
-	err := j.recover(ctx)
+func (j *Job) takeOver(ctx context.Context, e *engine.Engine) error {
+	err := j.recover(ctx, e)
 	if err == nil {
 		j.Segments.Fence = segmentsio.Fence(j.Segments.Topic)
-		err = segmentsio.Claim(ctx, j.Segments)
+		err = segmentsio.Claim(ctx, e, j.Segments)
 	}
 	// Who stood still between the two claims has taken the segments from a process
 	// that took over meanwhile.
@@ -55,14 +56,14 @@ func (j *Job) takeOver(ctx context.Context) error {
 	if err != nil && j.changelog != nil {
 		j.changelog.Close()
 		j.changelog = nil
-		err = errors.Join(err, segmentsio.Finish(ctx, j.Spec.Job))
+		err = errors.Join(err, segmentsio.Finish(ctx, e))
 	}
 	return err
 }
 
 // recover takes the job's changelog over and puts the states of the process
 // that had it into this one.
-func (j *Job) recover(ctx context.Context) error {
+func (j *Job) recover(ctx context.Context, e *engine.Engine) error {
 	start := time.Now()
 	starts, ends, err := kafkaio.Bounds(ctx, j.Source.Brokers, j.Source.Topic)
 	if err != nil {
@@ -92,7 +93,7 @@ func (j *Job) recover(ctx context.Context) error {
 	if j.local, err = transforms.NewLocal(b, reader, log, from); err != nil {
 		return fmt.Errorf("reading the changelog %q (--rebuild makes the state anew from the log): %w", cfg.Topic, err)
 	}
-	transforms.RegisterLocal(j.Spec.Job, j.local)
+	transforms.Start(e, j.local)
 	j.Recovery = Recovery{From: found.Reason, Bytes: found.Bytes, Profiles: j.local.Profiles()}
 	if found.Manifest != nil {
 		j.Recovery.From, j.Recovery.Since = "changelog", time.UnixMilli(found.Manifest.At)
@@ -103,7 +104,7 @@ func (j *Job) recover(ctx context.Context) error {
 	for shard := range j.Spec.Shards {
 		offsets, next, script := j.local.Resume(shard)
 		j.Recovery.add(script)
-		kafkaio.Resume(j.Spec.Job, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock, Last: j.lastRecords(shard, found.Manifest, script)})
+		kafkaio.Resume(e, shard, kafkaio.Resumption{Offsets: offsets, Next: next, Script: script, Clock: j.clock, Last: j.lastRecords(shard, found.Manifest, script)})
 		for p, o := range offsets {
 			needed[p] = o
 		}
@@ -227,10 +228,10 @@ func (j *Job) Snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := clickhouseio.Confirm(ctx, j.Sink); err != nil {
+	if err := clickhouseio.Confirm(ctx, j.Engine(), j.Sink); err != nil {
 		return err
 	}
-	if w := segmentsio.Of(j.Segments.Job); w != nil {
+	if w := segmentsio.Of(j.Engine()); w != nil {
 		if err := w.Flush(ctx); err != nil {
 			return err
 		}

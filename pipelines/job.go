@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/signal"
 	"github.com/microseg/microseg/sinks/changelogio"
@@ -43,7 +44,7 @@ type Job struct {
 
 	mu          sync.Mutex // of stopping, and of local and changelog, which a start that a panic has caused makes anew
 	stopping    bool
-	name        atomic.Pointer[string]
+	engine      atomic.Pointer[engine.Engine]
 	reloaded    atomic.Pointer[config.Config] // what Reload took last
 	verdicts    []time.Time                   // of records that were left out in the last minute
 	left        atomic.Uint64                 // all of them
@@ -97,7 +98,7 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	if err := segmentsio.CreateTopic(ctx, brokers, j.Segments.Topic, parts); err != nil {
 		return nil, away(theLog(brokers), err)
 	}
-	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life}
+	j.Sink = clickhouseio.Config{DSN: dsn, Site: site, Linger: cfg.Sink.Linger, MaxRows: cfg.Sink.MaxRows, MaxPendingBytes: cfg.Sink.MaxPending, Job: j.Spec.Life, Engine: j.Spec.Job}
 	if err := spillio.CreateTopic(ctx, brokers, spillio.Topic(topic)); err != nil {
 		return nil, away(theLog(brokers), err)
 	}
@@ -166,10 +167,23 @@ func (j *Job) Start(ctx context.Context) error {
 
 // launch takes the job over and runs the pipeline; ran is sent its result.
 func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
-	err = j.takeOver(ctx)
+	e, err := j.Open()
+	if err != nil {
+		return nil, err
+	}
+	if ran, err = j.begin(ctx, e); err != nil {
+		if cerr := e.Close(); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+	}
+	return ran, err
+}
+
+func (j *Job) begin(ctx context.Context, e *engine.Engine) (ran chan error, err error) {
+	err = j.takeOver(ctx, e)
 	if other := (*otherGrouping)(nil); errors.As(err, &other) {
 		if err = j.asItWas(ctx, other.was); err == nil {
-			err = j.takeOver(ctx)
+			err = j.takeOver(ctx, e)
 		}
 	}
 	if err != nil {
@@ -195,7 +209,7 @@ func (j *Job) launch(ctx context.Context) (ran chan error, err error) {
 		go j.Rekeyer.Run(keep)
 	}
 	ran = make(chan error, 1)
-	go func() { ran <- execute(context.WithoutCancel(ctx), j.Runner, p) }()
+	go func() { ran <- execute(e.Context(), j.Runner, p) }()
 	return ran, nil
 }
 
@@ -208,6 +222,21 @@ func (j *Job) lanes() kafkaio.Options {
 	return source
 }
 
+// Open readies this process for the job's DoFns: they find the engine by its name until it
+// is closed. Start and Submit open it; who does without them closes it as well.
+func (j *Job) Open() (*engine.Engine, error) {
+	e := engine.New(j.Spec.Job)
+	if err := e.Open(); err != nil {
+		return nil, err
+	}
+	j.engine.Store(e)
+	return e, nil
+}
+
+// Engine is what the job has in this process, nil before it is started. It is another one
+// after a start that a panic has caused.
+func (j *Job) Engine() *engine.Engine { return j.engine.Load() }
+
 // Done is sent the pipeline's result when it ends; put it back for others.
 func (j *Job) Done() chan error { return j.done }
 
@@ -215,7 +244,9 @@ func (j *Job) Done() chan error { return j.done }
 func (j *Job) Stop() error {
 	j.mu.Lock()
 	j.stopping = true
-	kafkaio.Stop(j.Name())
+	if e := j.Engine(); e != nil {
+		e.Stop()
+	}
 	j.mu.Unlock()
 	err := <-j.done
 	j.done <- err
@@ -241,11 +272,12 @@ func (j *Job) Stop() error {
 	return err
 }
 
-// finish records what the job has decided.
+// finish records what the job has decided, and lets go of what it has in this process.
 func (j *Job) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	return errors.Join(clickhouseio.Finish(j.Sink), segmentsio.Finish(ctx, j.Segments.Job))
+	e := j.Engine()
+	return errors.Join(clickhouseio.Finish(e, j.Sink), segmentsio.Finish(ctx, e), e.Close())
 }
 
 // drainTimeout bounds how long a log that does not answer keeps the job from stopping.

@@ -9,7 +9,6 @@ import (
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
-	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/microseg/microseg/transforms"
 )
 
@@ -83,7 +82,7 @@ func (j *Job) watch(ctx context.Context, ran chan error) {
 // again ends what is left of the pipeline and starts it anew under another name, since
 // what belongs to the old one may still be at work.
 func (j *Job) again(ctx context.Context, p *transforms.PoisonError) (chan error, error) {
-	kafkaio.Stop(j.Name())
+	j.Engine().Abort()
 	j.stopKeep()
 	<-j.kept
 	j.changelog.Close()
@@ -96,11 +95,9 @@ func (j *Job) again(ctx context.Context, p *transforms.PoisonError) (chan error,
 			j.mu.Unlock()
 			return nil, p
 		}
-		transforms.ForgetLocal(j.Spec.Job)
 		name := fmt.Sprintf("%s-%d", j.Site, clock.Now().UnixNano())
-		j.Spec.Job, j.Source.Job, j.Segments.Job = name, name, name
+		j.Spec.Job, j.Source.Job, j.Segments.Job, j.Sink.Engine = name, name, name, name
 		j.Rebuild = false
-		j.name.Store(&name)
 		ran, err := j.launch(ctx)
 		j.mu.Unlock()
 		if cfg := j.reloaded.Load(); err == nil && cfg != nil {
@@ -119,8 +116,8 @@ const againAfter = time.Second
 // Name is the job's in this process: what the stages and sources count goes by it. It
 // is another one after a start that a panic has caused.
 func (j *Job) Name() string {
-	if n := j.name.Load(); n != nil {
-		return *n
+	if e := j.Engine(); e != nil {
+		return e.Name()
 	}
 	return j.Spec.Job
 }
@@ -133,9 +130,9 @@ func (j *Job) alertPoison(ctx context.Context, over error) {
 	batch, err := b.Batch(0)
 	if err == nil {
 		var w *clickhouseio.Writer
-		if w, err = clickhouseio.Acquire(ctx, j.Sink); err == nil {
+		if w, err = clickhouseio.Acquire(ctx, j.Engine(), j.Sink); err == nil {
 			err = w.Add(ctx, batch)
-			if rerr := clickhouseio.Release(j.Sink, w); err == nil {
+			if rerr := clickhouseio.Release(j.Engine(), j.Sink, w); err == nil {
 				err = rerr
 			}
 		}

@@ -65,7 +65,7 @@ func (j *Job) asItWas(ctx context.Context, was transforms.Grouping) error {
 	as.Spec.Job += "-as-it-was"
 	as.Spec.Life++
 	as.Source.Job, as.Source.Shards, as.Source.Partitions = as.Spec.Job, was.Shards, was.Partitions
-	as.Segments.Job, as.Sink.Job = as.Spec.Job, as.Spec.Life
+	as.Segments.Job, as.Sink.Job, as.Sink.Engine = as.Spec.Job, as.Spec.Life, as.Spec.Job
 	slog.Info("applying again what a job with other shards had applied, as it did", "shards", was.Shards, "partitions", was.Partitions)
 	if err := as.Start(ctx); err != nil {
 		return err
@@ -82,7 +82,6 @@ func (j *Job) asItWas(ctx context.Context, was transforms.Grouping) error {
 	}()
 	err := as.CaughtUp(ctx)
 	j.before = as.Recovery
-	defer func() { transforms.ForgetLocal(as.Name()) }()
 	if serr := as.Stop(); serr != nil {
 		return fmt.Errorf("applying again what a job with %d shards had applied: %w", was.Shards, serr)
 	}

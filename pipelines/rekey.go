@@ -17,7 +17,7 @@ func (j *Job) Partitioning() string {
 	if n := j.Poisoned(); n > 0 {
 		return fmt.Sprintf("%d records are left out because a stage of this program cannot take them: dead letters of reason poison; update microseg and replay them (docs/operations.md)", n)
 	}
-	if n := transforms.StatsOf(j.Name()).Stray; n > 0 {
+	if n := transforms.StatsOf(j.Engine()).Stray; n > 0 {
 		return fmt.Sprintf("%d records were in other partitions than their devices: dead letters of reason stray; key by anonymousId, else userId, or set source.rekey: on (docs/operations.md)", n)
 	}
 	return ""

@@ -2,21 +2,23 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/transforms"
 )
 
 // Reload makes a running job of this process publish what other rules read at
 // once, and judge the site's signal weight by another limit. Nothing that it
 // decides changes; config.Unfit says what may differ.
 func (j *Job) Reload(cfg *config.Config) error {
-	b, err := j.Spec.Build()
-	if err != nil {
-		return err
+	b := transforms.BuiltOf(j.Engine())
+	if b == nil {
+		return errors.New("taking over another configuration: the job does not run")
 	}
 	rules, err := cfg.RuleSet(b.Segment.Tree)
 	if err != nil {

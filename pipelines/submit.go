@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"time"
@@ -46,6 +47,11 @@ func (j *Job) Submit(ctx context.Context, options map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("finding the job service (give --endpoint host:port): %w", err)
 	}
+	end, err := j.loopback()
+	if err != nil {
+		return err
+	}
+	defer end()
 	p, err := j.portable()
 	if err != nil {
 		return err
@@ -95,9 +101,28 @@ func (j *Job) portable() (*beam.Pipeline, error) {
 	return p, nil
 }
 
+// loopback readies this process for the job's DoFns, in case its runner has them work here;
+// end is for when the job has ended, or goes on without this process.
+func (j *Job) loopback() (end func(), err error) {
+	e, err := j.Open()
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := e.Close(); err != nil {
+			slog.Warn("ending the job in this process", "err", err)
+		}
+	}, nil
+}
+
 // Run runs the job on another runner that is linked into the program, by its
 // name in Beam, such as dataflow.
 func (j *Job) Run(ctx context.Context, runner string) error {
+	end, err := j.loopback()
+	if err != nil {
+		return err
+	}
+	defer end()
 	p, err := j.portable()
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestAttackCostsLittle(t *testing.T) {
 		spec := testSpec(t, name, 1, 1)
 		spec.MaxPending = 1000
 		var folded uint64
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		b.Identity.Session.Refolded = &folded
 		r := rand.New(rand.NewPCG(1, 1))

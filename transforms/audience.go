@@ -48,11 +48,15 @@ type audienceFn struct {
 	Spec  Spec
 	State state.Value[[]byte]
 	built *Built
+	local *Local // nil: the runner keeps the state
 }
 
-// Setup compiles the spec.
+// Setup finds what the job has in this process.
 func (fn *audienceFn) Setup() (err error) {
-	fn.built, err = fn.Spec.Build()
+	s, b, err := find(&fn.Spec)
+	if err == nil {
+		fn.built, fn.local = b, s.local
+	}
 	return err
 }
 
@@ -62,7 +66,7 @@ func (fn *audienceFn) ProcessElement(ctx context.Context, p state.Provider, _ in
 	if err := json.Unmarshal(counts, &c); err != nil {
 		return fmt.Errorf("decoding audience counts: %w", err)
 	}
-	if l := localOf(fn.Spec.Job); l != nil {
+	if l := fn.local; l != nil {
 		return l.counts(ctx, &c, out, records)
 	}
 	b, _, err := fn.State.Read(p)

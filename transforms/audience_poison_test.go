@@ -22,7 +22,7 @@ func TestAudiencePanics(t *testing.T) {
 		spec := testSpec(t, fmt.Sprint("audience-", seed), 1+r.IntN(2), 3)
 		l := randomLog(r, spec.Partitions, 60+r.IntN(60), true, false)
 		want := runPlain(t, &spec, l, l.cut(t, &spec, r))
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		told, bad := 0, identity.Place{Partition: -1}
 		b.testPanic = func(stage string, at identity.Place) {

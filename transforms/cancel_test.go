@@ -61,7 +61,7 @@ func TestCancelledJobReadsNoLog(t *testing.T) {
 	t.Parallel()
 	make := func(t *testing.T) (*Built, *slowLog, []element) {
 		spec := testSpec(t, t.Name(), 1, 1)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		l := randomLog(rand.New(rand.NewPCG(1, 3)), 1, 60, true, false)
 		return b, newSlowLog(), l.cut(t, &spec, rand.New(rand.NewPCG(1, 4)))
@@ -105,6 +105,7 @@ func TestCancelledJobReadsNoLog(t *testing.T) {
 	t.Run("a run", func(t *testing.T) {
 		b, log, elements := make(t)
 		testLogs.Store(b.Spec.Job, log)
+		openJob(t, &b.Spec)
 		p, s := beam.NewPipelineWithRoot()
 		batches := numberedIn(s, elements[len(elements)-1:])
 		Devices(s, b.Spec, LogSpec{Name: "test", Settings: []byte(b.Spec.Job)}, batches)
@@ -120,7 +121,7 @@ func TestCancelledJobReadsNoLog(t *testing.T) {
 func TestCancelledJobAwaitsNoJournal(t *testing.T) {
 	t.Parallel()
 	spec := testSpec(t, t.Name(), 1, 1)
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	l := randomLog(rand.New(rand.NewPCG(1, 3)), 1, 60, true, false)
 	journal := &slowJournal{log: newSlowLog()}

@@ -116,7 +116,7 @@ func TestClaims(t *testing.T) {
 		spec.MaxUsers = 0 // counts from the proof on
 		for n := 1; n <= len(l.arrival); n++ {
 			p := l.prefix(n)
-			b, err := spec.Build()
+			b, err := spec.buildOnce()
 			check(t, err)
 			open := memberships{}
 			got := runAgain(t, &spec, p, p.cut(t, &spec, r), r, func(b rows.Batch) { open.take(t, seed, b) })
@@ -133,7 +133,9 @@ func TestClaims(t *testing.T) {
 				}
 			}
 		}
-		s := StatsOf(spec.Job)
+		b, err := spec.buildOnce()
+		check(t, err)
+		s := b.board.sum()
 		tried["claims"], tried["proven"] = max(tried["claims"], int(s.Claims)), max(tried["proven"], int(s.Proven))
 	}
 	for _, what := range []string{"link", "unlink", "erased", "claims", "proven"} {
@@ -164,7 +166,7 @@ func TestOracleJudgesClaims(t *testing.T) {
 			l.put(rec.Partition, strings.Replace(string(rec.Value), event.TypeDelete, "reset", 1), rec.Trust)
 		}
 		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		got.eraseEpochs(t, replay(t, b, l, len(l.arrival)).gone)
 		o, err := oracle.New(config.Default())
@@ -228,7 +230,7 @@ func TestLegacyLinks(t *testing.T) {
 		}
 		spec := testSpec(t, fmt.Sprint("legacy-", shards), shards, parts)
 		spec.MaxUsers = 0
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		open := memberships{}
 		got := runAgain(t, &spec, l, l.cut(t, &spec, r), r, func(b rows.Batch) { open.take(t, seed, b) })

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
-	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/transforms/logstate"
@@ -54,29 +54,27 @@ type deviceFn struct {
 	stage *DeviceStage
 	cache *logstate.Cache[*DeviceState]
 	local *Local // nil: the runner keeps the state
+
+	windows *inflight.Windows
 }
 
-// Setup compiles the spec and finds the process's cache of decoded shards.
+// Setup finds what the job has in this process.
 func (fn *deviceFn) Setup() error {
-	if fn.local = localOf(fn.Spec.Job); fn.local != nil {
-		return nil
-	}
-	b, err := fn.Spec.Build()
+	s, b, err := find(&fn.Spec)
 	if err != nil {
 		return err
+	}
+	fn.windows = s.windows
+	if fn.local = s.local; fn.local != nil {
+		return nil
 	}
 	var log LogReader
 	if mk := logs[fn.Log.Name]; mk != nil {
 		log = mk(fn.Log.Settings)
 	}
-	if fn.stage, err = NewDeviceStage(b, log); err != nil {
-		return err
-	}
-	fn.cache = deviceCaches.of(fn.Spec.Job, func() *logstate.Cache[*DeviceState] {
-		return &logstate.Cache[*DeviceState]{New: func() *DeviceState { return NewDeviceState(b, log) },
-			Read: func(p []byte) (*DeviceState, error) { return ReadDeviceState(p, b, log) }}
-	})
-	return nil
+	fn.cache = s.deviceCache(b, log)
+	fn.stage, err = NewDeviceStage(b, log)
+	return err
 }
 
 // ProcessElement applies one batch of one shard.
@@ -85,7 +83,7 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	if err != nil {
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
-	w := inflight.Of(fn.Spec.Job, shard)
+	w := fn.windows.Shard(shard)
 	// Vectors leave last. A runner may have the person stage apply them, and tell the audience
 	// that time has passed, before the call returns: what this stage counts would come too late.
 	var last []func()

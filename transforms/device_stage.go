@@ -59,7 +59,7 @@ func NewDeviceStage(b *Built, log LogReader) (*DeviceStage, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: ledgers.of(&b.Spec), board: boardOf(b.Spec.Job),
+	g := &DeviceStage{built: b, log: log, decoder: d, effects: newEffects(b), ledger: b.ledger, board: b.board,
 		needed:   segment.NewProjection(&b.Segment, len(b.Spec.Event.Elements)),
 		sessions: rows.NewSessionBuilder(), dead: rows.NewDeadLetterBuilder(), warnings: rows.NewEventWarningBuilder(), replayed: rows.NewReplayedBuilder(), progress: rows.NewProgressBuilder(), latency: rows.NewLatencyBuilder()}
 	for range b.Spec.Shards {

@@ -16,8 +16,6 @@ import (
 	"github.com/microseg/microseg/transforms/wire"
 )
 
-var deviceCaches caches[*DeviceState]
-
 var _ logstate.State = (*DeviceState)(nil)
 
 // DeviceState is the device stage's state of one shard: the devices, the

@@ -61,7 +61,7 @@ func newWorker(t *testing.T, spec Spec, l *testLog) *worker {
 		persons: &personFn{Spec: spec, Head: state.MakeValueState[[]byte]("head"), Deltas: state.MakeBagState[[]byte]("log")}}
 	check(t, w.devices.Setup())
 	check(t, w.persons.Setup())
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	// Workers are processes of their own; in this one they would share caches.
 	w.devices.stage.log = l
@@ -163,6 +163,7 @@ func TestFence(t *testing.T) {
 		elements := cut(l)
 		want := runPlain(t, &spec, clean, cut(clean))
 		poison.inject(t, &spec)
+		openJob(t, &spec)
 		c := &chaos{t: t, r: r, workers: []*worker{newWorker(t, spec, l), newWorker(t, spec, l)}, device: map[int]*keyState{}, person: map[int]*keyState{}, out: tables{}, faults: faults}
 		c.run(elements)
 		for _, w := range c.workers {
@@ -214,7 +215,7 @@ func same(t *testing.T, seed uint64, what string, want, got []string) {
 func TestPersonGap(t *testing.T) {
 	t.Parallel()
 	spec := testSpec(t, "gap", 1, 1)
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	l := randomLog(rand.New(rand.NewPCG(1, 3)), 1, 60, true, false)
 	g, err := NewDeviceStage(b, l)

@@ -103,9 +103,7 @@ func anyLog(t *testing.T, name string, program []byte) {
 
 // forgetSpec lets go of a job that nobody will run again.
 func forgetSpec(s *Spec) {
-	builtMu.Lock()
-	delete(built, s.Job)
-	builtMu.Unlock()
+	forgetBuilt(s.Job)
 }
 
 // TestAnyLog: no record of a topic stops a job, whatever its partition, ids, order,

@@ -181,7 +181,7 @@ func TestHistoriesOfUsers(t *testing.T) {
 
 func compareHistories(t *testing.T, seed uint64, y *youngSite, got tables, tried map[string]int) {
 	t.Helper()
-	b, err := y.spec.Build()
+	b, err := y.spec.buildOnce()
 	check(t, err)
 	d, err := event.NewDecoder(y.spec.Event)
 	check(t, err)

@@ -9,7 +9,7 @@ import (
 )
 
 // ledger counts latencies per reporter and minute of wall clock, for the life of
-// the process. It is measurement, not state: a retried bundle counts twice.
+// the job in this process. It is measurement, not state: a retried bundle counts twice.
 type ledger struct {
 	mu     sync.Mutex
 	shards map[int]*shardLedger
@@ -44,26 +44,8 @@ var stageNames = [numStages]string{"ingest", "queue", "compute", "refresh"}
 
 type minuteHistograms [numStages]latency.Histogram
 
-type ledgerSet struct {
-	mu sync.Mutex
-	m  map[string]*ledger
-}
-
-var ledgers ledgerSet
-
-func (l *ledgerSet) of(spec *Spec) *ledger {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.m == nil {
-		l.m = map[string]*ledger{}
-	}
-	if l.m[spec.Job] == nil {
-		l.m[spec.Job] = &ledger{shards: map[int]*shardLedger{}}
-	}
-	if spec.Life != 0 {
-		l.m[spec.Job].began = int64(spec.Life / 1e6)
-	}
-	return l.m[spec.Job]
+func newLedger(life uint64) *ledger {
+	return &ledger{shards: map[int]*shardLedger{}, began: int64(life / 1e6)}
 }
 
 // add counts the events that a reporter decided in a batch; emitted and decided are wall clock, µs.
@@ -142,9 +124,8 @@ func (l *ledger) rows(spec *Spec, shard int, version uint64, last bool, out *row
 	}
 }
 
-// Latencies are a job's latency histograms in this process, by stage name.
-func Latencies(job string) map[string]latency.Histogram {
-	l := ledgers.of(&Spec{Job: job})
+// total is all that was counted, by stage name.
+func (l *ledger) total() map[string]latency.Histogram {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := map[string]latency.Histogram{}
@@ -156,9 +137,8 @@ func Latencies(job string) map[string]latency.Histogram {
 	return out
 }
 
-// ForgetLatencies begins the histograms of Latencies anew: a benchmark has warmed up.
-func ForgetLatencies(job string) {
-	l := ledgers.of(&Spec{Job: job})
+// forget begins the total anew.
+func (l *ledger) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.Total {

@@ -85,7 +85,7 @@ func TestLinks(t *testing.T) {
 		}
 		l := linkLog(r, parts, 10+r.IntN(30))
 		l.deleteUsers(r, 3)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		open := memberships{}
 		got := runPlainWith(t, &spec, l, l.cut(t, &spec, r), func(b rows.Batch) { open.take(t, seed, b) })
@@ -153,13 +153,6 @@ func compareLeft(t *testing.T, seed uint64, got, anew tables) {
 	if a, b := left(got), left(anew); !slices.Equal(a, b) {
 		t.Fatalf("seed %d: the log read again gives\n%s\nand not\n%s", seed, strings.Join(b, "\n"), strings.Join(a, "\n"))
 	}
-}
-
-// forgetBuilt lets go of what a job compiled.
-func forgetBuilt(job string) {
-	builtMu.Lock()
-	defer builtMu.Unlock()
-	delete(built, job)
 }
 
 // compareUsers: the sums of each user are those of its devices, at the time at

@@ -96,21 +96,6 @@ func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Loca
 	return l, nil
 }
 
-var locals sync.Map // job → *Local
-
-// RegisterLocal makes the job's stages in this process keep their state in l.
-func RegisterLocal(job string, l *Local) { locals.Store(job, l) }
-
-// ForgetLocal lets go of the states of a job that has ended.
-func ForgetLocal(job string) { locals.Delete(job) }
-
-func localOf(job string) *Local {
-	if l, ok := locals.Load(job); ok {
-		return l.(*Local)
-	}
-	return nil
-}
-
 // machine is what the three kinds share. A batch that fails half-way leaves a
 // state that nobody may look at: the process must start again.
 type machine struct {

@@ -203,7 +203,7 @@ func (s *seen) publish(t *testing.T, batch []byte) {
 // start begins a life.
 func start(t *testing.T, r *rand.Rand, spec *Spec, l *testLog, j *memJournal, s *seen, steps int) *process {
 	t.Helper()
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	p := &process{t: t, r: r, spec: spec, log: l, journal: j, seen: s, vectors: map[[2]int][][]byte{}, counts: map[int][][]byte{},
 		pending: make([][][]byte, 2*spec.Shards+1), steps: steps, round: make([]memSnapshot, 2*spec.Shards+1)}

@@ -578,7 +578,7 @@ func runPlainWith(t *testing.T, spec *Spec, l *testLog, elements []element, see 
 // randomness.
 func runAgain(t *testing.T, spec *Spec, l *testLog, elements []element, r *rand.Rand, see func(rows.Batch)) tables {
 	t.Helper()
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	devices, err := NewDeviceStage(b, l)
 	check(t, err)
@@ -658,7 +658,7 @@ func TestStagesEqualModel(t *testing.T) {
 		// only the end is the model's.
 		late := r.IntN(2) == 0
 		l := roomLog(r, seed, spec.Partitions, 20+r.IntN(80), linked, late)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		got := runPlain(t, &spec, l, l.cut(t, &spec, r))
 		d, err := event.NewDecoder(spec.Event)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
-	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/wire"
@@ -35,22 +35,21 @@ type personFn struct {
 	stage *PersonStage
 	cache *logstate.Cache[*PersonState]
 	local *Local // nil: the runner keeps the state
+
+	windows *inflight.Windows
 }
 
-// Setup compiles the spec and finds the process's cache of decoded shards.
+// Setup finds what the job has in this process.
 func (fn *personFn) Setup() error {
-	if fn.local = localOf(fn.Spec.Job); fn.local != nil {
-		return nil
-	}
-	b, err := fn.Spec.Build()
+	s, b, err := find(&fn.Spec)
 	if err != nil {
 		return err
 	}
-	fn.stage = NewPersonStage(b)
-	fn.cache = personCaches.of(fn.Spec.Job, func() *logstate.Cache[*PersonState] {
-		return &logstate.Cache[*PersonState]{New: func() *PersonState { return NewPersonState(b) },
-			Read: func(p []byte) (*PersonState, error) { return ReadPersonState(p, b) }}
-	})
+	fn.windows = s.windows
+	if fn.local = s.local; fn.local != nil {
+		return nil
+	}
+	fn.cache, fn.stage = s.personCache(b), NewPersonStage(b)
 	return nil
 }
 
@@ -67,7 +66,7 @@ func (fn *personFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	if err != nil {
 		return fmt.Errorf("person shard %d: %w", shard, err)
 	}
-	inflight.Of(fn.Spec.Job, h.Shard).Leave(h.ID)
+	fn.windows.Shard(h.Shard).Leave(h.ID)
 	return nil
 }
 

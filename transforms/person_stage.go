@@ -14,8 +14,6 @@ import (
 	"github.com/microseg/microseg/transforms/wire"
 )
 
-var personCaches caches[*PersonState]
-
 var _ logstate.State = (*PersonState)(nil)
 
 // PersonState is the person stage's state of one shard: users, and for each
@@ -163,7 +161,7 @@ type PersonStage struct {
 
 // NewPersonStage returns a stage.
 func NewPersonStage(b *Built) *PersonStage {
-	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: ledgers.of(&b.Spec), before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
+	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: b.ledger, before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
 // Apply applies a batch: the vectors that have their turn, then the passing of time.
@@ -204,7 +202,7 @@ func (g *PersonStage) Apply(ctx context.Context, s *PersonState, shard int, batc
 	if out.Rows == nil {
 		return &h, nil
 	}
-	boardOf(g.built.Spec.Job).user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves)), Excess: uint64(len(g.effects.Excess))})
+	g.built.board.user(shard, Stats{Persons: s.persons.Persons(), Moves: uint64(len(g.effects.Moves)), Excess: uint64(len(g.effects.Excess))})
 	if !h.Again {
 		g.ledger.add(g.built.Spec.userReporter(shard), h.Emitted, decided, g.stamps)
 	}

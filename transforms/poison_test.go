@@ -26,7 +26,7 @@ func choosePoison(t *testing.T, r *rand.Rand, spec *Spec, l *testLog) (clean *te
 	t.Helper()
 	probe := *spec
 	probe.Job += "-probe"
-	b, err := probe.Build()
+	b, err := probe.buildOnce()
 	check(t, err)
 	seen := map[string]map[identity.Place]bool{"device": {}, "person": {}}
 	b.testPanic = func(stage string, at identity.Place) { seen[stage][at] = true }
@@ -70,7 +70,7 @@ func (p *poison) inject(t *testing.T, spec *Spec) {
 	if p == nil {
 		return
 	}
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	b.testPanic = func(stage string, at identity.Place) {
 		if slices.Contains(p.of[stage], at) {

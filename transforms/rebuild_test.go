@@ -134,7 +134,7 @@ func TestReplay(t *testing.T) {
 		letters, devices := l.breakSome(t, r, &spec)
 		lost := l.poisonSome(t, r, &spec, letters, devices)
 		l.rebuild(t, r, &spec, letters, devices, more)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		open := memberships{}
 		got := runPlainWith(t, &spec, l, l.cut(t, &spec, r), func(b rows.Batch) { open.take(t, seed, b) })

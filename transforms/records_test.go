@@ -43,7 +43,7 @@ func TestPointerAfterForgetting(t *testing.T) {
 func TestErasedStaysErased(t *testing.T) {
 	t.Parallel()
 	spec := testSpec(t, "again", 1, 1)
-	b, err := spec.Build()
+	b, err := spec.buildOnce()
 	check(t, err)
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	l := &testLog{}
@@ -99,7 +99,7 @@ func TestSentIsOfWhatJustHappened(t *testing.T) {
 	} {
 		spec := testSpec(t, "sent-"+test.name, 1, 1)
 		spec.Life = uint64(test.life) * 1e6
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		line := visit(rand.New(rand.NewPCG(1, 8)), "d1", test.user, 1, at)
 		if test.sentAt {

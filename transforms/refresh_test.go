@@ -64,7 +64,7 @@ func TestReevaluation(t *testing.T) {
 	t.Parallel()
 	for _, shards := range []int{1, 2} {
 		spec := testSpec(t, fmt.Sprint("refresh-", shards), shards, 4)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		l := idleCarts(&spec)
 		var first tables

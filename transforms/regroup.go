@@ -30,7 +30,7 @@ var ErrNotAtRest = fmt.Errorf("the snapshots are not of a job at rest")
 // that nothing is read from the log again. They must be of a job at rest, with
 // nothing in the journal behind them.
 func Regroup(from []Recovered, was Grouping, b *Built) ([]Recovered, error) {
-	old := &Built{Spec: b.Spec, Identity: b.Identity, Segment: b.Segment}
+	old := &Built{Spec: b.Spec, Identity: b.Identity, Segment: b.Segment, board: newBoard(), ledger: newLedger(0)}
 	old.Spec.Shards, old.Spec.Partitions = was.Shards, was.Partitions
 	r := regrouping{old: old, b: b}
 	if err := r.read(from); err != nil {

@@ -72,7 +72,7 @@ func regroup(t *testing.T, spec *Spec, j *memJournal, shards int) *Spec {
 	t.Helper()
 	next := *spec
 	next.Shards, next.Job = shards, fmt.Sprintf("%s-%d", spec.Job, shards)
-	b, err := next.Build()
+	b, err := next.buildOnce()
 	check(t, err)
 	to, err := Regroup(j.recovered(), spec.Grouping(), b)
 	check(t, err)

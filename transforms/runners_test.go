@@ -111,6 +111,7 @@ func numberedIn(s beam.Scope, elements []element) beam.PCollection {
 // runOn runs the stages over the batches on a runner.
 func runOn(t *testing.T, runner string, spec Spec, elements []element) error {
 	t.Helper()
+	openJob(t, &spec)
 	p, s := beam.NewPipelineWithRoot()
 	batches := numberedIn(s, elements)
 	vectors, counts, deviceRows, _ := Devices(s, spec, LogSpec{Name: "test", Settings: []byte(spec.Job)}, batches)
@@ -146,6 +147,7 @@ func TestVectorsLeaveLast(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 7))
 	l := randomLog(r, spec.Partitions, 300, true, false)
 	testLogs.Store(spec.Job, l)
+	openJob(t, &spec)
 	p, s := beam.NewPipelineWithRoot()
 	batches := numberedIn(s, l.cut(t, &spec, r))
 	note := func(what string, col beam.PCollection) { beam.ParDo0(s, &noteFn{spec.Job, what}, col) }

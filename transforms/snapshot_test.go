@@ -83,7 +83,7 @@ func TestSnapshotsWhileTheStateGoesOn(t *testing.T) {
 		l.deleteUsers(rand.New(rand.NewPCG(seed, 14)), 3)
 		letters, devices := l.breakSome(t, r, &spec)
 		l.rebuild(t, r, &spec, letters, devices, nil)
-		b, err := spec.Build()
+		b, err := spec.buildOnce()
 		check(t, err)
 		g, err := NewDeviceStage(b, l)
 		check(t, err)

@@ -4,7 +4,6 @@ package transforms
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/microseg/microseg/event"
@@ -19,7 +18,7 @@ import (
 // the job as JSON.
 type Spec struct {
 	Site        string             `setting:"site"`
-	Job         string             `setting:"-"` // names the job in this process
+	Job         string             `setting:"-"` // names the job: its engine in this process
 	Run         int64              `setting:"-"` // seconds since the epoch at the first submission: later runs' rows win; a job that goes on keeps it
 	Life        uint64             `setting:"-"` // names the process: what it measures adds to what others measured
 	Shards      int                `setting:"-"`
@@ -56,12 +55,15 @@ type Spec struct {
 	Erased      []identity.Erasure `setting:"-"` // what was deleted before the job was submitted: no replay brings it back
 }
 
-// Built are the domain objects of a Spec; they are shared by the process's DoFns.
+// Built are the domain objects of a Spec; the stages of a job in
+// this process share them, and what they measure.
 type Built struct {
 	Spec     Spec
 	Identity identity.Params
 	Segment  segment.ShardParams
 	running  atomic.Pointer[running]
+	board    *board // what the stages hold and have done
+	ledger   *ledger
 	// testPanic is a test's: it is called when a stage has taken half of a record.
 	testPanic func(stage string, at identity.Place)
 }
@@ -78,25 +80,15 @@ var injected atomic.Pointer[func(stage string, at identity.Place)]
 // here on call f when a stage (device, person, audience) has taken half of a record.
 func Inject(f func(stage string, at identity.Place)) { injected.Store(&f) }
 
-var (
-	builtMu sync.Mutex
-	built   = map[string]*Built{}
-)
-
-// Build compiles the spec, once per job and process.
+// Build compiles the spec.
 func (s *Spec) Build() (*Built, error) {
-	builtMu.Lock()
-	defer builtMu.Unlock()
-	if b := built[s.Job]; b != nil {
-		return b, nil
-	}
 	params := segment.Params{HalfLives: s.HalfLives, Kappa: s.Kappa, RefreshMS: s.RefreshMS, GapMS: s.GapMS}
 	schema := segment.NewSchema(s.Event.Elements)
 	tree, err := segment.NewTree(segment.NewCompiler(schema, params), s.Segments)
 	if err != nil {
 		return nil, fmt.Errorf("building the segment tree: %w", err)
 	}
-	b := &Built{Spec: *s}
+	b := &Built{Spec: *s, board: newBoard(), ledger: newLedger(s.Life)}
 	if f := injected.Load(); f != nil {
 		b.testPanic = *f
 	}
@@ -108,7 +100,6 @@ func (s *Spec) Build() (*Built, error) {
 	if err := b.publish(); err != nil {
 		return nil, err
 	}
-	built[s.Job] = b
 	return b, nil
 }
 

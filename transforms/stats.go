@@ -29,12 +29,7 @@ type board struct {
 	users   map[int]Stats
 }
 
-var boards sync.Map // job → *board
-
-func boardOf(job string) *board {
-	b, _ := boards.LoadOrStore(job, &board{devices: map[int]Stats{}, users: map[int]Stats{}})
-	return b.(*board)
-}
+func newBoard() *board { return &board{devices: map[int]Stats{}, users: map[int]Stats{}} }
 
 // device notes the absolute state of a device shard; moves and healed add up.
 func (b *board) device(shard int, s Stats) {
@@ -58,9 +53,8 @@ func (b *board) user(shard int, s Stats) {
 	b.users[shard] = s
 }
 
-// StatsOf are the stats of a job in this process.
-func StatsOf(job string) (sum Stats) {
-	b := boardOf(job)
+// sum is what all shards have.
+func (b *board) sum() (sum Stats) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range []map[int]Stats{b.devices, b.users} {
@@ -75,6 +69,5 @@ func StatsOf(job string) (sum Stats) {
 			sum.Devices, sum.Persons, sum.Moves, sum.Excess, sum.Healed = sum.Devices+s.Devices, sum.Persons+s.Persons, sum.Moves+s.Moves, sum.Excess+s.Excess, sum.Healed+s.Healed
 		}
 	}
-	sum.Reloads = deviceCaches.reloads(job) + personCaches.reloads(job)
 	return sum
 }

@@ -115,7 +115,7 @@ func (y *youngSite) garbage(last time.Duration) {
 // run applies the batches; states are written and read again before one of so many. It
 // returns the rows, and for each move the wall clock (ms) at which it was decided.
 func (y *youngSite) run(t *testing.T, elements []element, r *rand.Rand, every int) (out tables, when map[string]int64) {
-	b, err := y.spec.Build()
+	b, err := y.spec.buildOnce()
 	check(t, err)
 	g, err := NewDeviceStage(b, y.log)
 	check(t, err)

@@ -267,7 +267,7 @@ func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
 	}
 	rss := sampleRSS(ctx, time.Minute)
 	if o.Rate > 0 {
-		warm := time.AfterFunc(o.WarmUp, func() { transforms.ForgetLatencies(j.Name()) })
+		warm := time.AfterFunc(o.WarmUp, func() { transforms.ForgetLatencies(j.Engine()) })
 		defer warm.Stop()
 		if err := produce(ctx, j.Source.Brokers, j.Source.Topic, o); err != nil {
 			return err
@@ -355,7 +355,7 @@ func (j *job) ends(ctx context.Context) (map[int32]int64, error) {
 
 func (j *job) printBench(r *benchResult) error {
 	r.PeakRSSMB, r.Stages = usage.PeakMB(os.Getpid()), map[string]quantiles{}
-	for name, h := range transforms.Latencies(j.Name()) {
+	for name, h := range transforms.Latencies(j.Engine()) {
 		if h.Count() > 0 {
 			r.Stages[name] = quantiles{"p50": h.Quantile(.5), "p95": h.Quantile(.95), "p99": h.Quantile(.99)}
 		}

@@ -89,7 +89,7 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 	if err := d.store.Wait(ctx); err != nil {
 		return nil, err
 	}
-	transforms.ForgetLatencies(d.job.Name())
+	transforms.ForgetLatencies(d.job.Engine())
 	own, ch, all, start := usage.CPU(), usage.CPUOf(d.clickhouse), usage.Machine(), time.Now()
 	served, err := d.probe(ctx, o.Duration-o.Duration/20)
 	if err != nil {
@@ -97,7 +97,7 @@ func (d *delivery) measure(ctx context.Context, cfg *config.Config, o *serveOpti
 	}
 	took := time.Since(start).Seconds()
 	own, ch, all = (usage.CPU()-own)/took, (usage.CPUOf(d.clickhouse)-ch)/took, (usage.Machine()-all)/took
-	decided := transforms.Latencies(d.job.Name())["refresh"]
+	decided := transforms.Latencies(d.job.Engine())["refresh"]
 	deliver := d.store.Deliver().Read()
 	return &deliverResult{EventsPerS: d.rate, DecidedToServed: quantilesOf(deliver), Records: deliver.Count(), AppendToDecided: quantilesOf(&decided),
 		AppendToServed: quantilesOf(served), Probes: served.Count(), Cores: own, ClickHouseCores: ch,

@@ -150,7 +150,7 @@ func (m *monitor) working() error {
 		return fmt.Errorf("the pipeline has ended: %w", errors.Join(err, errEnded))
 	default:
 	}
-	_, _, err := clickhouseio.StatsOf(m.job.Sink)
+	_, _, err := clickhouseio.StatsOf(m.job.Engine(), m.job.Sink)
 	return err
 }
 
@@ -167,10 +167,10 @@ func (m *monitor) ready(ctx context.Context) error {
 	if m.also != nil {
 		errs = append(errs, m.also(ctx))
 	}
-	if s, _, _ := clickhouseio.StatsOf(m.job.Sink); s.Spill.Blocked != "" {
+	if s, _, _ := clickhouseio.StatsOf(m.job.Engine(), m.job.Sink); s.Spill.Blocked != "" {
 		errs = append(errs, fmt.Errorf("neither ClickHouse nor topic %q takes rows, so decisions wait: %s", s.Spill.Topic, s.Spill.Blocked))
 	}
-	if c := busyCheck(m.job.Name(), m.busyAfter); !c.OK {
+	if c := busyCheck(m.job.Engine(), m.busyAfter); !c.OK {
 		errs = append(errs, errors.New(c.Message))
 	}
 	if err := m.conn.Ping(ctx); err != nil && !m.job.Sink.Spill.Enabled() {
@@ -181,7 +181,7 @@ func (m *monitor) ready(ctx context.Context) error {
 
 // notes are lines for what is not as it should be, some of them empty.
 func (m *monitor) notes() []string {
-	s := transforms.StatsOf(m.job.Name())
+	s := transforms.StatsOf(m.job.Engine())
 	out := []string{m.degraded(), m.job.lock.note(), m.job.reload.note(), fullState(&s, m.job.Spec.MaxState)}
 	if m.more != nil {
 		out = append(out, m.more())
@@ -203,7 +203,7 @@ func (m *monitor) degraded() string {
 	if why := m.job.Partitioning(); why != "" {
 		return "degraded: " + why
 	}
-	s, _, _ := clickhouseio.StatsOf(m.job.Sink)
+	s, _, _ := clickhouseio.StatsOf(m.job.Engine(), m.job.Sink)
 	if s.Spill.Records == 0 {
 		return ""
 	}
@@ -220,7 +220,7 @@ func (m *monitor) health(ctx context.Context) *report {
 	if err != nil {
 		return &report{err: err}
 	}
-	if c := busyCheck(m.job.Name(), m.busyAfter); !c.OK {
+	if c := busyCheck(m.job.Engine(), m.busyAfter); !c.OK {
 		h.Checks, h.OK = append(h.Checks, c), false
 	}
 	if c := m.job.lock.check(); !c.OK {
@@ -231,7 +231,7 @@ func (m *monitor) health(ctx context.Context) *report {
 		Identity *trustHealth `json:"identity,omitempty"`
 		State    *stateHealth `json:"state"`
 	}{HealthData: h}
-	s := transforms.StatsOf(m.job.Name())
+	s := transforms.StatsOf(m.job.Engine())
 	body.State = newStateHealth(&s, m.job.Spec.MaxState)
 	if m.trust != nil {
 		body.Identity = m.trust()

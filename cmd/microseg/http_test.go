@@ -9,7 +9,8 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
-	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/engine"
+	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -30,12 +31,12 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 	if err := spillio.CreateTopic(t.Context(), log.Brokers(), sink.Spill.Topic); err != nil {
 		t.Fatal(err)
 	}
-	w, err := clickhouseio.Acquire(t.Context(), sink)
+	j := &job{Job: &pipelines.Job{Config: config.Demo(), Sink: sink}}
+	e := opened(t, j)
+	w, err := clickhouseio.Acquire(t.Context(), e, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { clickhouseio.Release(sink, w) })
-	j := &job{Job: &pipelines.Job{Config: config.Demo(), Sink: sink}}
 	j.running.Store(j.Config)
 	m, err := newMonitor(j)
 	if err != nil {
@@ -77,18 +78,29 @@ func TestHealthNamesWhatWaits(t *testing.T) {
 	}
 }
 
+// opened is the engine of a job that the test starts itself.
+func opened(t *testing.T, j *job) *engine.Engine {
+	t.Helper()
+	j.Spec.Job = t.Name()
+	e, err := j.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
 // TestBusyIsNotReady: while a stage was at work for half a minute, /readyz said ok and
 // the lag was 0, since all had been fetched.
 func TestBusyIsNotReady(t *testing.T) {
 	t.Parallel()
 	j := &job{Job: &pipelines.Job{Config: config.Demo(), Sink: clickhouseio.Config{DSN: "clickhouse://127.0.0.1:1/x", Spill: spillio.Config{Brokers: "127.0.0.1:1", Topic: "x"}}}}
-	j.Spec.Job = "busy for long"
 	m, err := newMonitor(j)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.conn.Close() })
-	w := inflight.Of(j.Name(), 3)
+	w := inflight.Of(opened(t, j)).Shard(3)
 	if err := w.Enter(t.Context(), 7, 1, time.Minute); err != nil {
 		t.Fatal(err)
 	}

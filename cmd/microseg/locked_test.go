@@ -14,6 +14,7 @@ import (
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
@@ -165,12 +166,13 @@ func segmentsWork(ctx context.Context, brokers []string, events string) error {
 		return err
 	}
 	cfg := segmentsio.Config{Brokers: brokers, Topic: topic, Job: events, Fence: segmentsio.Fence(topic)}
-	if err := segmentsio.Claim(ctx, cfg); err != nil {
+	e := engine.New(events)
+	if err := segmentsio.Claim(ctx, e, cfg); err != nil {
 		return err
 	}
 	var batch codec.Writer
 	segment.AppendKeyed(&batch, "a", []byte("x"))
-	return errors.Join(segmentsio.Of(events).Publish(ctx, batch.B), segmentsio.Finish(ctx, events))
+	return errors.Join(segmentsio.Of(e).Publish(ctx, batch.B), e.Close())
 }
 
 func spillWork(ctx context.Context, brokers []string, events string) error {

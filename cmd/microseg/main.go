@@ -14,6 +14,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/spf13/cobra"
 )
@@ -61,6 +62,7 @@ func beWorker() {
 	for _, a := range os.Args[1:] {
 		if a == "--worker" || a == "--worker=true" {
 			flag.Parse()
+			engine.Worker()
 			beam.Init()
 		}
 	}

@@ -84,7 +84,8 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
-	s := transforms.StatsOf(c.job.Name())
+	e := c.job.Engine()
+	s := transforms.StatsOf(e)
 	put(descStrays, prometheus.CounterValue, float64(s.Stray))
 	put(descPoison, prometheus.CounterValue, float64(c.job.Poisoned()))
 	if k := c.job.Rekeyer; k != nil {
@@ -108,13 +109,13 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	put(descWarnings, prometheus.CounterValue, float64(s.Warnings))
 	put(descHealed, prometheus.CounterValue, float64(s.Healed))
 	put(descReloads, prometheus.CounterValue, float64(s.Reloads))
-	for _, r := range kafkaio.StatsOf(c.job.Name()) {
+	for _, r := range kafkaio.StatsOf(e) {
 		shard := strconv.Itoa(r.Shard)
 		put(descLag, prometheus.GaugeValue, float64(r.Lag), shard)
 		put(descBuffered, prometheus.GaugeValue, float64(r.Bytes), shard)
 		put(descFetch, prometheus.CounterValue, float64(r.Errors), shard)
 	}
-	if w, ok, err := clickhouseio.StatsOf(c.job.Sink); ok {
+	if w, ok, err := clickhouseio.StatsOf(e, c.job.Sink); ok {
 		put(descPending, prometheus.GaugeValue, float64(w.PendingRows))
 		put(descBytes, prometheus.GaugeValue, float64(w.PendingBytes))
 		put(descInserted, prometheus.CounterValue, float64(w.Inserted))
@@ -133,7 +134,7 @@ func (c *jobCollector) Collect(ch chan<- prometheus.Metric) {
 	if !log.Last.IsZero() {
 		put(descSnapAge, prometheus.GaugeValue, time.Since(log.Last).Seconds())
 	}
-	for stage, h := range transforms.Latencies(c.job.Name()) {
+	for stage, h := range transforms.Latencies(e) {
 		if h.Count() > 0 {
 			ch <- prometheus.MustNewConstSummary(descLatency, h.Count(), h.Mean()*float64(h.Count()),
 				map[float64]float64{0.5: h.Quantile(0.5), 0.95: h.Quantile(0.95), 0.99: h.Quantile(0.99)}, stage)

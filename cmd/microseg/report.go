@@ -13,7 +13,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
-	"github.com/microseg/microseg/event/inflight"
+	"github.com/microseg/microseg/engine"
+	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
@@ -106,7 +107,7 @@ func (j *job) watchHealth(ctx context.Context, every time.Duration) {
 			continue
 		}
 		b := rows.NewAlertBuilder()
-		checks := append(h.Checks, unreadCheck(j.Unread()), busyCheck(j.Name(), busyAfter))
+		checks := append(h.Checks, unreadCheck(j.Unread()), busyCheck(j.Engine(), busyAfter))
 		for i := range checks {
 			c := &checks[i]
 			// The signal weight and jumps are event time's: the audience stage raises these alerts.
@@ -148,7 +149,7 @@ const busyAfter = 10 * time.Second
 
 // busyCheck is the check that what was taken from the log is decided: a stage may be
 // at work for long while nothing more is fetched and nothing seems to wait.
-func busyCheck(job string, after time.Duration) query.Check {
+func busyCheck(job *engine.Engine, after time.Duration) query.Check {
 	u := inflight.UnderOf(job)
 	v := u.For.Seconds()
 	return query.Check{Kind: rows.AlertBusy, OK: u.For <= after, Value: &v, Threshold: after.Seconds(), Unit: "s",
@@ -170,7 +171,8 @@ func (j *job) record(ctx context.Context, b *rows.Builder[rows.Alert]) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	w, err := clickhouseio.Acquire(ctx, j.Sink)
+	e := j.Engine()
+	w, err := clickhouseio.Acquire(ctx, e, j.Sink)
 	if err != nil {
 		return err
 	}
@@ -178,7 +180,7 @@ func (j *job) record(ctx context.Context, b *rows.Builder[rows.Alert]) error {
 	if err == nil {
 		err = w.Add(ctx, batch)
 	}
-	return errors.Join(err, clickhouseio.Release(j.Sink, w))
+	return errors.Join(err, clickhouseio.Release(e, j.Sink, w))
 }
 
 func clickhouseCommand() *cobra.Command {

@@ -136,7 +136,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	}
 	registry := newRegistry(j)
 	opts := node.Options{Brokers: st.log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry,
-		Undecided: func(ends map[int32]int64) int { return kafkaio.Undecided(j.Name(), ends) }}
+		Undecided: func(ends map[int32]int64) int { return kafkaio.Undecided(j.Engine(), ends) }}
 	if s.node, err = node.Open(ctx, cfg, opts); err != nil {
 		s.mon.conn.Close()
 		return nil, err

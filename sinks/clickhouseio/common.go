@@ -60,6 +60,9 @@ type Config struct {
 	SpillAfter time.Duration
 	// Job is the id of the run in the latency rows; 0: a random one.
 	Job uint64
+	// Engine names the job whose bundles share a writer in this process; a Linger of Write
+	// needs it.
+	Engine string
 }
 
 func (c Config) withDefaults() Config {

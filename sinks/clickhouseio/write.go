@@ -2,12 +2,14 @@ package clickhouseio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/rows"
 )
 
@@ -17,19 +19,18 @@ func init() {
 }
 
 // Write writes a PCollection<rows.Batch> to the tables that the batches name,
-// which the migrations must have made. Options override fields of cfg:
-//   - WithLinger: collect the rows of many bundles; by default a bundle's rows
-//     are inserted when it ends.
-//   - WithMaxRows, WithMaxPendingBytes: bounds of what is collected.
+// which the migrations must have made. Without a linger a bundle's rows are inserted when
+// it ends.
 //
 // Batches of progress must come after what they cover: in the same bundle, or
 // in a later one of the same process.
-func Write(s beam.Scope, cfg Config, col beam.PCollection, opts ...WriteOptionFn) {
+func Write(s beam.Scope, cfg Config, col beam.PCollection) {
 	s = s.Scope("clickhouseio.Write")
-	for _, opt := range opts {
-		opt(&cfg)
+	err := cfg.validate()
+	if cfg.Linger > 0 && cfg.Engine == "" {
+		err = errors.New("with a linger the bundles share a writer: name the job's engine")
 	}
-	if err := cfg.validate(); err != nil {
+	if err != nil {
 		panic(fmt.Errorf("clickhouseio.Write: %w", err))
 	}
 	beam.ParDo0(s, &writeFn{Config: cfg}, col)
@@ -38,16 +39,19 @@ func Write(s beam.Scope, cfg Config, col beam.PCollection, opts ...WriteOptionFn
 type writeFn struct {
 	Config Config
 
-	w *Writer
+	w   *Writer
+	job *engine.Engine // nil: the writer is its own
 }
 
-// Setup gets the process's writer, or one of its own without a linger: the
+// Setup gets the job's writer, or one of its own without a linger: the
 // bundle that fails must be the one whose rows were refused.
 func (fn *writeFn) Setup(ctx context.Context) (err error) {
-	if fn.Config.Linger > 0 {
-		fn.w, err = Acquire(ctx, fn.Config)
-	} else {
+	if fn.Config.Linger == 0 {
 		fn.w, err = Open(ctx, fn.Config)
+		return err
+	}
+	if fn.job, err = engine.Of(fn.Config.Engine); err == nil {
+		fn.w, err = Acquire(ctx, fn.job, fn.Config)
 	}
 	return err
 }
@@ -84,7 +88,7 @@ func (fn *writeFn) Teardown() error {
 		return nil
 	}
 	if fn.Config.Linger > 0 {
-		return Release(fn.Config, fn.w)
+		return Release(fn.job, fn.Config, fn.w)
 	}
 	return fn.w.Close()
 }

@@ -1,7 +1,6 @@
 package clickhouseio
 
 import (
-	"context"
 	"reflect"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/rows"
 )
 
@@ -40,28 +40,29 @@ func (*makeRows) ProcessElement(n int, emit func(rows.Batch)) error {
 }
 
 func TestWrite(t *testing.T) {
-	for name, opts := range map[string][]WriteOptionFn{
-		"bundle": {WithLinger(0)},
-		"linger": {WithLinger(50 * time.Millisecond), WithMaxRows(1000), WithMaxPendingBytes(1 << 20), WithSite("s")},
+	for name, cfg := range map[string]Config{
+		"bundle": {},
+		"linger": {Linger: 50 * time.Millisecond, MaxRows: 1000, MaxPendingBytes: 1 << 20, Site: "s", Engine: t.Name()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn, conn := database(t, server)
+			cfg.DSN = dsn
+			job := engine.New(t.Name())
+			if cfg.Engine != "" {
+				cfg.Engine = job.Name()
+			}
+			if err := job.Open(); err != nil {
+				t.Fatal(err)
+			}
 			const n = 500
 			numbers := make([]int, n)
 			for i := range numbers {
 				numbers[i] = i
 			}
 			p, s := beam.NewPipelineWithRoot()
-			Write(s, Config{DSN: dsn}, beam.ParDo(s, &makeRows{}, beam.CreateList(s, numbers)), opts...)
+			Write(s, cfg, beam.ParDo(s, &makeRows{}, beam.CreateList(s, numbers)))
 			ptest.RunAndValidate(t, p)
-			if err := Drain(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			cfg := Config{DSN: dsn}
-			for _, opt := range opts {
-				opt(&cfg)
-			}
-			if err := Finish(cfg); err != nil { // Prism calls no Teardown
+			if err := job.Close(); err != nil { // Prism calls no Teardown
 				t.Fatal(err)
 			}
 			if got := scan[uint64](t, conn, "SELECT count() FROM segment_events_dedup"); got != n {

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/rows"
 )
 
@@ -312,37 +313,48 @@ func TestRecordLatencyIsMeasured(t *testing.T) {
 	}
 }
 
-func TestWritersAreSharedByConfiguration(t *testing.T) {
+// TestWritersAreShared: by the bundles of one job and configuration, and by nobody else.
+func TestWritersAreShared(t *testing.T) {
 	dsn, conn := database(t, server)
+	job, another := engine.New(t.Name()), engine.New("another")
 	cfg := Config{DSN: dsn, Site: "one", Linger: time.Hour}
 	other := cfg
 	other.Site = "two"
-	a, err := Acquire(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
+	acquire := func(e *engine.Engine, cfg Config) *Writer {
+		w, err := Acquire(t.Context(), e, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
 	}
-	b, _ := Acquire(t.Context(), cfg)
-	c, _ := Acquire(t.Context(), other)
-	if a != b || a == c {
+	a, b, c, d := acquire(job, cfg), acquire(job, cfg), acquire(job, other), acquire(another, cfg)
+	if a != b || a == c || a == d {
 		t.Fatal("writers are shared wrongly")
 	}
 	add(t, a, events(t, rows.SegmentEvent{Site: "one"}))
-	if err := Release(cfg, b); err != nil {
-		t.Fatal(err)
-	}
-	if err := Drain(t.Context()); err != nil {
+	if err := errors.Join(Release(job, cfg, b), Release(job, cfg, a), Release(another, cfg, d)); err != nil {
 		t.Fatal(err)
 	}
 	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events"); n != 1 {
-		t.Fatalf("%d rows after Drain", n)
+		t.Fatalf("%d rows after the last has given it back", n)
 	}
-	if err := errors.Join(Release(cfg, a), Release(other, c)); err != nil {
-		t.Fatal(err)
-	}
-	if d, _ := Acquire(t.Context(), cfg); d == a {
+	if e := acquire(job, cfg); e == a {
 		t.Fatal("a closed writer is shared")
-	} else if err := Release(cfg, d); err != nil {
+	} else {
+		add(t, e, events(t, rows.SegmentEvent{Site: "one", Transition: 1}))
+	}
+	if err := job.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if n := scan[uint64](t, conn, "SELECT count() FROM segment_events"); n != 2 {
+		t.Fatalf("%d rows after the job has ended", n)
+	}
+	if err := c.Add(t.Context(), events(t, rows.SegmentEvent{Site: "two"})); !errors.Is(err, ErrClosed) {
+		t.Errorf("a job that has ended left a writer: %v", err)
+	}
+	var ended *engine.UnknownError
+	if _, err := Acquire(t.Context(), job, cfg); !errors.As(err, &ended) {
+		t.Errorf("a job that has ended gets a writer: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microseg/microseg/engine"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -42,14 +43,14 @@ type fence struct {
 // Config.Fence still sends, also what was under way while that one stood still.
 // Without it such a zombie told readers its past, where they could not know: they
 // drop older records of a key only until they are told to forget it.
-func Claim(ctx context.Context, cfg Config) error {
+func Claim(ctx context.Context, e *engine.Engine, cfg Config) error {
 	w, err := claim(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	writersMu.Lock()
-	defer writersMu.Unlock()
-	writers[cfg.Job] = w
+	if !slotOf(e).put(w) {
+		return errors.Join(&engine.UnknownError{Name: e.Name()}, w.Close(ctx))
+	}
 	return nil
 }
 

@@ -8,9 +8,11 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/segment"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -21,7 +23,7 @@ func init() { beam.RegisterDoFn(reflect.TypeFor[writeFn]()) }
 type Config struct {
 	Brokers []string
 	Topic   string
-	Job     string // names the job in this process
+	Job     string // names the job: its engine in this process
 	Wait    bool   // a bundle ends when the log has acknowledged its records; else the next one reports what failed
 	Fence   string // not empty: one process at a time, the last that called Claim
 }
@@ -64,9 +66,12 @@ type writeFn struct {
 	w      *Writer
 }
 
-// Setup finds the process's writer.
-func (fn *writeFn) Setup() (err error) {
-	fn.w, err = acquire(fn.Config)
+// Setup finds the job's writer.
+func (fn *writeFn) Setup() error {
+	e, err := engine.Of(fn.Config.Job)
+	if err == nil {
+		fn.w, err = acquire(e, fn.Config)
+	}
 	return err
 }
 
@@ -182,40 +187,88 @@ func (w *Writer) Close(ctx context.Context) error {
 	return err
 }
 
-var (
-	writersMu sync.Mutex
-	writers   = map[string]*Writer{} // by job: those of this process
-)
+// slot holds the writer of a job in this process.
+type slot struct {
+	mu    sync.Mutex
+	w     *Writer // nil: none
+	ended bool    // no other one comes
+}
 
-func acquire(cfg Config) (*Writer, error) {
-	writersMu.Lock()
-	defer writersMu.Unlock()
-	if w := writers[cfg.Job]; w != nil {
-		return w, nil
+func slotOf(e *engine.Engine) *slot { return engine.Part(e, func() *slot { return &slot{} }) }
+
+// put makes w the job's writer; false: the job has ended.
+func (s *slot) put(w *Writer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.w = w
 	}
-	if cfg.Fence != "" {
+	return !s.ended
+}
+
+// take takes the writer out.
+func (s *slot) take() *Writer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.w
+	s.w = nil
+	return w
+}
+
+// Close closes the writer of a job that has not finished with it.
+func (s *slot) Close() error {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	w := s.take()
+	if w == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeFor)
+	defer cancel()
+	return w.Close(ctx)
+}
+
+// closeFor bounds how long a log that does not answer keeps a job from ending.
+const closeFor = 30 * time.Second
+
+func acquire(e *engine.Engine, cfg Config) (*Writer, error) {
+	s := slotOf(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.w != nil:
+		return s.w, nil
+	case s.ended:
+		return nil, &engine.UnknownError{Name: e.Name()}
+	case cfg.Fence != "":
 		return nil, fmt.Errorf("publishing to topic %q: this process has not claimed it, or has finished", cfg.Topic)
 	}
 	w, err := Open(cfg)
 	if err == nil {
-		writers[cfg.Job] = w
+		s.w = w
 	}
 	return w, err
 }
 
 // Of is the job's writer in this process, nil if there is none.
-func Of(job string) *Writer {
-	writersMu.Lock()
-	defer writersMu.Unlock()
-	return writers[job]
+func Of(e *engine.Engine) *Writer {
+	s := engine.Look[slot](e)
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w
 }
 
 // Finish flushes and closes the job's writer in this process.
-func Finish(ctx context.Context, job string) error {
-	writersMu.Lock()
-	w := writers[job]
-	delete(writers, job)
-	writersMu.Unlock()
+func Finish(ctx context.Context, e *engine.Engine) error {
+	s := engine.Look[slot](e)
+	if s == nil {
+		return nil
+	}
+	w := s.take()
 	if w == nil {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -32,7 +31,7 @@ func encodeBatch(b identity.RawBatch) []byte {
 type Options struct {
 	Brokers     []string
 	Topic       string
-	Job         string // names the job in this process, for Stop
+	Job         string // names the job: its engine in this process
 	Shards      int
 	Lanes       int // Read transforms that share the shards
 	Partitions  int32
@@ -47,24 +46,6 @@ type Options struct {
 
 // Shard is the shard of a partition: partitions are dealt out in turn.
 func (o *Options) Shard(partition int32) int { return int(partition) % o.Shards }
-
-var stops sync.Map // job → chan struct{}
-
-func stopOf(job string) chan struct{} {
-	c, _ := stops.LoadOrStore(job, make(chan struct{}))
-	return c.(chan struct{})
-}
-
-// Stop ends the job's sources in this process: their elements finish, and the
-// pipeline drains.
-func Stop(job string) {
-	c := stopOf(job)
-	select {
-	case <-c:
-	default:
-		close(c)
-	}
-}
 
 // Partitions asks the brokers how many partitions the topic has.
 func Partitions(ctx context.Context, brokers []string, topic string) (int32, error) {

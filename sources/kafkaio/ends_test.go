@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/testing/harness/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -59,6 +60,9 @@ func quietPartitions(t *testing.T, brokers []string) {
 	fill(t, ctx, brokers, topic)
 	o := Options{Brokers: brokers, Topic: topic, Job: t.Name(), Shards: 1, Lanes: 1, Partitions: kinds, MaxBatch: 100, BufferBytes: 1 << 20,
 		Linger: time.Millisecond, Heartbeat: 50 * time.Millisecond, IdleAfter: 100 * time.Millisecond, Flush: time.Second}
+	job := engine.New(o.Job)
+	check(t, job.Open())
+	t.Cleanup(func() { check(t, job.Close()) })
 	records, idle, later := map[int32]int{}, map[int32]bool{}, false
 	done := errors.New("done")
 	err := loop(ctx, o, 0, func(b *identity.RawBatch) error {
@@ -90,7 +94,7 @@ func quietPartitions(t *testing.T, brokers []string) {
 			t.Errorf("partition %d gave %d records, want %d", p, records[p], want[p])
 		}
 	}
-	if s := StatsOf(o.Job); len(s) != 1 || s[0].Lag != 0 {
+	if s := StatsOf(job); len(s) != 1 || s[0].Lag != 0 {
 		t.Errorf("what was read to its end has a lag: %+v", s)
 	}
 }
@@ -150,6 +154,9 @@ func transaction(t *testing.T, ctx context.Context, brokers []string, topic stri
 // or f fails.
 func loop(ctx context.Context, o Options, shard int, f func(*identity.RawBatch) error) error {
 	fn := &readFn{Options: o}
+	if err := fn.Setup(); err != nil {
+		return err
+	}
 	rest := fn.CreateInitialRestriction(shard)
 	rd, err := fn.reader(&rest)
 	if err != nil {

@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/mtime"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
-	"github.com/microseg/microseg/event/inflight"
 	"github.com/microseg/microseg/identity"
 )
 
@@ -40,15 +37,29 @@ const patience = 30 * time.Second
 // waiting for its first record inside the element.
 type readFn struct {
 	Options Options
+
+	job    *engine.Engine
+	shards *shards
+}
+
+// Setup finds what the job has in this process.
+func (fn *readFn) Setup() (err error) {
+	if fn.job, err = engine.Of(fn.Options.Job); err == nil {
+		fn.shards = shardsOf(fn.job)
+	}
+	return err
 }
 
 // CreateInitialRestriction starts the shard at the beginning of its partitions,
-// or where Resume says.
+// or where Resume says. Beam calls it on an instance that it does not set up; where the
+// job has ended, the one that reads says so.
 func (fn *readFn) CreateInitialRestriction(shard int) Restriction {
 	r := Restriction{Shard: shard}
 	var at map[int32]int64
-	if s := scriptOf(fn.Options.Job, shard); s != nil {
-		r.Batches, at = s.Next, s.Offsets
+	if fn.Setup() == nil {
+		if s := fn.shards.script(shard); s != nil {
+			r.Batches, at = s.Next, s.Offsets
+		}
 	}
 	for p := range fn.Options.Partitions {
 		if fn.Options.Shard(p) == shard {
@@ -81,9 +92,6 @@ func (fn *readFn) TruncateRestriction(rt *sdf.LockRTracker, _ int) Restriction {
 	return r
 }
 
-// readers are the shards that this process reads, by job and shard.
-var readers sync.Map
-
 // reader is what a process knows of a shard beyond its restriction; all of it
 // can be lost.
 type reader struct {
@@ -97,45 +105,14 @@ type reader struct {
 	clock     *clock.Forward
 }
 
-// Undecided is how many records before these offsets a job that runs in this process
-// has not decided yet.
-func Undecided(job string, ends map[int32]int64) (n int) {
-	readers.Range(func(k, v any) bool {
-		name, shard, _ := strings.Cut(k.(string), "\x00")
-		if i, err := strconv.Atoi(shard); err == nil && name == job {
-			n += int(v.(*reader).f.before(ends)) + inflight.Of(job, i).Recent(patience)
-		}
-		return true
-	})
-	return n
-}
-
-// StatsOf are those of a job's readers in this process.
-func StatsOf(job string) (out []Stats) {
-	readers.Range(func(k, v any) bool {
-		name, shard, _ := strings.Cut(k.(string), "\x00")
-		if n, err := strconv.Atoi(shard); err == nil && name == job {
-			s := v.(*reader).f.stats(n)
-			s.Lag += int64(s.Records + inflight.Of(job, n).Under().Records)
-			out = append(out, s)
-		}
-		return true
-	})
-	return out
-}
-
-func readerKey(job string, shard int) string { return job + "\x00" + strconv.Itoa(shard) }
-
 func (fn *readFn) reader(r *Restriction) (*reader, error) {
-	key := readerKey(fn.Options.Job, r.Shard)
 	last := map[int32]time.Time{}
-	if v, ok := readers.Load(key); ok {
-		rd := v.(*reader)
+	if rd := fn.shards.reader(r.Shard); rd != nil {
 		if rd.f.at(r.Positions) {
 			return rd, nil
 		}
-		rd.f.close()
 		last = rd.last
+		fn.shards.end(r.Shard)
 	}
 	f, err := newFetcher(&fn.Options, r.Positions)
 	if err != nil {
@@ -143,7 +120,7 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 	}
 	now := time.Now()
 	rd := &reader{f: f, busy: now, last: map[int32]time.Time{}, heartbeat: now, flushed: now, clock: clock.NewForward(time.Time{})}
-	if s := scriptOf(fn.Options.Job, r.Shard); s != nil && s.Clock != nil {
+	if s := fn.shards.script(r.Shard); s != nil && s.Clock != nil {
 		rd.clock = s.Clock
 		if len(last) == 0 {
 			last = s.Last
@@ -155,14 +132,17 @@ func (fn *readFn) reader(r *Restriction) (*reader, error) {
 			rd.last[p.Partition] = before
 		}
 	}
-	readers.Store(key, rd)
+	if !fn.shards.read(r.Shard, rd) {
+		f.close()
+		return nil, &engine.UnknownError{Name: fn.Options.Job}
+	}
 	return rd, nil
 }
 
 // ProcessElement emits at most one batch and resumes.
 func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shard int, emit func(beam.EventTime, identity.RawBatch)) (sdf.ProcessContinuation, error) {
 	rest := rt.GetRestriction().(Restriction)
-	if s := scriptOf(fn.Options.Job, shard); s != nil {
+	if s := fn.shards.script(shard); s != nil {
 		if b, ok, err := s.next(ctx, &fn.Options); ok || err != nil {
 			return fn.again(ctx, rt, &rest, &b, err, emit)
 		}
@@ -171,13 +151,12 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 	if err != nil {
 		return nil, err
 	}
-	stop := stopOf(fn.Options.Job)
-	w := inflight.Of(fn.Options.Job, shard)
+	stop := fn.job.Stopping()
+	w := fn.shards.windows.Shard(shard)
 	for {
 		select {
 		case <-stop:
-			rd.f.close()
-			readers.Delete(readerKey(fn.Options.Job, shard))
+			fn.shards.end(shard)
 			rt.TryClaim((*claim)(nil))
 			return sdf.StopProcessing(), nil
 		case <-ctx.Done(): // the run is over
@@ -210,7 +189,7 @@ func (fn *readFn) again(ctx context.Context, rt *sdf.LockRTracker, rest *Restric
 	if err != nil {
 		return nil, err
 	}
-	w := inflight.Of(fn.Options.Job, rest.Shard)
+	w := fn.shards.windows.Shard(rest.Shard)
 	if n := fn.Options.MaxInFlight; n > 0 {
 		if err := w.Enter(ctx, b.ID, n, patience); err != nil {
 			return nil, fmt.Errorf("waiting for room in shard %d: %w", rest.Shard, err)

@@ -3,7 +3,6 @@ package kafkaio
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/microseg/microseg/event/clock"
@@ -24,21 +23,6 @@ type Resumption struct {
 	// time of a quiet site stood still after a restart for as long as it had been
 	// quiet before.
 	Last map[int32]time.Time
-}
-
-var resumptions sync.Map // readerKey → *script
-
-// Resume tells the job's source in this process where the shard goes on; call it
-// before the job starts.
-func Resume(job string, shard int, r Resumption) {
-	resumptions.Store(readerKey(job, shard), &script{Resumption: r, ahead: map[int32][]identity.Record{}})
-}
-
-func scriptOf(job string, shard int) *script {
-	if s, ok := resumptions.Load(readerKey(job, shard)); ok {
-		return s.(*script)
-	}
-	return nil
 }
 
 // scriptAhead is how many batches of a script are read from the log at once.

@@ -52,7 +52,7 @@ func TestOracleWhileClickHouseIsAway(t *testing.T) {
 		maps.Copy(ends, r.Ends)
 	}
 	stats := func() clickhouseio.Stats {
-		s, _, err := clickhouseio.StatsOf(j.Sink)
+		s, _, err := clickhouseio.StatsOf(j.Engine(), j.Sink)
 		check(t, err)
 		return s
 	}
@@ -60,13 +60,13 @@ func TestOracleWhileClickHouseIsAway(t *testing.T) {
 	send(lines[:third])
 	check(t, j.Drained(ctx, ends))
 	ch.Kill()
-	published := segmentsio.Of(j.Segments.Job).Published()
+	published := segmentsio.Of(j.Engine()).Published()
 	send(lines[third : 2*third])
-	waitFor(t, "records of what came while ClickHouse is away", func() bool { return segmentsio.Of(j.Segments.Job).Published() > published })
+	waitFor(t, "records of what came while ClickHouse is away", func() bool { return segmentsio.Of(j.Engine()).Published() > published })
 	waitFor(t, "a spill", func() bool { return stats().Spill.Records > 0 })
-	published = segmentsio.Of(j.Segments.Job).Published()
+	published = segmentsio.Of(j.Engine()).Published()
 	send(lines[2*third:])
-	waitFor(t, "records of what came after the first spill", func() bool { return segmentsio.Of(j.Segments.Job).Published() > published })
+	waitFor(t, "records of what came after the first spill", func() bool { return segmentsio.Of(j.Engine()).Published() > published })
 	ch, err = clickhouse.Start(ctx, clickhouse.Options{Dir: dir, TCPPort: port})
 	check(t, err)
 	t.Cleanup(func() { check(t, ch.Stop()) })

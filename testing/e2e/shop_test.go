@@ -349,9 +349,9 @@ func (s *shop) restart(records int, rebuild bool) {
 	check(s.t, s.job.Stop())
 	s.run(rebuild)
 	deadline := time.Now().Add(time.Minute)
-	for int(transforms.StatsOf(s.job.Spec.Job).Read) < records {
+	for int(transforms.StatsOf(s.job.Engine()).Read) < records {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d of %d records are read again", transforms.StatsOf(s.job.Spec.Job).Read, records)
+			s.t.Fatalf("%d of %d records are read again", transforms.StatsOf(s.job.Engine()).Read, records)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/microseg/microseg/engine"
 )
 
 // Window counts the batches of one shard of one job.
@@ -23,18 +25,27 @@ type batch struct {
 	records int
 }
 
-var windows sync.Map // key → *Window
-
-// key names a window.
-type key struct {
-	job   string
-	shard int
+// Windows are those of a job, by shard.
+type Windows struct {
+	mu sync.Mutex
+	of map[int]*Window
 }
 
-// Of is the window of a job's shard; the first caller makes it.
-func Of(job string, shard int) *Window {
-	w, _ := windows.LoadOrStore(key{job, shard}, &Window{under: map[int64]*batch{}, freed: make(chan struct{}, 1)})
-	return w.(*Window)
+// Of are the windows of a job in this process.
+func Of(e *engine.Engine) *Windows {
+	return engine.Part(e, func() *Windows { return &Windows{of: map[int]*Window{}} })
+}
+
+// Shard is the window of a shard; the first caller makes it.
+func (ws *Windows) Shard(shard int) *Window {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.of[shard]
+	if w == nil {
+		w = &Window{under: map[int64]*batch{}, freed: make(chan struct{}, 1)}
+		ws.of[shard] = w
+	}
+	return w
 }
 
 // Enter waits until fewer than limit batches are under way, or one has been
@@ -115,16 +126,19 @@ func (w *Window) Recent(patience time.Duration) (n int) {
 }
 
 // UnderOf is what is under way in all shards of a job in this process.
-func UnderOf(job string) (all Under) {
-	windows.Range(func(k, w any) bool {
-		if k.(key).job == job {
-			u := w.(*Window).Under()
-			all.Batches += u.Batches
-			all.Records += u.Records
-			all.For = max(all.For, u.For)
-		}
-		return true
-	})
+func UnderOf(e *engine.Engine) (all Under) {
+	ws := engine.Look[Windows](e)
+	if ws == nil {
+		return all
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, w := range ws.of {
+		u := w.Under()
+		all.Batches += u.Batches
+		all.Records += u.Records
+		all.For = max(all.For, u.For)
+	}
 	return all
 }
 
