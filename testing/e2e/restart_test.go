@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -104,6 +106,9 @@ func TestGoesOn(t *testing.T) {
 			continue
 		}
 		check(t, j.Stop())
+		if slices.Contains(engine.Opened(), j.Name()) {
+			t.Errorf("life %d has ended, and %s is still open", life, j.Name())
+		}
 	}
 	conn, err := clickhouseio.Dial(server.DSN())
 	check(t, err)

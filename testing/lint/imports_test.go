@@ -38,17 +38,19 @@ func rooms() map[string]room {
 		"config":     {domain, []string{"github.com/goccy/go-yaml"}, []string{beam}},
 		"rows":       {nil, []string{arrow}, []string{beam}},
 		"measure":    {nil, nil, []string{beam, arrow}},
-		"transforms": {append(slices.Clone(domain), "rows", "measure/latency"), []string{beam, arrow}, nil},
+		"transforms": {append(slices.Clone(domain), "engine", "rows", "measure/latency"), []string{beam, arrow}, nil},
 		"runner":     {nil, []string{beam}, nil},
+		// What a job has in a process: everybody's parts, and nobody's types.
+		"engine": {nil, nil, []string{beam, arrow}},
 		// What a stack brings along: log, ClickHouse, and the guard of their disk.
 		"embedded": {[]string{"clients/kafka"}, []string{"*"}, []string{beam, arrow}},
 		"samples":  {nil, nil, []string{beam, arrow}},
 		"clients":  {nil, []string{"*"}, []string{beam, arrow}},
-		"sources":  {append(slices.Clone(domain), "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
+		"sources":  {append(slices.Clone(domain), "engine", "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},
 		// The rows' columns and the latency buckets are what a sink writes.
-		"sinks": {append(slices.Clone(domain), "rows", "measure/latency", "clients"), []string{"*"}, nil},
+		"sinks": {append(slices.Clone(domain), "engine", "rows", "measure/latency", "clients"), []string{"*"}, nil},
 		// Submissions are protocol buffers, whose options are a Struct.
-		"pipelines": {append(slices.Clone(domain), "rows", "transforms", "sources", "sinks", "config", "runner"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
+		"pipelines": {append(slices.Clone(domain), "engine", "rows", "transforms", "sources", "sinks", "config", "runner"), []string{beam, arrow, "google.golang.org/protobuf"}, nil},
 	}
 	out["serving"] = room{append(slices.Clone(domain), "measure/latency", "config", "clients"), []string{"*"}, []string{beam, arrow, "github.com/ClickHouse/clickhouse-go"}}
 	// The page's script is bundled by esbuild, which nothing that runs needs.
@@ -58,7 +60,7 @@ func rooms() map[string]room {
 		"segment": {"github.com/google/cel-go"},
 	}
 	// What reads and writes is below the graph, however far around.
-	for _, name := range []string{"clients", "sources", "sinks", "serving", "rows", "measure", "embedded", "samples"} {
+	for _, name := range []string{"clients", "sources", "sinks", "serving", "rows", "measure", "engine", "embedded", "samples"} {
 		r := out[name]
 		r.never = append(r.never, module+"transforms", module+"pipelines", module+"cmd")
 		out[name] = r
