@@ -216,15 +216,6 @@ func (w *Writer) Confirm(ctx context.Context) error {
 	}
 }
 
-// flushRecord writes the record latencies of the flush before; without any it
-// is a flush like others.
-func (w *Writer) flushRecord(ctx context.Context) error {
-	if w.cfg.Site == "" {
-		return nil
-	}
-	return w.Flush(ctx)
-}
-
 // Err is the error that ended the writer's work, nil while it works.
 func (w *Writer) Err() error {
 	w.mu.Lock()
