@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -31,7 +32,28 @@ const (
 // Variable is the name of one of the service's variables.
 func (s Service) Variable(name string) string { return "MICROSEG_" + string(s) + "_" + name }
 
-func (s Service) get(name string) string { return os.Getenv(s.Variable(name)) }
+func (s Service) get(name string) string {
+	if _, ok := ours.Load(s); ok {
+		return ""
+	}
+	return os.Getenv(s.Variable(name))
+}
+
+// ours are the services that the process's stack has brought itself.
+var ours sync.Map
+
+// Ours says that the service of this process is one that microseg has brought itself, with a
+// login of its own or none: the environment is about another one, and is not looked at. It
+// returns the variables that would have been.
+func (s Service) Ours() (ignored []string) {
+	for _, name := range []string{"TLS", "CA_FILE", "CERT_FILE", "KEY_FILE", "SERVER_NAME", "USER", "USER_FILE", "PASSWORD", "PASSWORD_FILE", "SASL", "TOKEN", "TOKEN_FILE"} {
+		if s.get(name) != "" {
+			ignored = append(ignored, s.Variable(name))
+		}
+	}
+	ours.Store(s, true)
+	return ignored
+}
 
 // Value is what a variable says, and for a secret what the file of <name>_FILE
 // holds. Errors name the variable and the file, never the secret.

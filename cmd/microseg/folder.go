@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/microseg/microseg/clients"
 	"github.com/spf13/cobra"
 )
 
@@ -137,6 +138,7 @@ func (o *folder) log(brokers, topic string) ([]string, string, error) {
 			return nil, "", err
 		}
 		seeds = []string{a.Kafka}
+		clients.Kafka.Ours() // the stack has said so
 		if topic == "" {
 			topic = a.Topic
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ func (o *folder) record(ctx context.Context) (a addresses, stop func(), err erro
 	if b, err := os.ReadFile(filepath.Join(dir, lastDemo)); err == nil {
 		a.Site = strings.TrimSpace(string(b))
 	}
-	a.ClickHouseHTTP, a.DSN = ch.HTTPAddr(), ch.DSN()
+	a.ClickHouseHTTP, a.DSN, a.AnalystDSN = ch.HTTPAddr(), ch.DSN(), ch.AnalystDSN()
 	return a, func() { ch.Stop(); unlock() }, nil
 }
 
@@ -87,6 +88,9 @@ func (p *place) open(ctx context.Context) (driver.Conn, error) {
 			return nil, err
 		}
 		stop, p.dsn = end, a.DSN
+		if a.ClickHouseHTTP != "" {
+			clients.ClickHouse.Ours()
+		}
 		if p.site == "" {
 			p.site = a.Site
 		}

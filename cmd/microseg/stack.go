@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/embedded/diskspace"
 	"github.com/microseg/microseg/embedded/kafkalog"
@@ -66,6 +68,7 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
+	ownLogin(clients.Kafka, "log")
 	t := time.Now()
 	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: folder, Port: o.ports.kafka, SyncWrites: o.syncWrites, MinFree: uint64(o.minFree)}); err != nil {
 		return fmt.Errorf("starting the embedded log: %w", err)
@@ -73,6 +76,9 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 	ch := clickhouse.Options{Dir: filepath.Join(s.dir, "clickhouse"), TCPPort: o.ports.clickhouse, HTTPPort: o.ports.clickhouseHTTP, KeepFree: 2 * uint64(o.minFree)}
 	if s.ch, err = clickhouse.Start(ctx, ch); err != nil {
 		return fmt.Errorf("starting ClickHouse: %w", err)
+	}
+	if s.ch.Addr() != "" {
+		ownLogin(clients.ClickHouse, "ClickHouse")
 	}
 	if s.ch.Exposed != "" {
 		slog.Warn("the embedded ClickHouse is not confined", "why", s.ch.Exposed)
@@ -86,6 +92,14 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 	}
 	fmt.Fprintf(o.messages, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
 	return nil
+}
+
+// ownLogin says that what a stack brings knows no TLS and no login but its own: with those of the
+// environment, which are about somebody's other servers, it would not let the stack in.
+func ownLogin(s clients.Service, name string) {
+	if ignored := s.Ours(); len(ignored) > 0 {
+		slog.Warn("the stack brings a "+name+" of its own, which listens on this machine alone; what the environment says of another one is not used", "variables", strings.Join(ignored, ", "))
+	}
 }
 
 // room tells that a disk is nearly full, or not any more.

@@ -70,7 +70,7 @@ func ParseKeys(text string) (keys [][]byte, err error) {
 			continue
 		}
 		if len(key) < MinKey {
-			return nil, fmt.Errorf("a key has %d characters, at least %d are needed (make one with `openssl rand -hex 32`)", len(key), MinKey)
+			return nil, fmt.Errorf("a key has %d characters, at least %d are needed (make one with `openssl rand -hex 32`); a comma separates two keys, so a key has none", len(key), MinKey)
 		}
 		keys = append(keys, []byte(key))
 	}

@@ -23,7 +23,7 @@ type scanner struct {
 
 func newScanner(ctx context.Context, brokers []string, topic string) (*scanner, error) {
 	// Control records count, or a part that ends in them would never end.
-	cl, err := kafka.New(brokers, kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kafka.New(brokers, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func offsets(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
 
 // ends are the offsets behind the last records.
 func (s *scanner) ends(ctx context.Context) (map[int32]int64, error) {
-	ends, err := offsets(s.adm.ListEndOffsets(ctx, s.topic))
+	ends, err := offsets(s.adm.ListCommittedOffsets(ctx, s.topic))
 	if err != nil {
 		return nil, fmt.Errorf("asking where topic %q ends: %w", s.topic, err)
 	}

@@ -16,6 +16,9 @@ import (
 type Log struct {
 	Brokers []string
 	Topic   string
+	// Aborted are read, too: records of transactions that were aborted, or are under way. Programs
+	// before semantics 7 took them.
+	Aborted bool
 }
 
 // LostError says that the log has lost records that the job has read: it ends before them.
@@ -33,7 +36,11 @@ func (e *LostError) Error() string {
 // ReadRange calls f for the records of a partition from offset first to last. Those that
 // retention or compaction took are left out; a log that ends before last is a *LostError.
 func (l Log) ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error {
-	cl, err := kafka.New(l.Brokers, kgo.KeepControlRecords(),
+	isolation := kgo.ReadCommitted()
+	if l.Aborted {
+		isolation = kgo.ReadUncommitted()
+	}
+	cl, err := kafka.New(l.Brokers, kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: {partition: kgo.NewOffset().At(first)}}))
 	if err != nil {
 		return fmt.Errorf("re-reading %s/%d: %w", l.Topic, partition, err)
@@ -84,7 +91,7 @@ func poll(ctx context.Context, cl *kgo.Client) (kgo.Fetches, error) {
 func (l Log) gone(ctx context.Context, cl *kgo.Client, partition int32, last int64, asked int) (bool, error) {
 	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	starts, ends, err := bounds(short, kafka.Admin(cl), l.Topic)
+	starts, ends, err := bounds(short, kafka.Admin(cl).ListStartOffsets, kafka.Admin(cl).ListEndOffsets, l.Topic)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = nil // the log is away: it is waited for, as by the source

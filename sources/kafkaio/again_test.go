@@ -53,7 +53,7 @@ func TestReadRange(t *testing.T) {
 		{marked, 0, 2, 2, 0}, // the marker is the last one
 	} {
 		n := 0
-		err := Log{log.Brokers(), topic}.ReadRange(ctx, c.partition, c.first, c.last, func(identity.Record) error { n++; return nil })
+		err := Log{Brokers: log.Brokers(), Topic: topic}.ReadRange(ctx, c.partition, c.first, c.last, func(identity.Record) error { n++; return nil })
 		var lost *LostError
 		switch {
 		case n != c.records:

@@ -72,7 +72,7 @@ func Bounds(ctx context.Context, brokers []string, topic string) (starts, ends m
 		return nil, nil, err
 	}
 	defer cl.Close()
-	if starts, ends, err = bounds(ctx, kafka.Admin(cl), topic); err != nil {
+	if starts, ends, err = bounds(ctx, kafka.Admin(cl).ListStartOffsets, kafka.Admin(cl).ListEndOffsets, topic); err != nil {
 		return nil, nil, fmt.Errorf("asking %v: %w", brokers, err)
 	}
 	return starts, ends, nil

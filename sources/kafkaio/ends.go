@@ -23,7 +23,7 @@ const (
 // empty partition that it is one.
 type extent struct {
 	start   int64     // first offset that the log holds; -1: not known yet
-	end     int64     // offset after the last one that the log has given out; -1: not known yet
+	end     int64     // offset after the last one that the log has given out, of no transaction under way; -1: not known yet
 	seen    int64     // offset after the last one that was fetched, or that holds nothing
 	waiting int       // records that were fetched and not taken
 	heard   time.Time // of the last fetch that held something, or failed
@@ -101,7 +101,7 @@ func (f *fetcher) ask(ctx context.Context, adm *kadm.Client, topic string) error
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	starts, ends, err := bounds(ctx, adm, topic)
+	starts, ends, err := bounds(ctx, adm.ListStartOffsets, adm.ListCommittedOffsets, topic)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,12 @@ func (f *fetcher) ask(ctx context.Context, adm *kadm.Client, topic string) error
 	return nil
 }
 
+// lister is ListStartOffsets, ListEndOffsets, or ListCommittedOffsets: the ends for who reads no
+// transaction that is under way.
+type lister func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
 // bounds are the offsets at which the topic's partitions begin and end.
-func bounds(ctx context.Context, adm *kadm.Client, topic string) (starts, ends map[int32]int64, err error) {
+func bounds(ctx context.Context, begin, end lister, topic string) (starts, ends map[int32]int64, err error) {
 	listed := func(l kadm.ListedOffsets, err error) (map[int32]int64, error) {
 		if err == nil {
 			err = l.Error()
@@ -133,9 +137,9 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string) (starts, ends m
 		l.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
 		return out, nil
 	}
-	if starts, err = listed(adm.ListStartOffsets(ctx, topic)); err != nil {
+	if starts, err = listed(begin(ctx, topic)); err != nil {
 		return nil, nil, err
 	}
-	ends, err = listed(adm.ListEndOffsets(ctx, topic))
+	ends, err = listed(end(ctx, topic))
 	return starts, ends, err
 }

@@ -43,7 +43,7 @@ func newFetcher(o *Options, positions []Position) (*fetcher, error) {
 	}
 	var err error
 	f.cl, err = kafka.New(o.Brokers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.Topic: at}),
-		kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(int32(f.limit)), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMaxBytes(int32(f.limit)), kgo.FetchMaxPartitionBytes(4<<20),
 		// Without control records, a partition that ends with the end of a transaction
 		// would never seem to be read.
 		kgo.KeepControlRecords(), kgo.KeepRetryableFetchErrors())
@@ -105,7 +105,7 @@ func (f *fetcher) put(fs kgo.Fetches) {
 			f.errors++
 			return
 		}
-		e.start, e.end = max(e.start, p.LogStartOffset), max(e.end, p.HighWatermark)
+		e.start, e.end = max(e.start, p.LogStartOffset), max(e.end, p.LastStableOffset)
 		chunk := make([]identity.Record, 0, len(p.Records))
 		for _, r := range p.Records {
 			e.seen = r.Offset + 1

@@ -141,7 +141,7 @@ func (k *Rekeyer) copy(ctx context.Context) error {
 	}
 	// A producer that gave a record up and went on would leave a hole that nobody sees.
 	c.cl, err = kafka.New(k.Brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
-		kgo.StopProducerOnDataLossDetected(), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond), kgo.MaxBufferedRecords(100_000))
+		kgo.StopProducerOnDataLossDetected(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (c *copying) look(ctx context.Context) (map[int32]int64, error) {
 
 func (c *copying) bounds(ctx context.Context) (starts, ends map[int32]int64, err error) {
 	starts, ends = map[int32]int64{}, map[int32]int64{}
-	for into, list := range map[*map[int32]int64]func(context.Context, ...string) (kadm.ListedOffsets, error){&starts: c.adm.ListStartOffsets, &ends: c.adm.ListEndOffsets} {
+	for into, list := range map[*map[int32]int64]func(context.Context, ...string) (kadm.ListedOffsets, error){&starts: c.adm.ListStartOffsets, &ends: c.adm.ListCommittedOffsets} {
 		l, err := list(ctx, c.Events)
 		if err == nil {
 			err = l.Error()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/identity"
 )
@@ -24,6 +25,9 @@ type Resumption struct {
 	// quiet before.
 	Last map[int32]time.Time
 }
+
+// committed is since when records of aborted transactions are none.
+const committed event.Semantics = 7
 
 // scriptAhead is how many batches of a script are read from the log at once.
 const scriptAhead = 256
@@ -64,8 +68,8 @@ func (s *script) next(ctx context.Context, o *Options) (b identity.RawBatch, ok 
 // fill reads the records of some batches, each partition's in one go.
 func (s *script) fill(ctx context.Context, o *Options) error {
 	span := map[int32]*identity.Range{}
-	records := int64(0)
-	for ; s.read < len(s.Script) && s.read-s.at < scriptAhead && records < int64(2*o.MaxBatch); s.read++ {
+	records, older := int64(0), !s.Script[s.read].Semantics.Has(committed)
+	for ; s.read < len(s.Script) && s.read-s.at < scriptAhead && records < int64(2*o.MaxBatch) && older == !s.Script[s.read].Semantics.Has(committed); s.read++ {
 		for _, r := range s.Script[s.read].Ranges {
 			if r.Last < r.First {
 				continue
@@ -78,7 +82,7 @@ func (s *script) fill(ctx context.Context, o *Options) error {
 			}
 		}
 	}
-	log := Log{Brokers: o.Brokers, Topic: o.Topic}
+	log := Log{Brokers: o.Brokers, Topic: o.Topic, Aborted: older}
 	for p, r := range span {
 		err := log.ReadRange(ctx, p, r.First, r.Last, func(rec identity.Record) error {
 			s.ahead[p] = append(s.ahead[p], rec)
