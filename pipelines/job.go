@@ -111,13 +111,18 @@ func NewJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 // openSource finds the topic that the job reads: that of events, or one that has its
 // records by device.
 func openSource(ctx context.Context, cfg *config.Config, brokers []string, events string) (was, source string, err error) {
-	read, _, err := changelogio.Covered(ctx, brokers, changelogio.Topic(events))
-	if err != nil {
+	if source, err = kafkaio.SourceTopic(ctx, brokers, events, cfg.Source.Rekey); err != nil {
 		return "", "", err
 	}
 	known := int32(0)
-	for p := range read {
-		known = max(known, p+1)
+	if source == events { // who reads copies needs no right to the changelog of a job that does not
+		read, _, err := changelogio.Covered(ctx, brokers, changelogio.Topic(events))
+		if err != nil {
+			return "", "", err
+		}
+		for p := range read {
+			known = max(known, p+1)
+		}
 	}
 	source, why, err := kafkaio.OpenSource(ctx, brokers, events, cfg.Source.Rekey, known, cfg.EventConfig())
 	if why != "" {

@@ -61,13 +61,16 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 	return j, nil
 }
 
-// namedOfJob is named for a job that may be about to copy the records by device.
+// namedOfJob is named for a job that may be about to copy the records by device: its login is for
+// the topics of which it lacks least.
 func namedOfJob(ctx context.Context, brokers []string, topic string, err error) error {
-	var denied *kafka.DeniedError
-	if told := named(ctx, "job", brokers, topicsOfJob{topic, topic}, err); errors.As(told, &denied) || !kafka.Refuses(err) {
-		return told
+	told := named(ctx, "job", brokers, topicsOfJob{topic, topic}, err)
+	copies := named(ctx, "job", brokers, topicsOfJob{topic, kafkaio.KeyedTopic(topic)}, err)
+	var a, b *kafka.DeniedError
+	if errors.As(copies, &b) && (!errors.As(told, &a) || len(b.Missing) < len(a.Missing)) {
+		return copies
 	}
-	return named(ctx, "job", brokers, topicsOfJob{topic, kafkaio.KeyedTopic(topic)}, err)
+	return told
 }
 
 // start starts the job, as soon as its log answers, and says where it goes on.

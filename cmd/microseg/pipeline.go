@@ -252,12 +252,16 @@ and which rights each role lacks there; --as makes those that one role lacks an 
 			if err := check(os.Stdout, path); err != nil || brokers == "" {
 				return err
 			}
-			return checkLog(c.Context(), os.Stdout, split(brokers), topic, as)
+			conf, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			return checkLog(c.Context(), os.Stdout, split(brokers), sourceOf(c.Context(), split(brokers), topic, conf.Source.Rekey), as)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&brokers, "brokers", "", "ask these brokers, too, host:port[,host:port]")
-	f.StringVar(&topic, "topic", "events", "topic of events, or the one that the job reads (<events>-keyed with source.rekey)")
+	f.StringVar(&topic, "topic", "events", "topic of events")
 	f.StringVar(&as, "as", "", "what the login is for: job, copier, node, redis, replay, deadletters or state")
 	return c
 }

@@ -102,8 +102,19 @@ func named(ctx context.Context, role string, brokers []string, t topicsOfJob, er
 	return kafka.Name(context.WithoutCancel(ctx), brokers, rightsOf(role, t), err)
 }
 
+// sourceOf are the topics of the job that reads a topic of events, as far as the log tells.
+func sourceOf(ctx context.Context, brokers []string, events, rekey string) topicsOfJob {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	at := topicsOfJob{events, events}
+	if source, err := kafkaio.SourceTopic(ctx, brokers, events, rekey); err == nil {
+		at.source = source
+	}
+	return at
+}
+
 // checkLog asks the log whether it lets this login in, and what each role lacks.
-func checkLog(ctx context.Context, w io.Writer, brokers []string, events, as string) error {
+func checkLog(ctx context.Context, w io.Writer, brokers []string, at topicsOfJob, as string) error {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	found, bad := false, false
@@ -112,7 +123,7 @@ func checkLog(ctx context.Context, w io.Writer, brokers []string, events, as str
 			continue
 		}
 		found = true
-		missing, err := kafka.Missing(ctx, brokers, r.rights(topicsOfJob{events, events}))
+		missing, err := kafka.Missing(ctx, brokers, r.rights(at))
 		if err != nil {
 			fmt.Fprintf(w, "the log at %v: %v\n", brokers, err)
 			return exitCode(1)
@@ -186,7 +197,7 @@ func (l *locked) look(ctx context.Context, role string, brokers []string, t topi
 	if err == nil && len(missing) > 0 {
 		err = &kafka.DeniedError{Missing: missing}
 	}
-	l.tell(ctx, "the log refuses this "+role, err)
+	l.tell(ctx, "what this "+role+" needs of the log", err)
 }
 
 // tell keeps what is wrong, and logs it where it is news.
