@@ -9,6 +9,8 @@
 #                               the oracle (--events N --duration 15m --seed N)
 #   ./run.sh attack ...         do what a stranger can do, to a stack of its own or,
 #                               with --url, to a node (--scale 0.1, --only NAMES)
+#   ./run.sh bench ...          measure throughput, latency, serving, memory, a restart
+#                               (./run.sh bench --help)
 #   ./run.sh bench peers ...    measure a plain Go loop, a Flink job and microseg on one
 #                               Kafka, in turns (--events N --only throughput)
 #   ./run.sh WORD ...           any other word goes to the binary (./run.sh --help)
@@ -76,6 +78,11 @@ check_node() {
   [ "$major" -ge 18 ] || die "this is Node.js $(node --version), but the tests need 18 or later."
 }
 
+# build_to NAME PACKAGE: a program beside the binary.
+build_to() {
+  go build -o ".microseg/bin/$1" "$2" || die "the build failed; the compiler's words are above."
+}
+
 build() {
   [ -x .microseg/bin/microseg ] || say "building (the first time takes a few minutes) ..."
   mkdir -p .microseg/bin
@@ -102,15 +109,23 @@ test)
   say "go test ./... (the first time takes a few minutes)"
   exec go test -timeout 20m "$@" ./...
   ;;
+bench)
+  shift
+  get_clickhouse
+  build
+  build_to bench ./cmd/bench
+  MICROSEG_CALLED_IN=$called_in exec .microseg/bin/bench "$@"
+  ;;
 faults | attack | bench-peers)
   suite=${1#bench-}
   shift
   get_clickhouse
   build
-  go build -o ".microseg/bin/$suite" "./testing/$suite/cmd" || die "the build failed; the compiler's words are above."
+  [ "$suite" != peers ] || build_to bench ./cmd/bench
+  build_to "$suite" "./testing/$suite/cmd"
   exec ".microseg/bin/$suite" "$@"
   ;;
-demo | up | bench | clickhouse | sql) get_clickhouse ;;
+demo | up | clickhouse | sql) get_clickhouse ;;
 esac
 build
 MICROSEG_CALLED_IN=$called_in exec .microseg/bin/microseg "$@"

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/samples/simulate"
@@ -90,9 +92,10 @@ Without --rate the topic is loaded first and the producer stops (throughput);
 with --rate events are offered at that pace (latency). --brokers and --topic
 measure an existing topic that no other job reads; --fresh first deletes the topics
 in which jobs on it keep their state (<topic>-changelog, -segments, -spill, -keyed).
-The result says from which offsets the job began. --idle adds what an idle job costs. "bench profiles" measures memory, "bench
-serve" serving nodes, "bench recover" a restart.`,
-		Example: "  microseg bench --events 3000000\n  microseg bench --rate 10000 --events 600000 --idle 30s\n  microseg bench --brokers localhost:9092 --topic copy-of-events --fresh --cpuprofile cpu.pprof",
+The result says from which offsets the job began. --idle adds what an idle job costs.
+"bench profiles" measures memory, "bench serve" serving nodes, "bench recover" a restart;
+"./run.sh bench peers" runs the job beside others of its kind.`,
+		Example: "  ./run.sh bench --events 3000000\n  ./run.sh bench --rate 10000 --events 600000 --idle 30s\n  ./run.sh bench --brokers localhost:9092 --topic copy-of-events --fresh --cpuprofile cpu.pprof",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := config.LoadDemo(*cfg)
@@ -132,23 +135,23 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	if o.Fresh && o.Topic == "" {
 		return errors.New("--fresh is for an existing topic (--brokers and --topic): a topic of the benchmark's own is always new")
 	}
-	dir, err := os.MkdirTemp(mustDir(filepath.Join(dataDir, "bench")), "run-")
+	dir, err := os.MkdirTemp(mustDir(filepath.Join(stack.Home, "bench")), "run-")
 	if err != nil {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, Clean: true, SyncWrites: o.SyncWrites, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
 	if err != nil {
 		return err
 	}
-	defer st.close()
-	brokers, topic := split(o.Brokers), o.Topic
+	defer st.Close()
+	brokers, topic := strings.Split(o.Brokers, ","), o.Topic
 	if topic != "" {
 		if err := unused(ctx, brokers, topic, o.Fresh); err != nil {
 			return err
 		}
 	} else {
-		brokers, topic = st.log.Brokers(), "bench"
+		brokers, topic = st.Log.Brokers(), "bench"
 		if err := kafkalog.CreateTopic(ctx, brokers, topic, o.Partitions); err != nil {
 			return err
 		}
@@ -160,7 +163,7 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	}
 	dsn := o.DSN
 	if dsn == "" {
-		dsn = st.ch.DSN()
+		dsn = st.ClickHouse.DSN()
 	}
 	// A ClickHouse that has seen a benchmark before holds its rows, and would count as done.
 	j, err := newJob(ctx, cfg, brokers, topic, fmt.Sprintf("bench-%d", time.Now().UnixMilli()), dsn)
@@ -173,12 +176,12 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 	j.Runner = o.Runner
 	o.SnapshotsS = cfg.Source.SnapshotInterval.Seconds()
 	o.Shards, o.Linger, o.MaxBatch, o.WarmUpS, o.HistoryS = j.Spec.Shards, cfg.Source.Linger.String(), cfg.Source.MaxBatch, o.WarmUp.Seconds(), o.History.Seconds()
-	stop, err := startProfile(o.Profile)
+	stop, err := usage.StartProfile(o.Profile)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return j.bench(ctx, st.ch.PID(), o)
+	return j.bench(ctx, st.ClickHouse.PID(), o)
 }
 
 func mustDir(dir string) string {
@@ -283,7 +286,7 @@ func (j *job) bench(ctx context.Context, clickhouse int, o benchOptions) error {
 	if o.Idle > 0 {
 		r.Idle = watchIdle(ctx, clickhouse, o.Idle)
 	}
-	if err := writeHeap(o.HeapFile); err != nil {
+	if err := usage.WriteHeap(o.HeapFile); err != nil {
 		return err
 	}
 	if err := j.Stop(); err != nil {

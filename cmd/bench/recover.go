@@ -11,6 +11,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/measure/usage"
 	"github.com/spf13/cobra"
 )
@@ -58,18 +59,18 @@ starts another job, which goes on from the snapshot and applies those events aga
 }
 
 func runBenchRecover(ctx context.Context, cfg *config.Config, o recoverOptions) error {
-	dir, err := os.MkdirTemp(mustDir(filepath.Join(dataDir, "bench")), "run-")
+	dir, err := os.MkdirTemp(mustDir(filepath.Join(stack.Home, "bench")), "run-")
 	if err != nil {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, Clean: true, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
 	if err != nil {
 		return err
 	}
-	defer st.close()
+	defer st.Close()
 	const topic = "recover"
-	brokers := st.log.Brokers()
+	brokers := st.Log.Brokers()
 	if err := kafkalog.CreateTopic(ctx, brokers, topic, 8); err != nil {
 		return err
 	}
@@ -79,19 +80,19 @@ func runBenchRecover(ctx context.Context, cfg *config.Config, o recoverOptions) 
 	if err := preload(ctx, brokers, topic, load); err != nil {
 		return err
 	}
-	first, err := newJob(ctx, cfg, brokers, topic, topic, st.ch.DSN())
+	first, err := newJob(ctx, cfg, brokers, topic, topic, st.ClickHouse.DSN())
 	if err != nil {
 		return err
 	}
 	if err := first.fill(ctx, &out, load, o.Since); err != nil {
 		return err
 	}
-	second, err := newJob(ctx, cfg, brokers, topic, topic, st.ch.DSN())
+	second, err := newJob(ctx, cfg, brokers, topic, topic, st.ClickHouse.DSN())
 	if err != nil {
 		return err
 	}
 	t := time.Now()
-	if err := second.start(ctx, false); err != nil {
+	if err := second.Start(ctx); err != nil {
 		return err
 	}
 	if err := second.CaughtUp(ctx); err != nil {
@@ -109,7 +110,7 @@ func runBenchRecover(ctx context.Context, cfg *config.Config, o recoverOptions) 
 
 // fill makes a snapshot of a job that has read the topic, and gives it more events.
 func (j *job) fill(ctx context.Context, out *recoverResult, load benchOptions, since int) error {
-	if err := j.start(ctx, false); err != nil {
+	if err := j.Start(ctx); err != nil {
 		return err
 	}
 	if _, err := j.drain(ctx); err != nil {

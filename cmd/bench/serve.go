@@ -13,6 +13,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/spf13/cobra"
 )
@@ -32,6 +33,7 @@ type serveOptions struct {
 	Only        []string      `json:"parts"`
 	Cores       int           `json:"cores"`
 	Profile     string        `json:"-"` // file of the node's CPU profile
+	Binary      string        `json:"-"` // the microseg that is measured
 	config      string        // file of the configuration
 }
 
@@ -62,7 +64,7 @@ earlier ones are answered (vegeta, in this process), and measures
   collect      POST /v1/batch, 100 events of 540 bytes, acknowledged by the log
   deliver      with a running job and ClickHouse: from the decision to the
                node's memory, and from the event's append to it`,
-		Example: "  microseg bench serve\n  microseg bench serve --only bootstrap --profiles 1000000\n  microseg bench serve --only lookups,personalize --rate 25000 --cpuprofile node.pprof",
+		Example: "  ./run.sh bench serve\n  ./run.sh bench serve --only bootstrap --profiles 1000000\n  ./run.sh bench serve --only lookups,personalize --rate 25000 --cpuprofile node.pprof",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, part := range o.Only {
@@ -92,13 +94,14 @@ earlier ones are answered (vegeta, in this process), and measures
 	f.IntVar(&o.Connections, "connections", 64, "connections to the node")
 	f.BoolVar(&o.SyncWrites, "sync-writes", false, "the embedded log syncs every write to disk")
 	f.StringSliceVar(&o.Only, "only", serveParts, "parts to measure")
+	f.StringVar(&o.Binary, "binary", filepath.Join(stack.Home, "bin", "microseg"), "the microseg that is measured")
 	f.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile of the node to this file (go tool pprof)")
 	return c
 }
 
 // benchServe measures the parts that were asked for.
 func benchServe(ctx context.Context, cfg *config.Config, o serveOptions) (*serveResult, error) {
-	dir, err := os.MkdirTemp(mustDir(filepath.Join(dataDir, "bench")), "serve-")
+	dir, err := os.MkdirTemp(mustDir(filepath.Join(stack.Home, "bench")), "serve-")
 	if err != nil {
 		return nil, fmt.Errorf("making the benchmark's folder: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/measure/latency"
 	"github.com/microseg/microseg/measure/usage"
@@ -35,16 +36,16 @@ type deliverResult struct {
 
 // benchDeliver runs a job and a node beside each other.
 func benchDeliver(ctx context.Context, cfg *config.Config, dir string, rate float64, o *serveOptions) (out *deliverResult, err error) {
-	st, err := startStack(ctx, stackOptions{dir: dir, clean: true, syncWrites: o.SyncWrites, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, Clean: true, SyncWrites: o.SyncWrites, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	brokers, topic := st.log.Brokers(), fmt.Sprintf("%s-%.0f", benchTopic, rate)
+	defer func() { err = errors.Join(err, st.Close()) }()
+	brokers, topic := st.Log.Brokers(), fmt.Sprintf("%s-%.0f", benchTopic, rate)
 	if err := kafkalog.CreateTopic(ctx, brokers, topic, 8); err != nil {
 		return nil, err
 	}
-	j, err := newJob(ctx, cfg, brokers, topic, topic, st.ch.DSN())
+	j, err := newJob(ctx, cfg, brokers, topic, topic, st.ClickHouse.DSN())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func benchDeliver(ctx context.Context, cfg *config.Config, dir string, rate floa
 	go func() {
 		sent <- produce(ctx, brokers, topic, benchOptions{Events: events, Visitors: 100_000, Rate: rate})
 	}()
-	d := &delivery{job: j, rate: rate, clickhouse: st.ch.PID()}
+	d := &delivery{job: j, rate: rate, clickhouse: st.ClickHouse.PID()}
 	out, err = d.measure(ctx, cfg, o)
 	return out, errors.Join(err, <-sent)
 }

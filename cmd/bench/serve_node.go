@@ -38,10 +38,6 @@ type bootstrapResult struct {
 
 // startNode starts a node and waits until it is ready.
 func startNode(ctx context.Context, brokers []string, o *serveOptions) (*nodeProcess, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
 	args := []string{"serve", "--brokers", strings.Join(brokers, ","), "--topic", benchTopic, "--http", "127.0.0.1:0"}
 	if o.config != "" {
 		args = append(args, "--config", o.config)
@@ -49,7 +45,7 @@ func startNode(ctx context.Context, brokers []string, o *serveOptions) (*nodePro
 	if o.Profile != "" {
 		args = append(args, "--cpuprofile", o.Profile)
 	}
-	n := &nodeProcess{cmd: exec.Command(self, args...), start: time.Now(), ended: make(chan error, 1)}
+	n := &nodeProcess{cmd: exec.Command(o.Binary, args...), start: time.Now(), ended: make(chan error, 1)}
 	n.cmd.Env = append(os.Environ(), node.EnvTokenKeys+"=bench:"+strings.Repeat("0b", 32), node.EnvServerKeys+"="+benchServerKey)
 	pipe, err := n.cmd.StderrPipe()
 	if err == nil {

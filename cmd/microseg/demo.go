@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/microseg/microseg/cmd/internal/paths"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/samples/convert"
 	"github.com/microseg/microseg/samples/simulate"
 	"github.com/microseg/microseg/sinks/clickhouseio"
@@ -52,7 +54,7 @@ array or bodies of batches, also packed (see "microseg replay --help").`,
 	f.BoolVar(&o.sort, "sort", false, "sort the input by event time first")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the simulated visitors")
 	f.IntVar(&o.visits, "visitors", 900, "simulated visitors after the sample; 0 for none")
-	f.StringVar(&o.dir, "dir", dataDir, "folder for the log's and ClickHouse's data")
+	f.StringVar(&o.dir, "dir", stack.Home, "folder for the log's and ClickHouse's data")
 	return c
 }
 
@@ -61,35 +63,35 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	o.input = given(o.input)
+	o.input = paths.Given(o.input)
 	if o.input != "" { // before anything is started or cleaned away
 		if err := replay.Check(o.input); err != nil {
 			return err
 		}
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, clean: !o.resume, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: o.dir, Clean: !o.resume, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
 	if err != nil {
 		return err
 	}
-	defer st.close()
+	defer st.Close()
 	site, topic, err := demoSite(o)
 	if err != nil {
 		return err
 	}
-	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), topic, 8); err != nil {
+	if err := kafkalog.CreateTopic(ctx, st.Log.Brokers(), topic, 8); err != nil {
 		return err
 	}
-	j, err := newJob(ctx, cfg, st.log.Brokers(), topic, site, st.ch.DSN())
+	j, err := newJob(ctx, cfg, st.Log.Brokers(), topic, site, st.ClickHouse.DSN())
 	if err != nil {
 		return err
 	}
 	if err := j.Start(ctx); err != nil {
 		return err
 	}
-	if err := st.writeAddresses(st.addresses(site, topic)); err != nil {
+	if err := st.WriteAddresses(st.Addresses(site, topic)); err != nil {
 		return err
 	}
-	ends, err := replayDemo(ctx, cfg, st.log.Brokers(), j.Source.Topic, o)
+	ends, err := replayDemo(ctx, cfg, st.Log.Brokers(), j.Source.Topic, o)
 	var nothing *replay.NothingReadError
 	if err != nil && (!errors.As(err, &nothing) || nothing.Records == 0) {
 		return errors.Join(err, j.Stop())

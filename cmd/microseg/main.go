@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/cmd/internal/paths"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
@@ -50,6 +51,9 @@ func explained(_ []string, a slog.Attr) slog.Attr {
 // withHelp says where what was mistyped is listed.
 func withHelp(err error) string {
 	text := err.Error()
+	if strings.HasPrefix(text, `unknown command "bench"`) {
+		return text + "; benchmarks are a program of their own: ./run.sh bench"
+	}
 	if strings.HasPrefix(text, "unknown command") || strings.HasPrefix(text, "unknown flag") || strings.HasPrefix(text, "unknown shorthand flag") {
 		text = strings.TrimRight(text, "\n") + "; --help lists what there is"
 	}
@@ -82,12 +86,15 @@ func root() *cobra.Command {
 current micro-segment in a Beam pipeline, and records segments, membership
 events, sessions, audience and latency in ClickHouse.
 
-Try "microseg demo": it brings its own log, runner and ClickHouse.`,
+Try "microseg demo": it brings its own log, runner and ClickHouse.
+
+In a clone, ./run.sh takes these commands, too, and has more: test, bench, bench peers,
+faults and attack.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = given(cfg) }
+	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = paths.Given(cfg) }
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
 	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), rekeyCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(&cfg), checkCommand(&cfg),
-		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), benchCommand(&cfg), clickhouseCommand(), versionCommand())
+		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), clickhouseCommand(), versionCommand())
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/stack"
 )
 
 // asProgram makes this test binary the program itself.
@@ -83,7 +84,7 @@ func await(t *testing.T, what string, is func() bool) {
 }
 
 // up starts `microseg up` in dir and returns when its addresses are there.
-func up(t *testing.T, dir string, args ...string) (*exec.Cmd, *output, addresses) {
+func up(t *testing.T, dir string, args ...string) (*exec.Cmd, *output, stack.Addresses) {
 	t.Helper()
 	c, out := program(t, append([]string{"up", "--dir", dir, "--visitors", "0"}, args...)...), &output{}
 	c.Stdout, c.Stderr = out, out
@@ -97,11 +98,11 @@ func up(t *testing.T, dir string, args ...string) (*exec.Cmd, *output, addresses
 		if err := <-ended; err != nil {
 			t.Errorf("up ended with %v\n%s", err, out)
 		}
-		if isRunning(dir) {
+		if stack.IsRunning(dir) {
 			t.Errorf("the folder is still locked")
 		}
 	})
-	var a addresses
+	var a stack.Addresses
 	await(t, "addresses.json", func() bool {
 		select {
 		case err := <-ended:

@@ -16,6 +16,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/cmd/internal/paths"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
@@ -153,7 +154,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err != nil {
 				return err
 			}
-			o.Path, o.Progress, o.Event = given(args[0]), os.Stderr, conf.EventConfig()
+			o.Path, o.Progress, o.Event = paths.Given(args[0]), os.Stderr, conf.EventConfig()
 			if err := replay.Check(o.Path); err != nil {
 				return err
 			}
@@ -247,7 +248,7 @@ and which rights each role lacks there; --as makes those that one role lacks an 
 		RunE: func(c *cobra.Command, args []string) error {
 			path := *cfg
 			if len(args) == 1 {
-				path = given(args[0])
+				path = paths.Given(args[0])
 			}
 			if err := check(os.Stdout, path); err != nil || brokers == "" {
 				return err

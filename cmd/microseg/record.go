@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/spf13/cobra"
 )
@@ -21,12 +22,12 @@ const lastDemo = "last-demo"
 
 // record finds the ClickHouse to ask: that of the running stack or, when none
 // runs, one that is started on the last demo's data until stop.
-func (o *folder) record(ctx context.Context) (a addresses, stop func(), err error) {
+func (o *folder) record(ctx context.Context) (a stack.Addresses, stop func(), err error) {
 	a, err = o.running()
 	if err == nil || !errors.Is(err, errNotRunning) {
 		return a, func() {}, err
 	}
-	dir := dataDir
+	dir := stack.Home
 	if o.dir != "" {
 		dir = o.dir
 	}
@@ -34,7 +35,7 @@ func (o *folder) record(ctx context.Context) (a addresses, stop func(), err erro
 	if _, serr := os.Stat(data); serr != nil {
 		return a, nil, err
 	}
-	unlock, err := lockFolder(dir)
+	unlock, err := stack.Lock(dir)
 	if err != nil {
 		return a, nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/rows"
@@ -210,7 +211,7 @@ func clickhouseCommand() *cobra.Command {
 			return s.Stop()
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", filepath.Join(dataDir, "clickhouse"), "data folder")
+	c.Flags().StringVar(&dir, "dir", filepath.Join(stack.Home, "clickhouse"), "data folder")
 	c.Flags().IntVar(&tcp, "tcp-port", 0, "native port; 0: a free one")
 	c.Flags().IntVar(&http, "http-port", 0, "HTTP port; 0: a free one")
 	return c

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/microseg/microseg/config"
+	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/redisio"
 	"github.com/microseg/microseg/sinks/segmentsio"
@@ -44,7 +45,7 @@ answered at --admin-http alone: let your own network reach it, and nobody else.`
 			if site == "" {
 				site = conf.Site
 			}
-			stop, err := startProfile(profile)
+			stop, err := usage.StartProfile(profile)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/serving/httpserver"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/redisio"
@@ -33,8 +34,8 @@ func upCommand(cfg *string) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.dir, "dir", upDir, "folder for the log's and ClickHouse's data, and addresses.json")
 	f.StringVar(&o.topic, "topic", "events", "topic to read; made when missing")
-	o.ports.flags(f)
-	f.StringVar(&o.ports.admin, "admin-http", localAdmin, "address of persons, /health and /metrics, host:port; port 0 is a free one")
+	o.ports.Flags(f)
+	f.StringVar(&o.ports.Admin, "admin-http", localAdmin, "address of persons, /health and /metrics, host:port; port 0 is a free one")
 	f.BoolVar(&o.clean, "clean", false, "forget what the log holds, and what ClickHouse holds of the site")
 	f.StringVar(&o.yes, "yes", "", "with --clean and a ClickHouse of your own: the site whose rows may be deleted")
 	f.IntVar(&o.visitors, "visitors", defaultVisitors, "simulated visitors in the background, in the demo's site alone; their ids begin with sim-; 0: none")
@@ -44,7 +45,7 @@ func upCommand(cfg *string) *cobra.Command {
 
 type upOptions struct {
 	dir, topic     string
-	ports          ports
+	ports          stack.Ports
 	clean, rebuild bool
 	visitors       int    // simulated ones
 	stated         bool   // so many were asked for
@@ -63,20 +64,20 @@ func runUp(ctx context.Context, o upOptions) error {
 	if o.visitors, err = wanted(cfg, o.visitors, o.stated); err != nil {
 		return err
 	}
-	st, err := startStack(ctx, stackOptions{dir: o.dir, ports: o.ports, clean: o.clean, minFree: cfg.Storage.MinFree, messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: o.dir, Ports: o.ports, Clean: o.clean, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
 	if err != nil {
 		return err
 	}
-	defer st.close()
+	defer st.Close()
 	if o.clean {
-		if err := clearSite(ctx, st.ch.DSN(), cfg.Site); err != nil {
+		if err := clearSite(ctx, st.ClickHouse.DSN(), cfg.Site); err != nil {
 			return err
 		}
 	}
-	if err := kafkalog.CreateTopic(ctx, st.log.Brokers(), o.topic, 8); err != nil {
+	if err := kafkalog.CreateTopic(ctx, st.Log.Brokers(), o.topic, 8); err != nil {
 		return err
 	}
-	j, err := newJob(ctx, cfg, st.log.Brokers(), o.topic, cfg.Site, st.ch.DSN())
+	j, err := newJob(ctx, cfg, st.Log.Brokers(), o.topic, cfg.Site, st.ClickHouse.DSN())
 	if err != nil {
 		return err
 	}
@@ -88,9 +89,9 @@ func runUp(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer site.close()
-	a := st.addresses(cfg.Site, o.topic)
+	a := st.Addresses(cfg.Site, o.topic)
 	a.HTTP, a.AdminHTTP, a.AdminKey = site.srv.addr, site.admins.addr, filepath.Join(o.dir, "admin.key")
-	if err := st.writeAddresses(a); err != nil {
+	if err := st.WriteAddresses(a); err != nil {
 		return err
 	}
 	fmt.Printf(`shop               http://%[1]s/
@@ -125,7 +126,7 @@ type site struct {
 	admins *server
 }
 
-func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOptions) (*site, error) {
+func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack.Stack, o upOptions) (*site, error) {
 	secrets, err := node.LocalSecrets(o.dir)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 		return nil, err
 	}
 	registry := newRegistry(j)
-	opts := node.Options{Brokers: st.log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry,
+	opts := node.Options{Brokers: st.Log.Brokers(), Events: j.Source.Topic, Inbox: o.topic, Segments: j.Segments.Topic, Site: j.Site, Secrets: secrets, Metrics: registry,
 		Undecided: func(ends map[int32]int64) int { return kafkaio.Undecided(j.Engine(), ends) }}
 	if s.node, err = node.Open(ctx, cfg, opts); err != nil {
 		s.mon.conn.Close()
@@ -149,7 +150,7 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	}
 	s.mon.more = s.lat.note
 	s.mon.also = func(ctx context.Context) error {
-		if err := st.space.Err(); err != nil {
+		if err := st.Space.Err(); err != nil {
 			return err
 		}
 		return s.node.Ready(ctx)
@@ -166,11 +167,11 @@ func openSite(ctx context.Context, j *job, cfg *config.Config, st *stack, o upOp
 	return s, nil
 }
 
-func (s *site) listen(registry *prometheus.Registry, at ports) (err error) {
+func (s *site) listen(registry *prometheus.Registry, at stack.Ports) (err error) {
 	if c, err := httpserver.ReadCertificates(); c != nil || err != nil {
 		return fmt.Errorf("`up` is for one machine and has no HTTPS; unset %s and %s", httpserver.HTTP.Variable("CERT_FILE"), httpserver.HTTP.Variable("KEY_FILE"))
 	}
-	s.srv, s.admins, err = listenNode(s.node, s.pers, s.mon.probes(registry), fmt.Sprintf("127.0.0.1:%d", at.http), at.admin, web.Register)
+	s.srv, s.admins, err = listenNode(s.node, s.pers, s.mon.probes(registry), fmt.Sprintf("127.0.0.1:%d", at.HTTP), at.Admin, web.Register)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"fmt"
@@ -8,26 +8,27 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// ports are the fixed ports of a stack; 0 is a free one.
-type ports struct {
-	http, kafka, clickhouse, clickhouseHTTP int
-	admin                                   string // host:port; empty: nothing listens there
+// Ports are the fixed ports of a stack; 0 is a free one.
+type Ports struct {
+	HTTP, Kafka, ClickHouse, ClickHouseHTTP int
+	Admin                                   string // host:port; empty: nothing listens there
 }
 
-func (p *ports) flags(f *pflag.FlagSet) {
-	f.IntVar(&p.kafka, "kafka-port", 0, "port of the embedded log; 0: a free one")
-	f.IntVar(&p.http, "http-port", 0, "port of shop, collector and API; 0: a free one")
-	f.IntVar(&p.clickhouse, "clickhouse-port", 0, "port of the embedded ClickHouse, native protocol; 0: a free one")
-	f.IntVar(&p.clickhouseHTTP, "clickhouse-http-port", 0, "port of the embedded ClickHouse, HTTP; 0: a free one")
+// Flags are those of a command that starts a stack, without Admin.
+func (p *Ports) Flags(f *pflag.FlagSet) {
+	f.IntVar(&p.Kafka, "kafka-port", 0, "port of the embedded log; 0: a free one")
+	f.IntVar(&p.HTTP, "http-port", 0, "port of shop, collector and API; 0: a free one")
+	f.IntVar(&p.ClickHouse, "clickhouse-port", 0, "port of the embedded ClickHouse, native protocol; 0: a free one")
+	f.IntVar(&p.ClickHouseHTTP, "clickhouse-http-port", 0, "port of the embedded ClickHouse, HTTP; 0: a free one")
 }
 
 // check finds ports that cannot be had before anything is started.
-func (p *ports) check() error {
+func (p *Ports) check() error {
 	taken := map[int]string{}
 	for _, q := range []struct {
 		flag string
 		port int
-	}{{"--http-port", p.http}, {"--kafka-port", p.kafka}, {"--clickhouse-port", p.clickhouse}, {"--clickhouse-http-port", p.clickhouseHTTP}} {
+	}{{"--http-port", p.HTTP}, {"--kafka-port", p.Kafka}, {"--clickhouse-port", p.ClickHouse}, {"--clickhouse-http-port", p.ClickHouseHTTP}} {
 		switch {
 		case q.port == 0:
 			continue
@@ -43,12 +44,12 @@ func (p *ports) check() error {
 		}
 		ln.Close()
 	}
-	if p.admin == "" {
+	if p.Admin == "" {
 		return nil
 	}
-	ln, err := net.Listen("tcp", p.admin)
+	ln, err := net.Listen("tcp", p.Admin)
 	if err != nil {
-		return fmt.Errorf("--admin-http %s cannot be had: choose another address, host:port, with port 0 for a free one: %w", p.admin, err)
+		return fmt.Errorf("--admin-http %s cannot be had: choose another address, host:port, with port 0 for a free one: %w", p.Admin, err)
 	}
 	ln.Close()
 	if n := ln.Addr().(*net.TCPAddr).Port; taken[n] != "" {

@@ -1,4 +1,6 @@
-package main
+// Package stack runs what a shop on one machine needs beside the job: the embedded log and
+// ClickHouse, in a folder that nobody else uses meanwhile, with a guard of its disk.
+package stack
 
 import (
 	"context"
@@ -18,49 +20,50 @@ import (
 	"github.com/microseg/microseg/embedded/kafkalog"
 )
 
-// stack is the embedded log and the embedded (or given) ClickHouse.
-type stack struct {
-	log   *kafkalog.Log
-	ch    *clickhouse.Server
-	kept  func()           // ends keeping ClickHouse up
-	space *diskspace.Watch // of both folders
-	dir   string
+// Stack is the embedded log and the embedded (or given) ClickHouse.
+type Stack struct {
+	Log        *kafkalog.Log
+	ClickHouse *clickhouse.Server
+	Space      *diskspace.Watch // of both folders
+
+	kept func() // ends keeping ClickHouse up
+	dir  string
 	// unlock gives the folder free for others; it is the last thing to do.
 	unlock func()
 }
 
-// stackOptions say where a stack lives.
-type stackOptions struct {
-	dir        string
-	ports      ports
-	clean      bool // forget the log's data of earlier runs
-	syncWrites bool // the log syncs every write to disk
-	minFree    int  // bytes of the disk that log and ClickHouse leave alone
-	messages   io.Writer
+// Options say where a stack lives.
+type Options struct {
+	Dir        string
+	Ports      Ports
+	Clean      bool      // forget the log's data of earlier runs
+	SyncWrites bool      // the log syncs every write to disk
+	MinFree    int       // bytes of the disk that log and ClickHouse leave alone
+	Messages   io.Writer // is told how long it took
 }
 
-// startStack starts both in o.dir.
-func startStack(ctx context.Context, o stackOptions) (*stack, error) {
-	dir, err := filepath.Abs(o.dir)
+// Start starts both in o.Dir; where another process uses it the error is a *BusyError.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)
 	}
-	s := &stack{dir: dir}
-	if s.unlock, err = lockFolder(dir); err != nil {
+	s := &Stack{dir: dir}
+	if s.unlock, err = Lock(dir); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx, o); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
-	if err := o.ports.check(); err != nil {
+func (s *Stack) start(ctx context.Context, o Options) (err error) {
+	if err := o.Ports.check(); err != nil {
 		return err
 	}
 	folder := filepath.Join(s.dir, "log")
-	if o.clean {
+	if o.Clean {
 		if err := os.RemoveAll(folder); err != nil {
 			return fmt.Errorf("clearing the embedded log: %w", err)
 		}
@@ -70,27 +73,27 @@ func (s *stack) start(ctx context.Context, o stackOptions) (err error) {
 	}
 	ownLogin(clients.Kafka, "log")
 	t := time.Now()
-	if s.log, err = kafkalog.Start(kafkalog.Options{Dir: folder, Port: o.ports.kafka, SyncWrites: o.syncWrites, MinFree: uint64(o.minFree)}); err != nil {
+	if s.Log, err = kafkalog.Start(kafkalog.Options{Dir: folder, Port: o.Ports.Kafka, SyncWrites: o.SyncWrites, MinFree: uint64(o.MinFree)}); err != nil {
 		return fmt.Errorf("starting the embedded log: %w", err)
 	}
-	ch := clickhouse.Options{Dir: filepath.Join(s.dir, "clickhouse"), TCPPort: o.ports.clickhouse, HTTPPort: o.ports.clickhouseHTTP, KeepFree: 2 * uint64(o.minFree)}
-	if s.ch, err = clickhouse.Start(ctx, ch); err != nil {
+	ch := clickhouse.Options{Dir: filepath.Join(s.dir, "clickhouse"), TCPPort: o.Ports.ClickHouse, HTTPPort: o.Ports.ClickHouseHTTP, KeepFree: 2 * uint64(o.MinFree)}
+	if s.ClickHouse, err = clickhouse.Start(ctx, ch); err != nil {
 		return fmt.Errorf("starting ClickHouse: %w", err)
 	}
-	if s.ch.Addr() != "" {
+	if s.ClickHouse.Addr() != "" {
 		ownLogin(clients.ClickHouse, "ClickHouse")
 	}
-	if s.ch.Exposed != "" {
-		slog.Warn("the embedded ClickHouse is not confined", "why", s.ch.Exposed)
+	if s.ClickHouse.Exposed != "" {
+		slog.Warn("the embedded ClickHouse is not confined", "why", s.ClickHouse.Exposed)
 	}
-	s.kept = s.ch.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
-	if s.space, err = diskspace.Start(uint64(o.minFree), room, folder, ch.Dir); err != nil {
+	s.kept = s.ClickHouse.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
+	if s.Space, err = diskspace.Start(uint64(o.MinFree), room, folder, ch.Dir); err != nil {
 		return err
 	}
-	if err := s.space.Err(); err != nil {
+	if err := s.Space.Err(); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.messages, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
+	fmt.Fprintf(o.Messages, "log and ClickHouse are up (%.1f s)\n", time.Since(t).Seconds())
 	return nil
 }
 
@@ -111,35 +114,37 @@ func room(err error) {
 	}
 }
 
-// close ends what has been started; it may be called on half a stack.
-func (s *stack) close() error {
+// Close ends what has been started; it may be called on half a stack.
+func (s *Stack) Close() error {
 	defer s.unlock()
-	if s.space != nil {
-		s.space.Close()
+	if s.Space != nil {
+		s.Space.Close()
 	}
 	if s.kept != nil {
 		s.kept()
 	}
-	if s.log != nil {
-		s.log.Close()
+	if s.Log != nil {
+		s.Log.Close()
 	}
 	var err error
-	if s.ch != nil {
-		err = s.ch.Stop()
+	if s.ClickHouse != nil {
+		err = s.ClickHouse.Stop()
 	}
-	if rerr := os.Remove(filepath.Join(s.dir, "addresses.json")); rerr != nil && !errors.Is(rerr, os.ErrNotExist) && err == nil {
+	if rerr := os.Remove(filepath.Join(s.dir, addressesFile)); rerr != nil && !errors.Is(rerr, os.ErrNotExist) && err == nil {
 		err = rerr
 	}
 	return err
 }
 
-func (s *stack) addresses(site, topic string) addresses {
-	return addresses{PID: os.Getpid(), Kafka: s.log.Brokers()[0], ClickHouseNative: s.ch.Addr(), ClickHouseHTTP: s.ch.HTTPAddr(), Site: site, Topic: topic, DSN: s.ch.DSN(), AnalystDSN: s.ch.AnalystDSN()}
+// Addresses are those of a stack on which the job of a site reads a topic.
+func (s *Stack) Addresses(site, topic string) Addresses {
+	return Addresses{PID: os.Getpid(), Kafka: s.Log.Brokers()[0], ClickHouseNative: s.ClickHouse.Addr(), ClickHouseHTTP: s.ClickHouse.HTTPAddr(), Site: site, Topic: topic, DSN: s.ClickHouse.DSN(), AnalystDSN: s.ClickHouse.AnalystDSN()}
 }
 
-func (s *stack) writeAddresses(a addresses) error {
+// WriteAddresses leaves them in the folder for commands that look for a stack, until Close.
+func (s *Stack) WriteAddresses(a Addresses) error {
 	b, err := json.MarshalIndent(a, "", "  ")
-	path := filepath.Join(s.dir, "addresses.json")
+	path := filepath.Join(s.dir, addressesFile)
 	if err == nil { // whoever reads it meanwhile finds all of it
 		err = os.WriteFile(path+".new", append(b, '\n'), 0o600) // it has ClickHouse's password
 	}

@@ -1,47 +1,14 @@
-package main
+package usage
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"sync"
-	"time"
-
-	"github.com/microseg/microseg/measure/usage"
 )
 
-// sampleRSS notes the resident set now and then; the returned function ends it
-// and gives the samples, with a last one.
-func sampleRSS(ctx context.Context, every time.Duration) func() []float64 {
-	ctx, cancel := context.WithCancel(ctx)
-	var mu sync.Mutex
-	var out []float64
-	go func() {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				mu.Lock()
-				out = append(out, usage.MB(os.Getpid()))
-				mu.Unlock()
-			}
-		}
-	}()
-	return func() []float64 {
-		cancel()
-		mu.Lock()
-		defer mu.Unlock()
-		return append(out, usage.MB(os.Getpid()))
-	}
-}
-
-// startProfile writes a CPU profile to path until the returned function is called.
-func startProfile(path string) (stop func(), err error) {
+// StartProfile writes a CPU profile to path until the returned function is called.
+func StartProfile(path string) (stop func(), err error) {
 	if path == "" {
 		return func() {}, nil
 	}
@@ -55,8 +22,8 @@ func startProfile(path string) (stop func(), err error) {
 	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
-// writeHeap writes what lives on the heap, as a profile.
-func writeHeap(path string) error {
+// WriteHeap writes what lives on the heap, as a profile.
+func WriteHeap(path string) error {
 	if path == "" {
 		return nil
 	}

@@ -43,7 +43,7 @@ func rooms() map[string]room {
 		// What a job has in a process: everybody's parts, and nobody's types.
 		"engine": {nil, nil, []string{beam, arrow}},
 		// What a stack brings along: log, ClickHouse, and the guard of their disk.
-		"embedded": {[]string{"clients/kafka"}, []string{"*"}, []string{beam, arrow}},
+		"embedded": {[]string{"clients"}, []string{"*"}, []string{beam, arrow}},
 		"samples":  {nil, nil, []string{beam, arrow}},
 		"clients":  {nil, []string{"*"}, []string{beam, arrow}},
 		"sources":  {append(slices.Clone(domain), "engine", "clients/kafka"), []string{"*"}, []string{"github.com/ClickHouse/clickhouse-go"}},

@@ -1,4 +1,5 @@
-package main
+// Package paths finds what was typed on the command line of a program that run.sh starts.
+package paths
 
 import (
 	"os"
@@ -9,8 +10,8 @@ import (
 // the clone.
 const envCalledIn = "MICROSEG_CALLED_IN"
 
-// given is the path of a file as whoever typed it means it.
-func given(path string) string {
+// Given is the path of a file as whoever typed it means it.
+func Given(path string) string {
 	from := os.Getenv(envCalledIn)
 	if path == "" || path == "-" || from == "" || filepath.IsAbs(path) {
 		return path

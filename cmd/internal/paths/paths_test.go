@@ -1,4 +1,4 @@
-package main
+package paths
 
 import "testing"
 
@@ -14,7 +14,7 @@ func TestGiven(t *testing.T) {
 		{"", "events.jsonl", "events.jsonl"}, // the binary itself was called
 	} {
 		t.Setenv(envCalledIn, c.from)
-		if got := given(c.path); got != c.want {
+		if got := Given(c.path); got != c.want {
 			t.Errorf("%s in %q is %s, want %s", c.path, c.from, got, c.want)
 		}
 	}

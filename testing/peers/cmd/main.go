@@ -63,6 +63,7 @@ type options struct {
 	WarmUpS    float64       `json:"rate_warm_up_s"`
 	Only       string        `json:"only,omitempty"`
 	Binary     string        `json:"-"`
+	Bench      string        `json:"-"`
 	Dir        string        `json:"-"`
 	Duration   time.Duration `json:"-"`
 	WarmUp     time.Duration `json:"-"`
@@ -80,6 +81,7 @@ func bench(ctx context.Context) (err error) {
 	flag.DurationVar(&o.WarmUp, "warm-up", 20*time.Second, "of the same rate before")
 	flag.StringVar(&o.Only, "only", "", "throughput or latency")
 	flag.StringVar(&o.Binary, "binary", filepath.Join(".microseg", "bin", "microseg"), "the microseg that is measured")
+	flag.StringVar(&o.Bench, "bench", filepath.Join(".microseg", "bin", "bench"), "the benchmark that runs it from preloaded topics")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("%q is no flag; --help lists them", flag.Args())

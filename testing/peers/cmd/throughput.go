@@ -221,11 +221,11 @@ func await(ctx context.Context, p *child.Process) (peakMB float64, err error) {
 	}
 }
 
-// ours runs `microseg bench` on the topic, as new.
+// ours runs cmd/bench on the topic, as new.
 func (b *bed) ours(ctx context.Context, topic string) (r run, err error) {
 	b.folders++
 	log := filepath.Join(b.Dir, fmt.Sprintf("microseg-%d.log", b.folders))
-	p, err := child.Start(exec.Command(b.Binary, "bench", "--brokers", b.brokers[0], "--topic", topic, "--fresh"), log)
+	p, err := child.Start(exec.Command(b.Bench, "--brokers", b.brokers[0], "--topic", topic, "--fresh"), log)
 	if err != nil {
 		return r, err
 	}
@@ -242,7 +242,7 @@ func (b *bed) ours(ctx context.Context, topic string) (r run, err error) {
 	}
 	_, object, _ := bytes.Cut(text, []byte("\n{\n"))
 	if err := json.Unmarshal(append([]byte("{"), object...), &out); err != nil || out.Events != b.Events {
-		return r, fmt.Errorf("microseg bench measured %d of %d events: %v\n%s", out.Events, b.Events, err, p.Log())
+		return r, fmt.Errorf("the benchmark measured %d of %d events: %v\n%s", out.Events, b.Events, err, p.Log())
 	}
 	return out.run, nil
 }
