@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/microseg/microseg/clients"
+	"github.com/microseg/microseg/embedded/stack"
 	"github.com/microseg/microseg/serving/node"
 )
 
@@ -113,7 +114,7 @@ func TestNoSecretOfAStack(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { _ = c.Wait(); close(ended) }() // how it ends is told by what it says
 	t.Cleanup(func() { _ = c.Process.Kill(); <-ended })
-	var a addresses
+	var a stack.Addresses
 	await(t, "addresses.json", func() bool {
 		select {
 		case <-ended:
@@ -181,7 +182,7 @@ func (s *searched) processes(pid int) {
 }
 
 // pages are those that anybody may ask for, those of the admin, and those of errors.
-func (s *searched) pages(a addresses) {
+func (s *searched) pages(a stack.Addresses) {
 	s.t.Helper()
 	for _, addr := range []string{a.HTTP, a.AdminHTTP} {
 		for _, path := range []string{"/", "/livez", "/readyz", "/health", "/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/vars", "/env", "/v1/nothing", "/microseg.js", "/v1/profiles/u:ann",
