@@ -22,7 +22,7 @@ func init() { beam.RegisterDoFn(reflect.TypeFor[audienceFn]()) }
 // PCollection<rows.Batch> and a PCollection<[]byte> of records for the topic
 // `segments`.
 func Audience(s beam.Scope, spec Spec, col beam.PCollection) (out, records beam.PCollection) {
-	return beam.ParDo2(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, State: state.MakeValueState[[]byte]("audience")}, col)
+	return beam.ParDo2(s.Scope("transforms.Audience"), &audienceFn{Spec: spec, Head: state.MakeValueState[[]byte]("head"), Log: state.MakeBagState[[]byte]("log")}, col)
 }
 
 // shardCounts is what a shard that decides tells: absolute counts of the minutes
@@ -34,6 +34,7 @@ type shardCounts struct {
 	UpTo     int64 // minutes since the epoch; 0 while unknown
 	Idle     bool
 	Minutes  []segment.MinuteCounts
+	LeftOut  bool `json:",omitempty"` // of the log of a state: only their time has passed
 }
 
 func encodeCounts(c *shardCounts) ([]byte, error) {
@@ -45,61 +46,29 @@ func encodeCounts(c *shardCounts) ([]byte, error) {
 }
 
 type audienceFn struct {
-	Spec  Spec
-	State state.Value[[]byte]
-	built *Built
-	local *Local // nil: the runner keeps the state
+	Spec Spec
+	Head state.Value[[]byte]
+	Log  state.Bag[[]byte]
+
+	store Store
 }
 
-// Setup finds what the job has in this process.
-func (fn *audienceFn) Setup() (err error) {
-	s, b, err := find(&fn.Spec)
+// Setup opens the job's store.
+func (fn *audienceFn) Setup() error {
+	s, err := find(&fn.Spec)
 	if err == nil {
-		fn.built, fn.local = b, s.local
+		fn.store = s.audienceStore()
 	}
 	return err
 }
 
 // ProcessElement takes one reporter's counts and decides the minutes that are complete.
 func (fn *audienceFn) ProcessElement(ctx context.Context, p state.Provider, _ int, counts []byte, out func(rows.Batch), records func([]byte)) error {
-	var c shardCounts
-	if err := json.Unmarshal(counts, &c); err != nil {
-		return fmt.Errorf("decoding audience counts: %w", err)
-	}
-	if l := fn.local; l != nil {
-		return l.counts(ctx, &c, out, records)
-	}
-	b, _, err := fn.State.Read(p)
-	if err != nil {
-		return fmt.Errorf("reading the audience's state: %w", err)
-	}
-	a := NewAudienceState(fn.built)
-	if len(b) > 0 {
-		if err := json.Unmarshal(b, a); err != nil {
-			return fmt.Errorf("decoding the audience's state: %w", err)
-		}
-	}
-	held, leave := Outputs{Rows: out, Records: records}.hold()
-	err = a.try(&c, fn.built, held.Rows, held.Records)
-	if poisoned(err) != nil { // the counts are left out; their time passes
-		if a, err = NewAudienceState(fn.built), nil; len(b) > 0 {
-			err = json.Unmarshal(b, a)
-		}
-		held, leave = Outputs{Rows: out, Records: records}.hold()
-		if err == nil {
-			err = a.pass(&c, fn.built, held.Rows, held.Records)
-		}
-	}
-	if err == nil {
-		err = leave(ctx)
-	}
+	e, err := countsFor(counts)
 	if err != nil {
 		return err
 	}
-	if b, err = json.Marshal(a); err != nil {
-		return fmt.Errorf("encoding the audience's state: %w", err)
-	}
-	return fn.State.Write(p, b)
+	return fn.store.Apply(ctx, &beamCells{p, fn.Head, fn.Log}, e, Outputs{Rows: out, Records: records})
 }
 
 // AudienceState is what the decision needs: each shard's counts and time, and
@@ -111,6 +80,8 @@ type AudienceState struct {
 	Stale      []bool // nodes flagged for re-evaluation
 	Quiet      bool   // the site's signal weight is below its threshold
 	Jumps      segment.Jumps
+
+	built *Built
 }
 
 // beforeRegrouping is no reporter: it is what those of another grouping differ in
@@ -132,7 +103,7 @@ type AudienceShard struct {
 // NewAudienceState returns the state before the first minute.
 func NewAudienceState(b *Built) *AudienceState {
 	n := b.Segment.Tree.Len()
-	a := &AudienceState{Shards: map[int]*AudienceShard{}, Stale: make([]bool, n)}
+	a := &AudienceState{Shards: map[int]*AudienceShard{}, Stale: make([]bool, n), built: b}
 	a.Activation = *segment.NewActivation(b.Segment.Tree, b.Spec.Activate, b.Spec.Hysteresis, b.Spec.MinSample)
 	a.Jumps.Factor, a.Jumps.Window = b.Spec.JumpFactor, b.Spec.WindowMS/60_000
 	return a

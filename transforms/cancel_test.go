@@ -130,8 +130,9 @@ func TestCancelledJobAwaitsNoJournal(t *testing.T) {
 	for _, e := range l.cut(t, &spec, rand.New(rand.NewPCG(1, 4)))[:1] {
 		left := 0
 		journal.log.endsWith(t, func(ctx context.Context) error {
-			_, err := local.device(ctx, e.key, e.batch, Outputs{Vectors: func(int, []byte) { left++ }, Counts: func(int, []byte) { left++ }})
-			return err
+			to, err := eventsFor(e.key, e.batch)
+			check(t, err)
+			return local.device(ctx, to, Outputs{Vectors: func(int, []byte) { left++ }, Counts: func(int, []byte) { left++ }})
 		})
 		if left > 0 {
 			t.Error(fmt.Sprint(left, " things left before the journal had the batch"))

@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strconv"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/rows"
-	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/wire"
 )
 
@@ -34,6 +32,14 @@ type LogSpec struct {
 	Settings []byte
 }
 
+// open makes the reader, nil where nobody has named a way to.
+func (s *LogSpec) open() LogReader {
+	if mk := logs[s.Name]; mk != nil {
+		return mk(s.Settings)
+	}
+	return nil
+}
+
 // Devices is the device stage: lateness, duplicates, identity, sessions, decayed
 // sums, and the paths of the persons that are one unlinked device. It takes a
 // PCollection<KV<int, []byte>> of event batches by shard and returns a
@@ -51,35 +57,24 @@ type deviceFn struct {
 	Head   state.Value[[]byte]
 	Deltas state.Bag[[]byte]
 
-	stage *DeviceStage
-	cache *logstate.Cache[*DeviceState]
-	local *Local // nil: the runner keeps the state
-
+	store   Store
 	windows *inflight.Windows
 }
 
-// Setup finds what the job has in this process.
+// Setup opens the job's store.
 func (fn *deviceFn) Setup() error {
-	s, b, err := find(&fn.Spec)
+	s, err := find(&fn.Spec)
 	if err != nil {
 		return err
 	}
 	fn.windows = s.windows
-	if fn.local = s.local; fn.local != nil {
-		return nil
-	}
-	var log LogReader
-	if mk := logs[fn.Log.Name]; mk != nil {
-		log = mk(fn.Log.Settings)
-	}
-	fn.cache = s.deviceCache(b, log)
-	fn.stage, err = NewDeviceStage(b, log)
+	fn.store, err = s.deviceStore(&fn.Log)
 	return err
 }
 
 // ProcessElement applies one batch of one shard.
 func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, vectors, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
-	h, err := wire.ReadHeader(batch)
+	e, err := eventsFor(shard, batch)
 	if err != nil {
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
@@ -89,50 +84,26 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	var last []func()
 	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
 	to.Vectors = func(to int, b []byte) {
-		w.Split(h.ID, 1)
+		w.Split(e.Number, 1)
 		last = append(last, func() { vectors(to, b) })
 	}
-	if fn.local != nil {
-		_, err = fn.local.device(ctx, shard, batch, to)
-	} else {
-		err = fn.apply(ctx, p, shard, batch, to)
-	}
-	if err != nil {
+	if err := fn.store.Apply(ctx, &beamCells{p, fn.Head, fn.Deltas}, e, to); err != nil {
 		return fmt.Errorf("device shard %d: %w", shard, err)
 	}
 	for _, f := range last {
 		f()
 	}
-	w.Leave(h.ID)
+	w.Leave(e.Number)
 	return nil
 }
 
-// apply applies a batch to the state that the runner keeps.
-func (fn *deviceFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) error {
-	head, _, err := fn.Head.Read(p)
+// eventsFor is a batch of events on its way to a device shard, from its source.
+func eventsFor(shard int, batch []byte) (*Element, error) {
+	h, err := wire.ReadHeader(batch)
 	if err != nil {
-		return fmt.Errorf("reading the head: %w", err)
+		return nil, err
 	}
-	key := strconv.Itoa(shard)
-	var e *logstate.Entry[*DeviceState]
-	done, _, err := fn.stage.tryAgain(ctx, func() (*DeviceState, error) {
-		if e != nil {
-			fn.cache.Forget(key)
-		}
-		var err error
-		if e, err = fn.cache.Open(ctx, key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
-			return nil, err
-		}
-		return e.State, nil
-	}, batch, out)
-	for i := 0; err == nil && i < len(done); i++ {
-		err = write(p, fn.Head, fn.Deltas, e.Commit(done[i].delta, done[i].weight))
-	}
-	if err != nil {
-		// The decoded state may hold half of the batch.
-		fn.cache.Forget(key)
-	}
-	return err
+	return &Element{Shard: shard, From: shard, Number: h.ID, Bytes: batch}, nil
 }
 
 // of marks rows with the shard that made them.
@@ -141,22 +112,4 @@ func of(shard int, out func(rows.Batch)) func(rows.Batch) {
 		b.Shard = shard
 		out(b)
 	}
-}
-
-// write puts a change into Beam state.
-func write(p state.Provider, head state.Value[[]byte], log state.Bag[[]byte], c logstate.Change) error {
-	if c.Clear {
-		if err := log.Clear(p); err != nil {
-			return fmt.Errorf("clearing the log: %w", err)
-		}
-	}
-	for _, e := range c.Entries {
-		if err := log.Add(p, e); err != nil {
-			return fmt.Errorf("appending to the log: %w", err)
-		}
-	}
-	if err := head.Write(p, c.Head); err != nil {
-		return fmt.Errorf("writing the head: %w", err)
-	}
-	return nil
 }

@@ -81,11 +81,28 @@ func (g *DeviceStage) bind() {
 	g.out.Vector = g.vector
 }
 
-// applied is what a batch leaves in the log of its state.
-type applied struct {
-	delta  []byte // the header: which offsets, and what the batch said of time
-	weight int    // bytes of the batch
+func (g *DeviceStage) name() string { return "device" }
+
+// process implements stage.
+func (g *DeviceStage) process(ctx context.Context, s *DeviceState, e *Element, without []identity.Place, out Outputs) ([]applied, error) {
+	g.poison, g.untold = without, out.Untold
+	done, _, err := g.Apply(ctx, s, e.Bytes, out)
+	return done, err
 }
+
+// entry implements journalled: the batch's header.
+func (g *DeviceStage) entry(e *Element, without []identity.Place) ([]byte, error) {
+	h, err := wire.ReadHeader(e.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	h.Poison = appendPlaces(h.Poison, without)
+	return deltaOf(&h), nil
+}
+
+func (g *DeviceStage) last(s *DeviceState, _ int) int64 { return s.last }
+
+func (g *DeviceStage) forgets() bool { return g.compact }
 
 // Apply applies an encoded batch. Where offsets are missing before it, they are
 // read from the log again and applied first.

@@ -13,6 +13,7 @@ type Outputs struct {
 	Counts  func(key int, counts []byte)
 	Rows    func(rows.Batch)
 	Records func(batch []byte)          // for the topic `segments`
+	Untold  func(person string)         // is told where it is owed that a person has left
 	Sure    func(context.Context) error // waits until the batch is where a restart finds it, before anything of it leaves; nil: at once
 }
 

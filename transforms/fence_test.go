@@ -53,6 +53,7 @@ func (k *keyState) ClearBagState(state.Transaction) error { k.bag = nil; return 
 type worker struct {
 	devices *deviceFn
 	persons *personFn
+	reloads func() uint64
 }
 
 func newWorker(t *testing.T, spec Spec, l *testLog) *worker {
@@ -64,11 +65,14 @@ func newWorker(t *testing.T, spec Spec, l *testLog) *worker {
 	b, err := spec.buildOnce()
 	check(t, err)
 	// Workers are processes of their own; in this one they would share caches.
-	w.devices.stage.log = l
-	w.devices.cache = &logstate.Cache[*DeviceState]{MinLog: 2000, New: func() *DeviceState { return NewDeviceState(b, l) },
-		Read: func(p []byte) (*DeviceState, error) { return ReadDeviceState(p, b, l) }}
-	w.persons.cache = &logstate.Cache[*PersonState]{MinLog: 2000, New: func() *PersonState { return NewPersonState(b) },
-		Read: func(p []byte) (*PersonState, error) { return ReadPersonState(p, b) }}
+	g, err := NewDeviceStage(b, l)
+	check(t, err)
+	devices := &runnerStore[*DeviceState]{g, &logstate.Cache[*DeviceState]{MinLog: 2000, New: func() *DeviceState { return NewDeviceState(b, l) },
+		Read: func(p []byte) (*DeviceState, error) { return ReadDeviceState(p, b, l) }}}
+	persons := &runnerStore[*PersonState]{NewPersonStage(b), &logstate.Cache[*PersonState]{MinLog: 2000, New: func() *PersonState { return NewPersonState(b) },
+		Read: func(p []byte) (*PersonState, error) { return ReadPersonState(p, b) }}}
+	w.devices.store, w.persons.store = devices, persons
+	w.reloads = func() uint64 { return devices.cache.Reloads.Load() + persons.cache.Reloads.Load() }
 	return w
 }
 
@@ -167,7 +171,7 @@ func TestFence(t *testing.T) {
 		c := &chaos{t: t, r: r, workers: []*worker{newWorker(t, spec, l), newWorker(t, spec, l)}, device: map[int]*keyState{}, person: map[int]*keyState{}, out: tables{}, faults: faults}
 		c.run(elements)
 		for _, w := range c.workers {
-			reloads += w.devices.cache.Reloads.Load() + w.persons.cache.Reloads.Load()
+			reloads += w.reloads()
 		}
 		reads += l.reads
 		poison.check(t, seed, want, c.out)

@@ -3,7 +3,6 @@ package transforms
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +26,8 @@ type Journal interface {
 type Local struct {
 	built    *Built
 	journal  Journal
-	devices  []*deviceMachine
-	persons  []*personMachine
+	devices  []*deviceTask
+	persons  []*task[*PersonState]
 	audience *audienceMachine
 	pause    func(context.Context) error                // while a snapshot waits
 	pace     func(context.Context, time.Duration) error // after a piece of a snapshot, which took so long
@@ -75,62 +74,36 @@ func NewLocal(b *Built, log LogReader, journal Journal, from []Recovered) (*Loca
 	}
 	l := &Local{built: b, journal: journal, pause: pause, pace: pace, atOnce: saveAtOnce, deleted: make(chan struct{}, 1)}
 	for i := range n {
-		d, mark, err := newDeviceMachine(b, log, i, &from[i])
+		d, mark, err := newDeviceTask(b, log, i, &from[i])
 		if err != nil {
 			return nil, fmt.Errorf("recovering device shard %d: %w", i, err)
 		}
 		if mark != nil {
 			d.marked = journal.Append(i, deltaOf(mark))
 		}
-		p, err := newPersonMachine(b, &from[n+i])
+		p, err := newPersonTask(b, n+i, &from[n+i])
 		if err != nil {
 			return nil, fmt.Errorf("recovering person shard %d: %w", i, err)
 		}
 		l.devices, l.persons = append(l.devices, d), append(l.persons, p)
 	}
 	var err error
-	l.audience, err = newAudienceMachine(b, &from[2*n])
+	l.audience, err = newAudienceMachine(b, 2*n, &from[2*n])
 	if err != nil {
 		return nil, fmt.Errorf("recovering the audience: %w", err)
 	}
 	return l, nil
 }
 
-// machine is what the three kinds share. A batch that fails half-way leaves a
-// state that nobody may look at: the process must start again.
-type machine struct {
-	mu     sync.Mutex
-	broken error
-	retold retold // while there is a script
+// deviceTask is a device shard.
+type deviceTask struct {
+	task[*DeviceState]
+	batches []identity.RawBatch // of the script, without their records
 }
 
-// do runs f alone; whatever fails breaks the machine.
-func (m *machine) do(f func() error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken != nil {
-		return fmt.Errorf("the state is half-way through a batch that failed; restart the job: %w", m.broken)
-	}
-	m.broken = f()
-	return m.broken
-}
-
-// deviceMachine is a device shard.
-type deviceMachine struct {
-	machine
-	stage  *DeviceStage
-	state  *DeviceState
-	script []identity.RawBatch         // batches that were applied since the snapshot, without their records
-	marked func(context.Context) error // waits until the journal has the lower limit; nil: there is none
-}
-
-// newDeviceMachine also returns what must be in the journal before anything else, if
+// newDeviceTask also returns what must be in the journal before anything else, if
 // something must.
-func newDeviceMachine(b *Built, log LogReader, shard int, from *Recovered) (m *deviceMachine, mark *wire.Header, err error) {
-	m = &deviceMachine{}
-	if m.stage, err = NewDeviceStage(b, log); err != nil {
-		return nil, nil, err
-	}
+func newDeviceTask(b *Built, log LogReader, shard int, from *Recovered) (t *deviceTask, mark *wire.Header, err error) {
 	var headers []wire.Header
 	var lowered lowered
 	for _, e := range from.Entries {
@@ -142,34 +115,38 @@ func newDeviceMachine(b *Built, log LogReader, shard int, from *Recovered) (m *d
 			headers = append(headers, h)
 		}
 	}
-	m.state = NewDeviceState(b, log)
+	g, err := NewDeviceStage(b, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := NewDeviceState(b, log)
 	limit := lower(lowered.of(-1, 0), b.Spec.limits().Devices)
 	err = from.read(func(r *codec.Reader) (err error) {
-		m.state, err = readDeviceState(r, b, log, limit)
+		s, err = readDeviceState(r, b, log, limit)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	m.goOn(headers)
-	mark = m.lower(b, shard, &lowered)
-	m.owe(&lowered)
-	return m, mark, nil
+	t = &deviceTask{task: newTask[*DeviceState](shard, g, s)}
+	t.goOn(headers)
+	mark = t.lower(b, shard, &lowered)
+	t.owe(&lowered)
+	return t, mark, nil
 }
 
 // goOn takes the batches that the journal has behind the snapshot.
-func (m *deviceMachine) goOn(headers []wire.Header) {
-	last := m.state.last
+func (t *deviceTask) goOn(headers []wire.Header) {
+	seen := map[int]int64{}
 	for i := range headers {
 		h := &headers[i]
 		// A bundle that was tried again is in the journal again.
-		if h.ID > last {
-			m.script = append(m.script, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits, Poison: h.Poison})
-			last = h.ID
+		if t.read(order{h.Shard, h.ID}, nil, seen) {
+			t.batches = append(t.batches, identity.RawBatch{Shard: h.Shard, ID: h.ID, Ranges: h.Ranges, Due: h.Due, Emitted: h.Emitted, Again: true, Semantics: h.Semantics, LegacyUntil: h.LegacyUntil, Limits: h.Limits, Poison: h.Poison})
 			continue
 		}
-		for i := range m.script { // a verdict comes behind its batch
-			if b := &m.script[i]; b.ID == h.ID {
+		for i := range t.batches { // a verdict comes behind its batch
+			if b := &t.batches[i]; b.ID == h.ID {
 				b.Poison = appendPlaces(b.Poison, h.Poison)
 			}
 		}
@@ -177,53 +154,8 @@ func (m *deviceMachine) goOn(headers []wire.Header) {
 }
 
 // device applies a batch to a device shard.
-func (l *Local) device(ctx context.Context, shard int, batch []byte, out Outputs) (h wire.Header, err error) {
-	m := l.devices[shard]
-	if h, err = wire.ReadHeader(batch); err != nil {
-		return h, err
-	}
-	return h, m.do(func() error {
-		if h.ID <= m.state.last {
-			return nil // the runner gives it twice, or too late: it was read again from the log
-		}
-		again, records := len(m.script) > 0, out.Records
-		m.stage.untold = nil
-		switch {
-		case !again:
-			out.Sure = l.journal.Append(shard, deltaOf(&h))
-		case m.script[0].ID == h.ID:
-			m.script = m.script[1:] // the journal has it
-			out.Records = m.retold.take
-			m.stage.untold = m.retold.drop
-		default: // read again from the log it would be cut otherwise, and decided otherwise
-			return &LostBatchError{From: shard, Want: m.script[0].ID, Got: h.ID}
-		}
-		if m.marked != nil && again {
-			out.Sure, m.marked = m.marked, nil
-		}
-		held, leave := out.hold()
-		err := guard("device", m.stage.suspects, func() error {
-			_, _, err := m.stage.Apply(ctx, m.state, batch, held)
-			return err
-		})
-		if p := poisoned(err); p != nil {
-			h.Poison = appendPlaces(h.Poison, p.Places)
-			return l.decide(ctx, p, shard, deltaOf(&h))
-		}
-		if err == nil {
-			err = leave(ctx)
-		}
-		if m.stage.compact {
-			select {
-			case l.deleted <- struct{}{}:
-			default:
-			}
-		}
-		if err == nil && again && len(m.script) == 0 {
-			err = m.retold.leave(records)
-		}
-		return err
-	})
+func (l *Local) device(ctx context.Context, e *Element, out Outputs) error {
+	return l.devices[e.Shard].apply(ctx, l, e, out)
 }
 
 // Deleted tells that somebody was deleted who is still in the last snapshots.
@@ -236,7 +168,7 @@ func (l *Local) Resume(shard int) (offsets map[int32]int64, next int64, script [
 	m := l.devices[shard]
 	offsets = map[int32]int64{}
 	m.state.shard.Partitions(func(id int32, p *identity.Partition) { offsets[id] = p.Offset + 1 })
-	return offsets, m.state.last + 1, m.script
+	return offsets, m.state.last + 1, m.batches
 }
 
 // Quiet is for how long (ms) each partition of a device shard had been without
@@ -248,7 +180,7 @@ func (l *Local) Quiet(shard int) map[int32]int64 {
 			quiet[id] = p.Time - p.Clock
 		}
 	})
-	for _, b := range m.script {
+	for _, b := range m.batches {
 		for _, r := range b.Ranges {
 			if r.Last >= r.First || r.Idle > 0 {
 				quiet[r.Partition] = max(0, r.Idle)
@@ -269,168 +201,30 @@ func (l *Local) Profiles() (n int) {
 	return n
 }
 
-// order is a place in the order in which a person shard applies batches.
-type order struct {
-	from int // device shard
-	seq  int64
-}
-
-func (o order) entry() []byte {
-	var w codec.Writer
-	w.Int(int64(o.from))
-	w.Int(o.seq)
-	return w.B
-}
-
-// verdict is the entry behind that of the batch which says what is left out of it.
-func (o order) verdict(poison []identity.Place) []byte {
-	w := codec.Writer{B: o.entry()}
-	appendPoison(&w, poison)
-	return w.B
-}
-
-// personMachine is a person shard. The batches of several device shards come in
-// any order; after a restart they are applied in the order that the journal has.
-type personMachine struct {
-	machine
-	stage  *PersonStage
-	state  *PersonState
-	script []order
-	poison map[order][]identity.Place // what is left out of batches of the script
-	held   map[order][]byte           // batches that came before their turn
-}
-
-func newPersonMachine(b *Built, from *Recovered) (m *personMachine, err error) {
-	m = &personMachine{stage: NewPersonStage(b), state: NewPersonState(b), held: map[order][]byte{}, poison: map[order][]identity.Place{}}
+func newPersonTask(b *Built, number int, from *Recovered) (t *task[*PersonState], err error) {
+	s := NewPersonState(b)
 	if from.Snapshot != nil {
-		if m.state, err = ReadPersonState(from.Snapshot, b); err != nil {
+		if s, err = ReadPersonState(from.Snapshot, b); err != nil {
 			return nil, err
 		}
 	}
-	seen := append([]int64(nil), m.state.seqs...)
+	made := newTask[*PersonState](number, NewPersonStage(b), s)
+	t = &made
+	// The batches of several device shards come in any order; after a restart they are
+	// applied in the order that the journal has.
+	t.waits, t.senders = true, len(s.seqs)
+	seen := map[int]int64{}
 	for _, e := range from.Entries {
-		r := codec.Reader{B: e}
-		o := order{int(r.Int()), r.Int()}
-		if r.Err() != nil || o.from < 0 || o.from >= len(seen) {
-			return nil, fmt.Errorf("reading an entry of the journal: %w", codec.ErrCorrupt)
+		o, without, err := readOrder(e, t.senders)
+		if err != nil {
+			return nil, err
 		}
-		if o.seq > seen[o.from] {
-			m.script = append(m.script, o)
-			seen[o.from] = o.seq
-		}
-		if len(r.B) > 0 {
-			if m.poison[o] = appendPlaces(m.poison[o], readPoison(&r)); r.Err() != nil {
-				return nil, fmt.Errorf("reading a verdict in the journal: %w", r.Err())
-			}
-		}
+		t.read(o, without, seen)
 	}
-	return m, nil
+	return t, nil
 }
 
 // person applies a batch to a person shard, or keeps it until its turn.
-func (l *Local) person(ctx context.Context, shard int, batch []byte, out Outputs) (h wire.Header, err error) {
-	m := l.persons[shard]
-	if h, err = wire.ReadHeader(batch); err != nil {
-		return h, err
-	}
-	return h, m.do(func() error {
-		o := order{h.Shard, h.Seq}
-		if o.seq <= m.state.seqs[o.from] {
-			return nil
-		}
-		m.held[o] = batch
-		if err := l.release(ctx, shard, out); err != nil {
-			return err
-		}
-		return m.missing(o)
-	})
-}
-
-// release applies what has its turn: by the script, and behind its end what
-// follows the last one of its device shard.
-func (l *Local) release(ctx context.Context, shard int, out Outputs) error {
-	m := l.persons[shard]
-	for len(m.script) > 0 {
-		batch, here := m.held[m.script[0]]
-		if !here {
-			return nil
-		}
-		o := m.script[0]
-		delete(m.held, o)
-		m.script = m.script[1:]
-		again := out
-		again.Records = m.retold.take
-		if err := l.apply(ctx, shard, o, batch, again); err != nil {
-			return err
-		}
-		if len(m.script) == 0 {
-			if err := m.retold.leave(out.Records); err != nil {
-				return err
-			}
-		}
-	}
-	for from := range m.state.seqs {
-		for {
-			o := order{from, m.state.seqs[from] + 1}
-			batch, here := m.held[o]
-			if !here {
-				break
-			}
-			delete(m.held, o)
-			if err := l.next(ctx, shard, o, batch, out); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// maxHeld is how many batches wait for an earlier one before it counts as lost.
-// Prism's flatten of the lanes may let one overtake another, by a few.
-const maxHeld = 4096
-
-// missing reports whether a batch has not come for so long that it is lost.
-func (m *personMachine) missing(got order) error {
-	if len(m.script) == 0 && len(m.held) > maxHeld {
-		return &LostBatchError{From: got.from, Want: m.state.seqs[got.from] + 1, Got: got.seq}
-	}
-	return nil
-}
-
-// next applies a batch that nobody has applied before.
-func (l *Local) next(ctx context.Context, shard int, o order, batch []byte, out Outputs) error {
-	out.Sure = l.journal.Append(l.built.Spec.Shards+shard, o.entry())
-	return l.apply(ctx, shard, o, batch, out)
-}
-
-// apply applies a batch without what the journal says to leave out of it.
-func (l *Local) apply(ctx context.Context, shard int, o order, batch []byte, out Outputs) error {
-	m := l.persons[shard]
-	bad := m.poison[o]
-	if delete(m.poison, o); len(bad) > 0 {
-		batch = wire.WithPoison(batch, bad)
-	}
-	held, leave := out.hold()
-	err := guard("person", m.stage.suspects, func() error {
-		_, err := m.stage.Apply(ctx, m.state, shard, batch, held)
-		return err
-	})
-	if p := poisoned(err); p != nil {
-		return l.decide(ctx, p, l.built.Spec.Shards+shard, o.verdict(appendPlaces(bad, p.Places)))
-	}
-	if err != nil {
-		return err
-	}
-	return leave(ctx)
-}
-
-// LostBatchError says that the runner lost a batch where it cannot be read again
-// from the log. The job must start again: it goes on from its journal.
-type LostBatchError struct {
-	From      int
-	Want, Got int64
-}
-
-func (e *LostBatchError) Error() string {
-	return fmt.Sprintf("a batch of device shard %d is missing: number %d came before %d; restart the job, it goes on from its changelog", e.From, e.Got, e.Want)
+func (l *Local) person(ctx context.Context, e *Element, out Outputs) error {
+	return l.persons[e.Shard].apply(ctx, l, e, out)
 }

@@ -13,6 +13,7 @@ import (
 // journal, with its state and what it gave out, before anybody sees it.
 type audienceMachine struct {
 	machine
+	stage  *AudienceStage
 	state  *AudienceState
 	unsaid []audienceEntry   // decided by a process that is gone, maybe not seen by anybody
 	poison map[countsAt]bool // counts that are left out
@@ -32,8 +33,8 @@ type countsAt struct {
 	Seq      int64
 }
 
-func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
-	m := &audienceMachine{state: NewAudienceState(b), poison: map[countsAt]bool{}}
+func newAudienceMachine(b *Built, number int, from *Recovered) (*audienceMachine, error) {
+	m := &audienceMachine{machine: machine{number: number}, stage: NewAudienceStage(b), state: NewAudienceState(b), poison: map[countsAt]bool{}}
 	state := from.Snapshot
 	for _, e := range from.Entries {
 		var d audienceEntry
@@ -56,60 +57,59 @@ func newAudienceMachine(b *Built, from *Recovered) (*audienceMachine, error) {
 }
 
 // counts applies what a reporter tells.
-func (l *Local) counts(ctx context.Context, c *shardCounts, out func(rows.Batch), records func([]byte)) error {
+func (l *Local) counts(ctx context.Context, e *Element, out Outputs) error {
 	m := l.audience
 	return m.do(func() error {
-		for _, e := range m.unsaid {
-			e.leave(out, records)
+		for _, d := range m.unsaid {
+			d.leave(out)
 		}
 		m.unsaid = nil
-		var e audienceEntry
-		at := countsAt{c.Reporter, c.Seq}
-		take := m.state.try
+		var without []identity.Place
+		at := countsAt{e.From, e.Number}
 		if m.poison[at] {
-			take = m.state.pass
+			without = []identity.Place{{Partition: int32(at.Reporter), Offset: at.Seq}}
 		}
-		err := take(c, l.built, func(b rows.Batch) { e.Rows = append(e.Rows, b) }, func(b []byte) { e.Records = append(e.Records, b) })
-		if p := poisoned(err); p != nil && !m.poison[at] {
-			return l.decideCounts(ctx, p, at, c.place())
+		var d audienceEntry
+		err := guard(m.stage.name(), m.stage.suspects, func() error {
+			_, err := m.stage.process(ctx, m.state, e, without, Outputs{Rows: func(b rows.Batch) { d.Rows = append(d.Rows, b) }, Records: func(b []byte) { d.Records = append(d.Records, b) }})
+			return err
+		})
+		if p := poisoned(err); p != nil && without == nil {
+			return m.decide(ctx, l, p, at)
 		}
-		if err != nil {
+		if err != nil || len(d.Rows) == 0 && len(d.Records) == 0 {
 			return err
 		}
-		if len(e.Rows) == 0 && len(e.Records) == 0 {
-			return nil
-		}
-		if e.State, err = json.Marshal(m.state); err != nil {
+		if d.State, err = json.Marshal(m.state); err != nil {
 			return fmt.Errorf("encoding the audience's state: %w", err)
 		}
-		entry, err := json.Marshal(&e)
+		entry, err := json.Marshal(&d)
 		if err != nil {
 			return fmt.Errorf("encoding a decision: %w", err)
 		}
-		if err := l.journal.Append(2*l.built.Spec.Shards, entry)(ctx); err != nil {
+		if err := l.journal.Append(m.number, entry)(ctx); err != nil {
 			return err
 		}
-		e.leave(out, records)
+		d.leave(out)
 		return nil
 	})
 }
 
-// decideCounts puts the verdict into the journal that a reporter's counts are left out;
-// the next ones of that reporter are absolute again.
-func (l *Local) decideCounts(ctx context.Context, p *PoisonError, at countsAt, place identity.Place) error {
+// decide puts the verdict into the journal that a reporter's counts are left out; the next
+// ones of that reporter are absolute again.
+func (m *audienceMachine) decide(ctx context.Context, l *Local, p *PoisonError, at countsAt) error {
 	entry, err := json.Marshal(&audienceEntry{Poison: &at})
 	if err != nil {
 		return fmt.Errorf("encoding a verdict: %w", err)
 	}
-	p.Places = []identity.Place{place}
-	return l.decide(ctx, p, 2*l.built.Spec.Shards, entry)
+	return l.decide(ctx, p, m.number, entry)
 }
 
-func (e *audienceEntry) leave(out func(rows.Batch), records func([]byte)) {
+func (e *audienceEntry) leave(out Outputs) {
 	for _, b := range e.Rows {
-		out(b)
+		out.Rows(b)
 	}
 	for _, r := range e.Records {
-		records(r)
+		out.Records(r)
 	}
 }

@@ -44,7 +44,7 @@ func (l *Local) Snapshot(ctx context.Context, a Archive) (map[int32]int64, error
 		}
 	}
 	for i, m := range l.persons {
-		if err := l.wait(ctx, func() (bool, error) { return m.covers(sent, i) }); err != nil {
+		if err := l.wait(ctx, func() (bool, error) { return covers(m, sent, i) }); err != nil {
 			return nil, err
 		}
 		if err := l.save(ctx, &m.machine, a, n+i, m.state, func() { told[n+i] = m.state.told.seq }); err != nil {
@@ -177,7 +177,7 @@ func (m *machine) look(f func()) error {
 }
 
 // covers reports whether the shard has applied what the device shards had sent.
-func (m *personMachine) covers(sent [][]int64, shard int) (ok bool, err error) {
+func covers(m *task[*PersonState], sent [][]int64, shard int) (ok bool, err error) {
 	ok = true
 	err = m.look(func() {
 		for from := range sent {

@@ -413,8 +413,9 @@ func (p *process) drainOne() error {
 	if p.r.IntN(10) > 0 { // else the runner gives it again
 		p.vectors[k] = slices.Delete(p.vectors[k], i, i+1)
 	}
-	_, err := p.local.person(context.Background(), k[1], b, p.outputs(0, p.spec.userReporter(k[1])))
-	return err
+	e, _, err := vectorsFor(k[1], b)
+	check(p.t, err)
+	return p.local.person(context.Background(), e, p.outputs(0, p.spec.userReporter(k[1])))
 }
 
 // take lets what a reporter told arrive.
@@ -422,9 +423,9 @@ func (p *process) take(reporter int) error {
 	i := p.r.IntN(min(2, len(p.counts[reporter])))
 	b := p.counts[reporter][i]
 	p.counts[reporter] = slices.Delete(p.counts[reporter], i, i+1)
-	var c shardCounts
-	check(p.t, json.Unmarshal(b, &c))
-	return p.local.counts(context.Background(), &c, p.outputs(0, 0).Rows, func(b []byte) {
+	e, err := countsFor(b)
+	check(p.t, err)
+	return p.local.counts(context.Background(), e, Outputs{Rows: p.outputs(0, 0).Rows, Records: func(b []byte) {
 		check(p.t, segment.EachKeyed(b, func(_, value []byte) {
 			var a segment.Active
 			check(p.t, a.Read(value))
@@ -432,7 +433,7 @@ func (p *process) take(reporter int) error {
 				p.seen.once(p.t, fmt.Sprint("what is served at minute ", a.Minute), fmt.Sprint(a.Version, a.Paths))
 			}
 		}))
-	})
+	}})
 }
 
 // run lives until it dies or everything is done.
@@ -468,7 +469,9 @@ func (p *process) advance() (bool, error) {
 		return false, nil
 	}
 	for n := 1 + p.r.IntN(8)/7; n > 0; n-- { // now and then twice
-		if _, err := p.local.device(context.Background(), s.shard, b, p.outputs(s.shard, s.shard)); err != nil {
+		e, err := eventsFor(s.shard, b)
+		check(p.t, err)
+		if err := p.local.device(context.Background(), e, p.outputs(s.shard, s.shard)); err != nil {
 			return true, err
 		}
 	}

@@ -63,19 +63,19 @@ func lower(a, b int64) int64 {
 
 // lower adds a mark for this job's limit where it lets somebody go that the marks and the
 // batches did not: as the snapshot was read, or in a batch that is applied again.
-func (m *deviceMachine) lower(b *Built, shard int, l *lowered) *wire.Header {
+func (t *deviceTask) lower(b *Built, shard int, l *lowered) *wire.Header {
 	limit := b.Spec.limits()
-	due := m.state.shard.LetGoAsRead() > 0 && l.of(-1, 0) != lower(l.of(-1, 0), limit.Devices)
-	for i := range m.script {
-		was := l.of(m.script[i].ID, m.script[i].Limits.Devices)
-		due = due || m.script[i].Semantics.Has(5) && was != lower(was, limit.Devices)
+	due := t.state.shard.LetGoAsRead() > 0 && l.of(-1, 0) != lower(l.of(-1, 0), limit.Devices)
+	for i := range t.batches {
+		was := l.of(t.batches[i].ID, t.batches[i].Limits.Devices)
+		due = due || t.batches[i].Semantics.Has(5) && was != lower(was, limit.Devices)
 	}
 	if !due {
 		return nil
 	}
-	last := m.state.last
-	if n := len(m.script); n > 0 {
-		last = m.script[n-1].ID
+	last := t.state.last
+	if n := len(t.batches); n > 0 {
+		last = t.batches[n-1].ID
 	}
 	h := markOf(shard, last, limit)
 	l.take(&h)
@@ -83,10 +83,10 @@ func (m *deviceMachine) lower(b *Built, shard int, l *lowered) *wire.Header {
 }
 
 // owe makes the rest of the machine one of the limits that the marks say.
-func (m *deviceMachine) owe(l *lowered) {
-	m.state.owes = l.upTo()
-	for i := range m.script {
-		m.script[i].Limits.Devices = l.of(m.script[i].ID, m.script[i].Limits.Devices)
+func (t *deviceTask) owe(l *lowered) {
+	t.state.owes = l.upTo()
+	for i := range t.batches {
+		t.batches[i].Limits.Devices = l.of(t.batches[i].ID, t.batches[i].Limits.Devices)
 	}
 }
 

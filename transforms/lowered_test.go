@@ -62,7 +62,7 @@ func owedIn(t *testing.T, spec *Spec, j *memJournal) (n int) {
 	b, err := spec.Build()
 	check(t, err)
 	for i, r := range j.recovered()[:spec.Shards] {
-		m, _, err := newDeviceMachine(b, nil, i, &r)
+		m, _, err := newDeviceTask(b, nil, i, &r)
 		check(t, err)
 		n += m.state.persons.Owed()
 	}

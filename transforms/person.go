@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strconv"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/rows"
-	"github.com/microseg/microseg/transforms/logstate"
 	"github.com/microseg/microseg/transforms/wire"
 )
 
@@ -32,73 +30,38 @@ type personFn struct {
 	Head   state.Value[[]byte]
 	Deltas state.Bag[[]byte]
 
-	stage *PersonStage
-	cache *logstate.Cache[*PersonState]
-	local *Local // nil: the runner keeps the state
-
+	store   Store
 	windows *inflight.Windows
 }
 
-// Setup finds what the job has in this process.
+// Setup opens the job's store.
 func (fn *personFn) Setup() error {
-	s, b, err := find(&fn.Spec)
-	if err != nil {
-		return err
+	s, err := find(&fn.Spec)
+	if err == nil {
+		fn.windows, fn.store = s.windows, s.personStore()
 	}
-	fn.windows = s.windows
-	if fn.local = s.local; fn.local != nil {
-		return nil
-	}
-	fn.cache, fn.stage = s.personCache(b), NewPersonStage(b)
-	return nil
+	return err
 }
 
 // ProcessElement applies one batch of one shard.
 func (fn *personFn) ProcessElement(ctx context.Context, p state.Provider, shard int, batch []byte, counts func(int, []byte), out func(rows.Batch), records func([]byte)) error {
-	to := Outputs{Counts: counts, Rows: of(shard, out), Records: records}
-	var h wire.Header
-	var err error
-	if fn.local != nil {
-		h, err = fn.local.person(ctx, shard, batch, to)
-	} else {
-		h, err = fn.apply(ctx, p, shard, batch, to)
+	e, id, err := vectorsFor(shard, batch)
+	if err == nil {
+		err = fn.store.Apply(ctx, &beamCells{p, fn.Head, fn.Deltas}, e, Outputs{Counts: counts, Rows: of(shard, out), Records: records})
 	}
 	if err != nil {
 		return fmt.Errorf("person shard %d: %w", shard, err)
 	}
-	fn.windows.Shard(h.Shard).Leave(h.ID)
+	fn.windows.Shard(e.From).Leave(id)
 	return nil
 }
 
-// apply applies a batch to the state that the runner keeps.
-func (fn *personFn) apply(ctx context.Context, p state.Provider, shard int, batch []byte, out Outputs) (wire.Header, error) {
-	head, _, err := fn.Head.Read(p)
+// vectorsFor is a batch of vectors on its way to a person shard; id is that of the batch of
+// events which they are of.
+func vectorsFor(shard int, batch []byte) (e *Element, id int64, err error) {
+	h, err := wire.ReadHeader(batch)
 	if err != nil {
-		return wire.Header{}, fmt.Errorf("reading the head: %w", err)
+		return nil, 0, err
 	}
-	key := strconv.Itoa(shard)
-	var e *logstate.Entry[*PersonState]
-	h, batch, err := fn.stage.tryAgain(ctx, func() (*PersonState, error) {
-		if e != nil {
-			fn.cache.Forget(key)
-		}
-		var err error
-		if e, err = fn.cache.Open(ctx, key, head, func() ([][]byte, error) { b, _, err := fn.Deltas.Read(p); return b, err }); err != nil {
-			return nil, err
-		}
-		return e.State, nil
-	}, shard, batch, out)
-	if err == nil {
-		weight := len(batch)
-		if fn.stage.compact {
-			weight = compactNow
-		}
-		err = write(p, fn.Head, fn.Deltas, e.Commit(batch, weight))
-	}
-	if err != nil {
-		// The decoded state may hold half of the batch.
-		fn.cache.Forget(key)
-		return wire.Header{}, err
-	}
-	return *h, nil
+	return &Element{Shard: shard, From: h.Shard, Number: h.Seq, Bytes: batch}, h.ID, nil
 }

@@ -164,6 +164,38 @@ func NewPersonStage(b *Built) *PersonStage {
 	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: b.ledger, before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
+func (g *PersonStage) name() string { return "person" }
+
+// process implements stage; the delta is the batch itself, which names what is left out.
+func (g *PersonStage) process(ctx context.Context, s *PersonState, e *Element, without []identity.Place, out Outputs) ([]applied, error) {
+	batch := e.Bytes
+	if len(without) > 0 {
+		batch = wire.WithPoison(batch, without)
+	}
+	_, err := g.Apply(ctx, s, e.Shard, batch, out)
+	weight := len(batch)
+	if g.compact {
+		weight = compactNow
+	}
+	return []applied{{batch, weight}}, err
+}
+
+// entry implements journalled: whose turn it was.
+func (g *PersonStage) entry(e *Element, without []identity.Place) ([]byte, error) {
+	return e.order().entry(without), nil
+}
+
+func (g *PersonStage) last(s *PersonState, from int) int64 { return s.seqs[from] }
+
+// forgets is the device stage's to say, which the deletion has met before.
+func (g *PersonStage) forgets() bool { return false }
+
+// renew implements stage.
+func (g *PersonStage) renew() error {
+	*g = *NewPersonStage(g.built)
+	return nil
+}
+
 // Apply applies a batch: the vectors that have their turn, then the passing of time.
 func (g *PersonStage) Apply(ctx context.Context, s *PersonState, shard int, batch []byte, out Outputs) (*wire.Header, error) {
 	h, err := wire.ReadHeader(batch)

@@ -113,46 +113,12 @@ func leaveOut(h *wire.Header, b *identity.Batch) {
 	})
 }
 
-// tryAgain applies a batch, and again without the records of which the stage
-// panicked; open gives the state before the batch. It is for runners that keep the
-// state.
-func (g *DeviceStage) tryAgain(ctx context.Context, open func() (*DeviceState, error), batch []byte, out Outputs) (done []applied, h *wire.Header, err error) {
-	g.poison = nil
-	defer func() { g.poison = nil }()
-	for {
-		s, err := open()
-		if err != nil {
-			return nil, nil, err
-		}
-		held, leave := out.hold()
-		err = guard("device", g.suspects, func() (err error) {
-			done, h, err = g.Apply(ctx, s, batch, held)
-			return err
-		})
-		p := poisoned(err)
-		if p == nil {
-			if err == nil {
-				err = leave(ctx)
-			}
-			return done, h, err
-		}
-		n := len(g.poison)
-		if g.poison = appendPlaces(g.poison, p.Places); len(g.poison) == n {
-			return nil, nil, p
-		}
-		if err := g.renew(); err != nil {
-			return nil, nil, err
-		}
-	}
-}
-
-// renew makes the stage's scratch space anew, of which a panic may have left anything.
+// renew implements stage: it makes the stage's scratch space anew, of which a panic may have left anything.
 func (g *DeviceStage) renew() error {
 	n, err := NewDeviceStage(g.built, g.log)
 	if err != nil {
 		return err
 	}
-	n.poison = g.poison
 	*g = *n
 	g.bind()
 	return nil
@@ -252,34 +218,4 @@ func (g *PersonStage) leaveOut(v *wire.Vector) bool {
 	g.dead.Append(&rows.DeadLetter{Site: g.built.Spec.Site, Partition: at.Partition, Offset: at.Offset, Reason: string(event.Poison), Detail: poisonDetail,
 		EventTime: v.At, Appended: v.Append, Device: v.Device, Version: uint64(at.Offset)})
 	return true
-}
-
-// tryAgain is DeviceStage.tryAgain for a batch of vectors; what it returns names what
-// was left out.
-func (g *PersonStage) tryAgain(ctx context.Context, open func() (*PersonState, error), shard int, batch []byte, out Outputs) (h *wire.Header, done []byte, err error) {
-	var bad []identity.Place
-	for {
-		s, err := open()
-		if err != nil {
-			return nil, nil, err
-		}
-		held, leave := out.hold()
-		err = guard("person", g.suspects, func() (err error) {
-			h, err = g.Apply(ctx, s, shard, batch, held)
-			return err
-		})
-		p := poisoned(err)
-		if p == nil {
-			if err == nil {
-				err = leave(ctx)
-			}
-			return h, batch, err
-		}
-		n := len(bad)
-		if bad = appendPlaces(bad, p.Places); len(bad) == n {
-			return nil, nil, p
-		}
-		batch = wire.WithPoison(batch, bad)
-		*g = *NewPersonStage(g.built)
-	}
 }

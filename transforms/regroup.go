@@ -55,17 +55,17 @@ func (r *regrouping) read(from []Recovered) error {
 		return fmt.Errorf("the changelog is of %d machines, %d shards have %d", len(from), n, 2*n+1)
 	}
 	for i := range n {
-		d, _, err := newDeviceMachine(r.old, nil, i, &from[i])
+		d, _, err := newDeviceTask(r.old, nil, i, &from[i])
 		if err != nil {
 			return fmt.Errorf("reading device shard %d: %w", i, err)
 		}
-		p, err := newPersonMachine(r.old, &from[n+i])
+		p, err := newPersonTask(r.old, n+i, &from[n+i])
 		if err != nil {
 			return fmt.Errorf("reading person shard %d: %w", i, err)
 		}
 		r.devices, r.persons = append(r.devices, d.state), append(r.persons, p.state)
 	}
-	m, err := newAudienceMachine(r.old, &from[2*n])
+	m, err := newAudienceMachine(r.old, 2*n, &from[2*n])
 	if err != nil {
 		return fmt.Errorf("reading the audience: %w", err)
 	}

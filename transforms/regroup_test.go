@@ -239,7 +239,9 @@ func TestRegroupsNothingThatIsUnderWay(t *testing.T) {
 	p := start(t, r, &spec, l, j, newSeen(l), 0)
 	for range 20 {
 		if b := p.batch(p.sources[0]); b != nil {
-			_, err := p.local.device(context.Background(), 0, b, p.outputs(0, 0))
+			e, err := eventsFor(0, b)
+			check(t, err)
+			err = p.local.device(context.Background(), e, p.outputs(0, 0))
 			check(t, err)
 		}
 	}

@@ -18,30 +18,56 @@ type shared struct {
 	local *Local // nil: the runner keeps the states
 	// Decoded shards, where the runner keeps the states: Beam makes DoFn instances as it
 	// likes, and a shard may move between them.
-	devices *logstate.Cache[*DeviceState]
-	persons *logstate.Cache[*PersonState]
+	devices  *logstate.Cache[*DeviceState]
+	persons  *logstate.Cache[*PersonState]
+	audience *logstate.Cache[*AudienceState]
 }
 
-// deviceCache has the job's decoded device shards.
-func (s *shared) deviceCache(b *Built, log LogReader) *logstate.Cache[*DeviceState] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.devices == nil {
-		s.devices = &logstate.Cache[*DeviceState]{New: func() *DeviceState { return NewDeviceState(b, log) },
-			Read: func(p []byte) (*DeviceState, error) { return ReadDeviceState(p, b, log) }}
+// deviceStore is where a DoFn of the job finds the device shards.
+func (s *shared) deviceStore(from *LogSpec) (Store, error) {
+	if s.local != nil {
+		return localStore(s.local.device), nil
 	}
-	return s.devices
+	b, log := s.built, from.open()
+	g, err := NewDeviceStage(b, log)
+	if err != nil {
+		return nil, err
+	}
+	cache := cached(s, &s.devices, func() *DeviceState { return NewDeviceState(b, log) },
+		func(p []byte) (*DeviceState, error) { return ReadDeviceState(p, b, log) })
+	return &runnerStore[*DeviceState]{g, cache}, nil
 }
 
-// personCache has the job's decoded person shards.
-func (s *shared) personCache(b *Built) *logstate.Cache[*PersonState] {
+// personStore is where a DoFn of the job finds the person shards.
+func (s *shared) personStore() Store {
+	if s.local != nil {
+		return localStore(s.local.person)
+	}
+	b := s.built
+	cache := cached(s, &s.persons, func() *PersonState { return NewPersonState(b) },
+		func(p []byte) (*PersonState, error) { return ReadPersonState(p, b) })
+	return &runnerStore[*PersonState]{NewPersonStage(b), cache}
+}
+
+// audienceStore is where a DoFn of the job finds the audience.
+func (s *shared) audienceStore() Store {
+	if s.local != nil {
+		return localStore(s.local.counts)
+	}
+	b := s.built
+	cache := cached(s, &s.audience, func() *AudienceState { return NewAudienceState(b) },
+		func(p []byte) (*AudienceState, error) { return ReadAudienceState(p, b) })
+	return &runnerStore[*AudienceState]{NewAudienceStage(b), cache}
+}
+
+// cached is the job's cache of a stage's decoded shards; the first DoFn makes it.
+func cached[S logstate.State](s *shared, c **logstate.Cache[S], empty func() S, read func([]byte) (S, error)) *logstate.Cache[S] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.persons == nil {
-		s.persons = &logstate.Cache[*PersonState]{New: func() *PersonState { return NewPersonState(b) },
-			Read: func(p []byte) (*PersonState, error) { return ReadPersonState(p, b) }}
+	if *c == nil {
+		*c = &logstate.Cache[S]{New: empty, Read: read}
 	}
-	return s.persons
+	return *c
 }
 
 func sharedOf(e *engine.Engine) *shared {
@@ -58,20 +84,20 @@ func Start(e *engine.Engine, l *Local) {
 }
 
 // find is what a DoFn of the job needs.
-func find(spec *Spec) (*shared, *Built, error) {
+func find(spec *Spec) (*shared, error) {
 	e, err := engine.Of(spec.Job)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s := sharedOf(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.built == nil {
 		if s.built, err = spec.Build(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return s, s.built, nil
+	return s, nil
 }
 
 // BuiltOf is what a job in this process runs with, nil before it has started.
