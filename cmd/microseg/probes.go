@@ -84,6 +84,8 @@ func (p *probes) admin(mux *http.ServeMux) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !h.ok {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}

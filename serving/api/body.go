@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -206,7 +208,12 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	case err != nil:
 		return &Error{http.StatusBadRequest, "the body did not come: " + err.Error()}
 	}
-	if err := json.Unmarshal(b.Bytes(), into); err != nil {
+	err = json.Unmarshal(b.Bytes(), into)
+	var other *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &other): // whose text names what this program calls it
+		return bad(fmt.Sprintf("the body is not the JSON that is wanted: %s must not be of the type %s", cmp.Or(other.Field, "all of it"), other.Value))
+	case err != nil:
 		return bad("the body is not the JSON that is wanted: " + err.Error())
 	}
 	return nil

@@ -73,7 +73,8 @@ func TestSnippet(t *testing.T) {
 }
 
 // TestSnippetRefusals: what cannot be read is refused in words that help, and a
-// long body is read.
+// long body is read. The words had named a struct of ours, and a browser might have
+// looked into the text of a refusal for what else it could be.
 func TestSnippetRefusals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -83,7 +84,8 @@ func TestSnippetRefusals(t *testing.T) {
 	}{
 		``:                                {400, "JSON"},
 		`{`:                               {400, "JSON"},
-		`[]`:                              {400, "JSON"},
+		`[]`:                              {400, "all of it must not be of the type array"},
+		`{"anonymousId":["a"]}`:           {400, "anonymousId must not be of the type array"},
 		`{"segment":"everyone"} x`:        {400, "JSON"},
 		`{"segment":["everyone"]}`:        {400, "neither a path nor what getUserSegment() resolves to"},
 		`{"segment":7}`:                   {400, "neither a path nor what getUserSegment() resolves to"},
@@ -97,6 +99,9 @@ func TestSnippetRefusals(t *testing.T) {
 		`{"segment":"` + long(70_000) + `"}`:                            {413, "64 KiB"},
 	} {
 		w := s.ask("POST", "/api/personalize", body)
+		if strings.Contains(w.Body.String(), "Go ") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%.60s: %v %.200s", body, w.Header(), w.Body)
+		}
 		if w.Code != want.code || !strings.Contains(w.Body.String(), want.text) || !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%.60s: %d %.200s, want %d %s", body, w.Code, w.Body, want.code, want.text)
 		}
