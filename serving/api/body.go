@@ -208,13 +208,17 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	case err != nil:
 		return &Error{http.StatusBadRequest, "the body did not come: " + err.Error()}
 	}
-	err = json.Unmarshal(b.Bytes(), into)
-	var other *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &other): // whose text names what this program calls it
-		return bad(fmt.Sprintf("the body is not the JSON that is wanted: %s must not be of the type %s", cmp.Or(other.Field, "all of it"), other.Value))
-	case err != nil:
-		return bad("the body is not the JSON that is wanted: " + err.Error())
+	if err := json.Unmarshal(b.Bytes(), into); err != nil {
+		return bad("the body is not the JSON that is wanted: " + unlike(err))
 	}
 	return nil
+}
+
+// unlike says what is wrong with JSON, without what this program calls it.
+func unlike(err error) string {
+	var other *json.UnmarshalTypeError
+	if errors.As(err, &other) {
+		return fmt.Sprintf("%s must not be of the type %s", cmp.Or(other.Field, "all of it"), other.Value)
+	}
+	return err.Error()
 }

@@ -18,7 +18,7 @@ func (s *Server) personalize(w http.ResponseWriter, r *http.Request, _ *asked) e
 		return err
 	}
 	if err := page.read(q.Event); err != nil {
-		return bad("event is neither the page's path, nor {\"page\": …}, nor a page call: " + err.Error())
+		return bad("event is neither the page's path, nor {\"page\": …}, nor a page call: " + unlike(err))
 	}
 	a := s.askedOf(&q, r)
 	v, err := s.find(r, &a)
