@@ -32,11 +32,12 @@ func execute(ctx context.Context, name string, p *beam.Pipeline) error {
 	return fmt.Errorf("%q is no runner in this process; choose %s or %s", name, LocalRunner, PrismRunner)
 }
 
-var localOnce sync.Once
+// readyOnce is of initBeam.
+var readyOnce sync.Once
 
 // RunLocal runs the pipeline on our own runner and waits for its end.
 func RunLocal(ctx context.Context, p *beam.Pipeline) error {
-	localOnce.Do(initBeam)
+	readyOnce.Do(initBeam)
 	if _, err := runner.Execute(ctx, p); err != nil {
 		return fmt.Errorf("running the job: %w", err)
 	}
@@ -72,8 +73,8 @@ func RunPrism(ctx context.Context, p *beam.Pipeline) error {
 		if !strings.Contains(*jobopts.Experiments, noSplit) {
 			*jobopts.Experiments = strings.TrimPrefix(*jobopts.Experiments+","+noSplit, ",")
 		}
-		initBeam()
 	})
+	readyOnce.Do(initBeam)
 	if _, err := prism.Execute(ctx, p); err != nil {
 		return fmt.Errorf("running the job on Prism: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal/extworker"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal/runnerlib"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/util/grpcx"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -43,6 +44,10 @@ var FlinkOptions = map[string]any{
 // the runner, and waits for its end. Beam's own submission keeps the options to
 // itself: the runner would never hear of them.
 func (j *Job) Submit(ctx context.Context, options map[string]any) error {
+	readyOnce.Do(initBeam)
+	if *jobopts.Parallelism <= 0 {
+		*jobopts.Parallelism = j.Spec.Shards
+	}
 	endpoint, err := jobopts.GetEndpoint()
 	if err != nil {
 		return fmt.Errorf("finding the job service (give --endpoint host:port): %w", err)
@@ -101,6 +106,13 @@ func (j *Job) portable() (*beam.Pipeline, error) {
 	return p, nil
 }
 
+// Work makes this process a worker of jobs that were built elsewhere, as a runner's boot
+// program asks for with --worker, and does not return then. Flags must be parsed.
+func Work() {
+	engine.Worker()
+	beam.Init()
+}
+
 // loopback readies this process for the job's DoFns, in case its runner has them work here;
 // end is for when the job has ended, or goes on without this process.
 func (j *Job) loopback() (end func(), err error) {
@@ -118,6 +130,7 @@ func (j *Job) loopback() (end func(), err error) {
 // Run runs the job on another runner that is linked into the program, by its
 // name in Beam, such as dataflow.
 func (j *Job) Run(ctx context.Context, runner string) error {
+	readyOnce.Do(initBeam)
 	end, err := j.loopback()
 	if err != nil {
 		return err

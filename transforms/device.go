@@ -8,37 +8,10 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/microseg/microseg/engine/inflight"
-	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/rows"
-	"github.com/microseg/microseg/transforms/wire"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[deviceFn]()) }
-
-// LogReader reads a range of the log again. Sources implement it; offsets are inclusive.
-type LogReader interface {
-	ReadRange(ctx context.Context, partition int32, first, last int64, f func(identity.Record) error) error
-}
-
-// logs are the readers of this process's jobs.
-var logs = map[string]func(settings []byte) LogReader{}
-
-// RegisterLog names a way to make a LogReader from its settings; call it in init.
-func RegisterLog(name string, make func(settings []byte) LogReader) { logs[name] = make }
-
-// LogSpec says how the stage finds the log of its job.
-type LogSpec struct {
-	Name     string // as in RegisterLog
-	Settings []byte
-}
-
-// open makes the reader, nil where nobody has named a way to.
-func (s *LogSpec) open() LogReader {
-	if mk := logs[s.Name]; mk != nil {
-		return mk(s.Settings)
-	}
-	return nil
-}
 
 // Devices is the device stage: lateness, duplicates, identity, sessions, decayed
 // sums, and the paths of the persons that are one unlinked device. It takes a
@@ -95,21 +68,4 @@ func (fn *deviceFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	}
 	w.Leave(e.Number)
 	return nil
-}
-
-// eventsFor is a batch of events on its way to a device shard, from its source.
-func eventsFor(shard int, batch []byte) (*Element, error) {
-	h, err := wire.ReadHeader(batch)
-	if err != nil {
-		return nil, err
-	}
-	return &Element{Shard: shard, From: shard, Number: h.ID, Bytes: batch}, nil
-}
-
-// of marks rows with the shard that made them.
-func of(shard int, out func(rows.Batch)) func(rows.Batch) {
-	return func(b rows.Batch) {
-		b.Shard = shard
-		out(b)
-	}
 }

@@ -81,6 +81,15 @@ func (g *DeviceStage) bind() {
 	g.out.Vector = g.vector
 }
 
+// eventsFor is a batch of events on its way to a device shard, from its source.
+func eventsFor(shard int, batch []byte) (*Element, error) {
+	h, err := wire.ReadHeader(batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Element{Shard: shard, From: shard, Number: h.ID, Bytes: batch}, nil
+}
+
 func (g *DeviceStage) name() string { return "device" }
 
 // process implements stage.

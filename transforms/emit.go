@@ -35,3 +35,11 @@ func emitRows[R any](b *rows.Builder[R], decided int64, out func(rows.Batch)) er
 	}
 	return err
 }
+
+// of marks rows with the shard that made them.
+func of(shard int, out func(rows.Batch)) func(rows.Batch) {
+	return func(b rows.Batch) {
+		b.Shard = shard
+		out(b)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/microseg/microseg/engine/inflight"
 	"github.com/microseg/microseg/rows"
-	"github.com/microseg/microseg/transforms/wire"
 )
 
 func init() { beam.RegisterDoFn(reflect.TypeFor[personFn]()) }
@@ -54,14 +53,4 @@ func (fn *personFn) ProcessElement(ctx context.Context, p state.Provider, shard 
 	}
 	fn.windows.Shard(e.From).Leave(id)
 	return nil
-}
-
-// vectorsFor is a batch of vectors on its way to a person shard; id is that of the batch of
-// events which they are of.
-func vectorsFor(shard int, batch []byte) (e *Element, id int64, err error) {
-	h, err := wire.ReadHeader(batch)
-	if err != nil {
-		return nil, 0, err
-	}
-	return &Element{Shard: shard, From: h.Shard, Number: h.Seq, Bytes: batch}, h.ID, nil
 }

@@ -164,6 +164,16 @@ func NewPersonStage(b *Built) *PersonStage {
 	return &PersonStage{built: b, effects: newEffects(b), prog: rows.NewProgressBuilder(), lat: rows.NewLatencyBuilder(), ledger: b.ledger, before: map[int32]int64{}, dead: rows.NewDeadLetterBuilder()}
 }
 
+// vectorsFor is a batch of vectors on its way to a person shard; id is that of the batch of
+// events which they are of.
+func vectorsFor(shard int, batch []byte) (e *Element, id int64, err error) {
+	h, err := wire.ReadHeader(batch)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &Element{Shard: shard, From: h.Shard, Number: h.Seq, Bytes: batch}, h.ID, nil
+}
+
 func (g *PersonStage) name() string { return "person" }
 
 // process implements stage; the delta is the batch itself, which names what is left out.

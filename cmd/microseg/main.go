@@ -11,12 +11,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/cmd/internal/paths"
 	"github.com/microseg/microseg/embedded/clickhouse"
-	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/pipelines"
 	"github.com/spf13/cobra"
 )
 
@@ -66,8 +65,7 @@ func beWorker() {
 	for _, a := range os.Args[1:] {
 		if a == "--worker" || a == "--worker=true" {
 			flag.Parse()
-			engine.Worker()
-			beam.Init()
+			pipelines.Work()
 		}
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/cmd/internal/paths"
@@ -103,9 +101,6 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 // those given on the command line.
 func (j *job) submit(ctx context.Context, given []string) error {
 	options := maps.Clone(pipelines.FlinkOptions)
-	if *jobopts.Parallelism <= 0 {
-		*jobopts.Parallelism = j.Spec.Shards
-	}
 	for _, o := range given {
 		k, v, ok := strings.Cut(o, "=")
 		if !ok {
@@ -117,16 +112,14 @@ func (j *job) submit(ctx context.Context, given []string) error {
 		}
 		options[k] = parsed
 	}
-	beam.Init()
 	return j.Submit(ctx, options)
 }
 
 // other runs the job on a runner that is only in some builds.
 func (j *job) other(ctx context.Context, runner string) error {
-	if runner == "dataflow" && !withDataflow {
+	if runner == "dataflow" && !pipelines.WithDataflow {
 		return errors.New("this binary was built without Dataflow; build one with `go build -tags dataflow ./cmd/microseg`")
 	}
-	beam.Init()
 	return j.Run(ctx, runner)
 }
 

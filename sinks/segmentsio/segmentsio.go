@@ -5,19 +5,15 @@ package segmentsio
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
 	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/segment"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-func init() { beam.RegisterDoFn(reflect.TypeFor[writeFn]()) }
 
 // Config says where records go. It travels with the job as JSON.
 type Config struct {
@@ -52,40 +48,6 @@ func CreateTopic(ctx context.Context, brokers []string, topic string, partitions
 	defer cl.Close()
 	_, err = kafka.CreateTopic(ctx, cl, topic, partitions, map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": compactWithin})
 	return err
-}
-
-// Write publishes a PCollection<[]byte> of batches as segment.AppendKeyed makes
-// them. The order of a key is kept: it is decided in one shard, and idempotent
-// producers keep the order of a partition.
-func Write(s beam.Scope, cfg Config, col beam.PCollection) {
-	beam.ParDo0(s.Scope("segmentsio.Write"), &writeFn{Config: cfg}, col)
-}
-
-type writeFn struct {
-	Config Config
-	w      *Writer
-}
-
-// Setup finds the job's writer.
-func (fn *writeFn) Setup() error {
-	e, err := engine.Of(fn.Config.Job)
-	if err == nil {
-		fn.w, err = acquire(e, fn.Config)
-	}
-	return err
-}
-
-// ProcessElement hands a batch to the client; it blocks while too much waits.
-func (fn *writeFn) ProcessElement(ctx context.Context, batch []byte) error {
-	return fn.w.Publish(ctx, batch)
-}
-
-// FinishBundle reports what failed.
-func (fn *writeFn) FinishBundle(ctx context.Context) error {
-	if fn.Config.Wait {
-		return fn.w.Flush(ctx)
-	}
-	return fn.w.Err()
 }
 
 // Bounds of what waits for the log in one process.

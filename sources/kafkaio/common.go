@@ -6,26 +6,10 @@ package kafkaio
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"time"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/microseg/microseg/clients/kafka"
-	"github.com/microseg/microseg/event/codec"
-	"github.com/microseg/microseg/identity"
 )
-
-func init() {
-	beam.RegisterCoder(reflect.TypeFor[identity.RawBatch](), encodeBatch, identity.ReadRawBatch)
-	beam.RegisterType(reflect.TypeFor[Restriction]())
-	beam.RegisterDoFn(reflect.TypeFor[readFn]())
-}
-
-func encodeBatch(b identity.RawBatch) []byte {
-	var w codec.Writer
-	b.AppendTo(&w)
-	return w.B
-}
 
 // Options say what to read and how to cut it. They travel with the job as JSON.
 type Options struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -14,8 +15,21 @@ import (
 	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/clock"
+	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/identity"
 )
+
+func init() {
+	beam.RegisterCoder(reflect.TypeFor[identity.RawBatch](), encodeBatch, identity.ReadRawBatch)
+	beam.RegisterType(reflect.TypeFor[Restriction]())
+	beam.RegisterDoFn(reflect.TypeFor[readFn]())
+}
+
+func encodeBatch(b identity.RawBatch) []byte {
+	var w codec.Writer
+	b.AppendTo(&w)
+	return w.B
+}
 
 // Read reads a lane's shards of the topic from their beginning and returns a
 // PCollection<identity.RawBatch>, the batches of each shard in order. Defaults

@@ -124,3 +124,29 @@ func elsewhere(t *testing.T, what *regexp.Regexp, room, why string) {
 		}
 	}
 }
+
+// TestBeam: few files import Beam: the DoFns, the graphs, what reads and writes for them,
+// and the runner. Whoever changes what is decided need not know it.
+func TestBeam(t *testing.T) {
+	t.Parallel()
+	dir := root(t)
+	cmd := exec.Command("git", "ls-files", "-z", "*.go")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf(noFiles, err)
+	}
+	may := regexp.MustCompile(`^(runner|pipelines)/|^transforms/(decode|device|person|audience|batch|cells)\.go$|^sources/\w+/read\.go$|^sinks/\w+/write(_\w+)?\.go$`)
+	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if may.MatchString(name) || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "testing/") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), `"github.com/apache/beam/`) {
+			t.Errorf("%s imports Beam; only DoFns, graphs, sources, sinks and the runner do (docs/adr/0029-engine.md)", name)
+		}
+	}
+}

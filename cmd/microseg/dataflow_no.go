@@ -1,5 +1,0 @@
-//go:build !dataflow
-
-package main
-
-const withDataflow = false
