@@ -44,10 +44,11 @@ type least struct {
 	env    []string       // beside the log's login
 	dir    string
 	out    map[string]*output
+	pids   map[string]int
 }
 
 func startLeast(t *testing.T) *least {
-	l := &least{t: t, log: startLocked(t, "job", "copier", "node", "redis", "replay"), dir: t.TempDir(), out: map[string]*output{}}
+	l := &least{t: t, log: startLocked(t, "job", "copier", "node", "redis", "replay"), dir: t.TempDir(), out: map[string]*output{}, pids: map[string]int{}}
 	at := topicsOfJob{"events", "events"}
 	l.log.topic(at.events)
 	at.source = at.keyed()
@@ -61,11 +62,11 @@ func startLeast(t *testing.T) *least {
 	}
 	l.startClickHouse()
 	l.startRedis()
-	l.env = append(l.env, node.EnvTokenKeys+"=k1:"+strings.Repeat("ab", 32), node.EnvAdminKey+"="+leastAdmin)
+	l.env = append(l.env, node.EnvTokenKeys+"=k1:"+leastToken, node.EnvAdminKey+"="+leastAdmin)
 	return l
 }
 
-var leastAdmin = strings.Repeat("a", 40)
+var leastAdmin, leastToken = strings.Repeat("a", 40), strings.Repeat("7e", 32)
 
 // startClickHouse starts one with the job's user of grants.sql, and the database that an admin has made.
 func (l *least) startClickHouse() {
@@ -174,7 +175,7 @@ func (l *least) run(user string, args ...string) *output {
 			l.t.Errorf("%s does not end:\n%s", user, out)
 		}
 	})
-	l.out[user] = out
+	l.out[user], l.pids[user] = out, c.Process.Pid
 	return out
 }
 
@@ -295,6 +296,7 @@ func TestLeastRightsOfAll(t *testing.T) {
 			t.Errorf("%s is degraded", name)
 		}
 	}
+	l.tellNothing(jobAdmin, nodeAdmin, redisAdmin, site)
 	l.until("the deletion", func() error {
 		return l.ask(http.MethodDelete, "http://"+nodeAdmin+"/v1/profiles/d:least-visitor?wait=1", "", `"complete":true`)
 	})
@@ -307,6 +309,24 @@ func TestLeastRightsOfAll(t *testing.T) {
 	for _, table := range []string{"segment_state", "sessions", "segment_events"} {
 		if n := l.rows(table); n > 0 {
 			t.Errorf("%s has %d rows of the visitor", table, n)
+		}
+	}
+}
+
+// tellNothing: of the logins that work here none is shown, either (see TestNoSecretOfAStack).
+func (l *least) tellNothing(addrs ...string) {
+	l.t.Helper()
+	s := &searched{t: l.t, secrets: map[string]string{"the log's password": broker.Password, "ClickHouse's": "password-of-the-job", "Redis'": "password-of-redis", "the admin key": leastAdmin,
+		"the key of tokens": leastToken}}
+	for user, out := range l.out {
+		s.look("what "+user+" has said", out.String())
+		if user != "replay" { // it has ended
+			s.file("the arguments of "+user, fmt.Sprintf("/proc/%d/cmdline", l.pids[user]))
+		}
+	}
+	for _, addr := range addrs {
+		for _, path := range []string{"/health", "/metrics", "/livez", "/readyz", "/nothing"} {
+			s.get(http.MethodGet, "http://"+addr+path, "", "")
 		}
 	}
 }

@@ -132,11 +132,11 @@ func setAll(t *testing.T, env map[string]string) {
 }
 
 // jobWork is what a job does with the log, with all the functions that do it.
-func jobWork(ctx context.Context, brokers []string, events string) error {
+func jobWork(ctx context.Context, brokers []string, events, rekey string) error {
 	if _, _, err := changelogio.Covered(ctx, brokers, changelogio.Topic(events)); err != nil {
 		return err
 	}
-	if _, _, err := kafkaio.OpenSource(ctx, brokers, events, kafkaio.RekeyAuto, 2, config.Demo().EventConfig()); err != nil {
+	if _, _, err := kafkaio.OpenSource(ctx, brokers, events, rekey, 2, config.Demo().EventConfig()); err != nil {
 		return err
 	}
 	if _, err := kafkaio.Erasures(ctx, brokers, events); err != nil {

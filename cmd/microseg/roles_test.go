@@ -48,7 +48,13 @@ func (l *lockedLog) works(rds *redis.Server) []work {
 	none := func(*lockedLog, topicsOfJob) {}
 	return []work{
 		{"job", false, none, func(ctx context.Context, l *lockedLog, at topicsOfJob) error {
-			return jobWork(ctx, []string{l.SASL}, at.events)
+			return jobWork(ctx, []string{l.SASL}, at.events, kafkaio.RekeyAuto)
+		}},
+		{"job", true, none, func(ctx context.Context, l *lockedLog, at topicsOfJob) error {
+			if err := copierWork(ctx, l, at); err != nil {
+				return err
+			}
+			return jobWork(ctx, []string{l.SASL}, at.source, kafkaio.RekeyOff)
 		}},
 		{"copier", true, none, copierWork},
 		{"node", false, (*lockedLog).jobTopics, nodeWork},
@@ -113,16 +119,13 @@ func copierWork(ctx context.Context, l *lockedLog, at topicsOfJob) error {
 	done := make(chan struct{})
 	go func() { k.Run(run); close(done) }()
 	defer func() { stop(); <-done }()
-	for {
-		if s := k.Stats(); s.Err != nil {
-			return s.Err
-		} else if s.Copied > 0 {
-			return kafkaio.Copied(ctx, []string{l.SASL}, at.events) // it is noted how far
-		}
-		if err := beat(ctx); err != nil {
-			return err
-		}
+	noted := make(chan error, 1)
+	go func() { noted <- kafkaio.Copied(run, []string{l.SASL}, at.events) }()
+	for k.Stats().Err == nil && len(noted) == 0 && beat(ctx) == nil {
 	}
+	err := k.Stats().Err
+	stop()
+	return errors.Join(err, <-noted)
 }
 
 func beat(ctx context.Context) error {
