@@ -14,7 +14,7 @@ type device struct {
 	id     string
 	link   *link // nil where there is nothing to say, as of most
 	epoch  int64
-	offset int64 // of the last event: with the shard's generation, the version of the vector
+	offset int64 // of the last event: the version of the vector
 	queued int64 // when the agenda looks at it next
 	place  int32 // in the agenda
 	dirty  bool  // its open session changed since its row was last made
@@ -176,7 +176,6 @@ func (s *Shard) forget(q *Partition, d *device, out *Output) *device {
 	delete(s.devices, d.id)
 	delete(s.former, d.id)
 	d.past = true
-	s.Dropped++
 	return nil
 }
 
@@ -200,5 +199,5 @@ func (s *Shard) version(d *device) session.Version {
 
 // versionAt is the version of what a record of the log makes.
 func (s *Shard) versionAt(offset int64) session.Version {
-	return session.Version{Generation: s.p.Generation, Offset: offset}
+	return session.Version{Offset: offset}
 }

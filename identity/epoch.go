@@ -175,7 +175,7 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Good++
 	d := s.present(q, e.Device, out)
 	t := max(q.Clock, s.settled)
-	s.vector = session.Vector{Device: e.Device, User: e.User, Version: session.Version{Generation: s.p.Generation, Offset: e.Offset}, Retract: true, At: t}
+	s.vector = session.Vector{Device: e.Device, User: e.User, Version: session.Version{Offset: e.Offset}, Retract: true, At: t}
 	out.Vector(&s.vector, e)
 	if d == nil {
 		return

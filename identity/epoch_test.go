@@ -53,7 +53,7 @@ func (b *bench) reload(t *testing.T) {
 	t.Helper()
 	var w codec.Writer
 	b.AppendTo(&w)
-	s, err := ReadShard(&codec.Reader{B: w.B}, &b.p)
+	s, err := ReadShard(&codec.Reader{B: w.B}, &b.p, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestSnapshotVersions(t *testing.T) {
 	b.AppendTo(&w)
 	w.B[0] = schemaVersion + 1
 	var newer *codec.VersionError
-	if _, err := ReadShard(&codec.Reader{B: w.B}, &b.p); !errors.As(err, &newer) {
+	if _, err := ReadShard(&codec.Reader{B: w.B}, &b.p, 0); !errors.As(err, &newer) {
 		t.Errorf("of a newer version: %v", err)
 	}
 	// What version 2 wrote: a device without the members that are new.
@@ -264,7 +264,7 @@ func TestSnapshotVersions(t *testing.T) {
 	old.Bool(false) // no open session
 	old.Uint(0)     // no dirty sessions
 	old.Uint(0)     // no former users
-	s, err := ReadShard(&codec.Reader{B: old.B}, &b.p)
+	s, err := ReadShard(&codec.Reader{B: old.B}, &b.p, 0)
 	if err != nil || s.devices["d"].userID() != "a" || s.devices["d"].Last != noon || s.devices["d"].Cart() != (session.Cart{Items: 3, Value: 30, Changed: noon}) {
 		t.Errorf("of version 2: %v", err)
 	}

@@ -28,7 +28,7 @@ func (s *Shard) erase(q *Partition, e *event.Event, out *Output) {
 	s.drop(e.Device)
 	q.unlearn(e.Device)
 	for _, u := range users {
-		s.vector = session.Vector{Device: e.Device, User: u, Version: session.Version{Generation: s.p.Generation, Offset: e.Offset}, Retract: true, Erased: true, At: q.Clock}
+		s.vector = session.Vector{Device: e.Device, User: u, Version: session.Version{Offset: e.Offset}, Retract: true, Erased: true, At: q.Clock}
 		out.Vector(&s.vector, e)
 	}
 }

@@ -39,7 +39,6 @@ func Regroup(from []*Shard, n int, of func(partition int32) int, p *Params) (to 
 			}
 		}
 		g.take(s)
-		g.to[0].Dropped += s.Dropped
 	}
 	for _, t := range g.to {
 		slices.SortStableFunc(t.dirty, func(a, b dirty) int { return cmp.Compare(a.at, b.at) })

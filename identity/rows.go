@@ -22,9 +22,9 @@ func (r *SessionRow) Claim() string {
 	return r.Claimed
 }
 
-// RowVersion makes one ordered number of a version: 8 bits of generation, 44 of offset, 12 of revision.
+// RowVersion makes one ordered number of a version: 44 bits of offset, 12 of revision.
 func RowVersion(v session.Version) uint64 {
-	return uint64(v.Generation)<<56 | uint64(v.Offset)&(1<<44-1)<<12 | uint64(v.Revision)&(1<<12-1)
+	return uint64(v.Offset)&(1<<44-1)<<12 | uint64(v.Revision)&(1<<12-1)
 }
 
 // rows makes the rows of what an event changed behind the open session, which

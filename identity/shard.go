@@ -16,13 +16,12 @@ import (
 // Params are the constants of the device stage for one site.
 type Params struct {
 	Session    session.Params
-	Retention  int64  // ms of event time without events after which a device is dropped
-	Slots      int    // length of the feature vectors
-	Generation uint32 // of the topic's layout
-	Tick       int64  // ms: event time passes at its multiples within a batch, too; 0: at the end alone
-	MaxPending int    // events that a device keeps for late ones; 0: any number
-	MaxUsers   int    // that a device may be linked to in a day of event time; 0: any number
-	Partitions int32  // of the topic, keyed by device; 0: a new device may be in any
+	Retention  int64 // ms of event time without events after which a device is dropped
+	Slots      int   // length of the feature vectors
+	Tick       int64 // ms: event time passes at its multiples within a batch, too; 0: at the end alone
+	MaxPending int   // events that a device keeps for late ones; 0: any number
+	MaxUsers   int   // that a device may be linked to in a day of event time; 0: any number
+	Partitions int32 // of the topic, keyed by device; 0: a new device may be in any
 }
 
 // Partition is what the shard knows of one partition of the log.
@@ -160,7 +159,6 @@ type Shard struct {
 	legacyUntil int64
 	limits      Limits // of the batch that is being applied
 	round       bool   // which devices' markSaved means that the snapshot has them
-	Dropped     uint64 // devices dropped by retention
 	asRead      int    // devices that were let go while the shard was read
 	owing       bool   // see Owe
 }

@@ -61,7 +61,7 @@ func (s *Shard) Save(w *codec.Writer) {
 	s.giveUp()
 	s.round = !s.round
 	w.Byte(schemaVersion)
-	w.Uint(s.Dropped)
+	w.Uint(0) // older programs counted here whom the retention dropped
 	w.Int(s.settled)
 	w.Uint(uint64(len(s.parts)))
 	devices := 0
@@ -261,18 +261,17 @@ func (d *device) appendTo(w *codec.Writer) {
 	d.Profile.AppendTo(w)
 }
 
-// ReadShard reads what AppendTo wrote, or an older version, and leaves what is behind it.
-func ReadShard(r *codec.Reader, p *Params) (*Shard, error) { return ReadShardWithin(r, p, 0) }
-
-// ReadShardWithin is ReadShard with at most so many devices of a partition, besides
-// those that stay (see lower.go); 0: any number.
-func ReadShardWithin(r *codec.Reader, p *Params, limit int64) (*Shard, error) {
+// ReadShard reads what AppendTo wrote, or an older version, and leaves what is behind
+// it. It keeps at most so many devices of a partition, besides those that stay (see
+// lower.go); 0: any number.
+func ReadShard(r *codec.Reader, p *Params, limit int64) (*Shard, error) {
 	s := NewShard(p)
 	v := r.Byte()
 	if v < oldestVersion || v > schemaVersion {
 		return nil, &codec.VersionError{What: "device shard", Got: int(v), Want: schemaVersion}
 	}
-	s.Dropped, s.settled = r.Uint(), r.Int()
+	r.Uint()
+	s.settled = r.Int()
 	for range r.Len() {
 		q := s.Partition(int32(r.Int()))
 		q.Offset, q.Clock, q.Time, q.idle = r.Int(), r.Int(), r.Int(), r.Bool()

@@ -56,19 +56,6 @@ func (w Witness) String() string {
 // DefaultSteps bounds the prover's search for one question, to some 0.1 s.
 const DefaultSteps = 100_000
 
-// Satisfiable looks for a visitor that meets all terms. It goes through the
-// disjunctive normal form with a box of the feature space, an interval of each
-// feature's domain, that every comparison cuts; it makes at most so many steps,
-// a step being a cut. Known between features are: intent follows from live and
-// stale_share from signal_weight; a session is open while idle_s is below the
-// gap, and without one its features are 0 or unknown; counts are whole.
-// Arithmetic is taken to hold and not to hold. So Never is a proof, and
-// Possible means that nothing known speaks against it.
-func Satisfiable(steps int, terms ...Term) (Witness, Answer) {
-	p := prover{steps: steps}
-	return p.ask(terms)
-}
-
 func (p *prover) ask(terms []Term) (Witness, Answer) {
 	var goals []goal
 	for _, t := range terms {
@@ -85,7 +72,7 @@ func (p *prover) ask(terms []Term) (Witness, Answer) {
 
 // Budget bounds the prover's work on many questions.
 type Budget struct {
-	Each int // steps of one question, see Satisfiable
+	Each int // steps of one question
 	Left int // steps of all questions to come
 }
 
@@ -93,7 +80,14 @@ type Budget struct {
 // the usual ones.
 func NewBudget(each int) *Budget { return &Budget{Each: each, Left: 100 * each} }
 
-// Satisfiable is Satisfiable within the budget.
+// Satisfiable looks for a visitor that meets all terms. It goes through the
+// disjunctive normal form with a box of the feature space, an interval of each
+// feature's domain, that every comparison cuts; it makes at most b.Each steps,
+// a step being a cut, and none when the budget is spent. Known between features are: intent follows from live and
+// stale_share from signal_weight; a session is open while idle_s is below the
+// gap, and without one its features are 0 or unknown; counts are whole.
+// Arithmetic is taken to hold and not to hold. So Never is a proof, and
+// Possible means that nothing known speaks against it.
 func (b *Budget) Satisfiable(terms ...Term) (Witness, Answer) {
 	p := prover{steps: min(b.Each, b.Left)}
 	w, answer := p.ask(terms)

@@ -12,6 +12,12 @@ import (
 	"github.com/microseg/microseg/signal"
 )
 
+// Satisfiable asks one question with so many steps.
+func Satisfiable(steps int, terms ...Term) (Witness, Answer) {
+	p := prover{steps: steps}
+	return p.ask(terms)
+}
+
 // grid is a discretised feature space: points of axes, chosen so that every
 // region between the constants that proofs are about has one.
 type grid struct {

@@ -168,7 +168,7 @@ func (q *person) appendTo(w *codec.Writer) {
 func (d *deviceVector) appendTo(w *codec.Writer) {
 	w.String(d.device)
 	w.Int(d.epoch)
-	w.Uint(uint64(d.version.Generation))
+	w.Uint(0) // part of a version that nothing ever raised
 	w.Int(d.version.Offset)
 	w.Uint(uint64(d.version.Revision))
 	w.Bool(d.left)
@@ -188,7 +188,9 @@ func (d *deviceVector) appendTo(w *codec.Writer) {
 }
 
 func (s *Shard) readVector(r *codec.Reader, version byte, bot bool, slots []session.Slot) deviceVector {
-	d := deviceVector{device: r.String(), epoch: r.Int(), version: session.Version{Generation: uint32(r.Uint()), Offset: r.Int(), Revision: uint32(r.Uint())}, left: r.Bool(), bot: bot}
+	d := deviceVector{device: r.String(), epoch: r.Int(), bot: bot}
+	r.Uint()
+	d.version, d.left = session.Version{Offset: r.Int(), Revision: uint32(r.Uint())}, r.Bool()
 	if version > oldestVersion {
 		d.bot = r.Bool()
 	}

@@ -2,19 +2,14 @@ package session
 
 import "github.com/microseg/microseg/signal"
 
-// Version orders the vectors of one device. Generation rises when the topic or
-// its partitions change; Revision counts re-folds at one offset.
+// Version orders the vectors of one device; Revision counts re-folds at one offset.
 type Version struct {
-	Generation uint32
-	Offset     int64
-	Revision   uint32
+	Offset   int64
+	Revision uint32
 }
 
 // Less reports whether v is older than o.
 func (v Version) Less(o Version) bool {
-	if v.Generation != o.Generation {
-		return v.Generation < o.Generation
-	}
 	if v.Offset != o.Offset {
 		return v.Offset < o.Offset
 	}

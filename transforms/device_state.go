@@ -183,7 +183,7 @@ func readDeviceState(r *codec.Reader, built *Built, log LogReader, limit int64) 
 		s.limit = limit
 	}
 	var err error
-	if s.shard, err = identity.ReadShardWithin(r, &built.Identity, limit); err != nil {
+	if s.shard, err = identity.ReadShard(r, &built.Identity, limit); err != nil {
 		return nil, err
 	}
 	s.persons, err = segment.ReadShardOfFewer(r, &built.Segment, s.shard.Profile, s.shard.LetGoAsRead() > 0)

@@ -28,9 +28,6 @@ var link []byte
 //go:embed shop
 var files embed.FS
 
-// Script is microseg.js, minified; its modules are in web/src.
-func Script() []byte { return bytes.Clone(script) }
-
 // Shop is the demo shop's files: the pages' templates (*.html, to be put into
 // layout.html) and what they load.
 func Shop() fs.FS {

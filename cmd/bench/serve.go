@@ -157,10 +157,10 @@ func benchNode(ctx context.Context, cfg *config.Config, dir string, o *serveOpti
 		}
 	}
 	if slices.Contains(o.Only, "lookups") {
-		out.Lookups = n.attack(ctx, "lookups", o.Rate, o, lookups(n.addr, o.Profiles))
+		out.Lookups = n.attack(ctx, o.Rate, o, lookups(n.addr, o.Profiles))
 	}
 	if slices.Contains(o.Only, "personalize") {
-		out.Personalize = n.attack(ctx, "personalize", o.Rate, o, personalizes(n.addr, o.Profiles))
+		out.Personalize = n.attack(ctx, o.Rate, o, personalizes(n.addr, o.Profiles))
 	}
 	if slices.Contains(o.Only, "collect") {
 		out.Collect, err = n.collect(ctx, log.Brokers(), o)

@@ -34,7 +34,7 @@ type attackResult struct {
 }
 
 // attack offers requests for the warm-up and then for the measured time.
-func (n *nodeProcess) attack(ctx context.Context, name string, rate float64, o *serveOptions, target vegeta.Targeter) *attackResult {
+func (n *nodeProcess) attack(ctx context.Context, rate float64, o *serveOptions, target vegeta.Targeter) *attackResult {
 	pace := vegeta.Rate{Freq: int(rate), Per: time.Second}
 	run := func(d time.Duration) *vegeta.Metrics {
 		a := vegeta.NewAttacker(vegeta.Connections(o.Connections), vegeta.MaxConnections(o.Connections), vegeta.Workers(uint64(o.Connections)),
@@ -116,7 +116,7 @@ func (n *nodeProcess) collect(ctx context.Context, brokers []string, o *serveOpt
 	}
 	var next atomic.Uint64
 	header := http.Header{"Content-Type": {"application/json"}, "Authorization": {basic(benchServerKey)}}
-	r := n.attack(ctx, "collect", o.EventRate/batchSize, o, func(t *vegeta.Target) error {
+	r := n.attack(ctx, o.EventRate/batchSize, o, func(t *vegeta.Target) error {
 		t.Method, t.URL, t.Header, t.Body = http.MethodPost, "http://"+n.addr+"/v1/batch", header, bodies[next.Add(1)%uint64(len(bodies))]
 		return nil
 	})

@@ -102,12 +102,3 @@ func Open(name string) (io.ReadCloser, error) {
 	}()
 	return r, nil
 }
-
-// OpenSnowplow opens the snowplow sample with one device for each session of
-// its tracker, or for each of its users.
-func OpenSnowplow(bySession bool) (io.ReadCloser, error) {
-	if bySession {
-		return Open("snowplow-sessions")
-	}
-	return Open("snowplow")
-}

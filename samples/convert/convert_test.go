@@ -118,7 +118,7 @@ func TestRees46(t *testing.T) {
 // TestSnowplow: what dbt-snowplow-web's own tests expect of the same rows.
 func TestSnowplow(t *testing.T) {
 	t.Parallel()
-	in, err := OpenSnowplow(true)
+	in, err := Open("snowplow-sessions")
 	events, _ := collect(t, in, err)
 	n := names(events)
 	if n["page"] != 43 || n["Page Pinged"] != 8 || n["Page Scrolled"] != 8 {
@@ -127,7 +127,7 @@ func TestSnowplow(t *testing.T) {
 	if got := devices(events, func(string) bool { return true }); got != 18 {
 		t.Errorf("%d sessions, want 18", got)
 	}
-	in, err = OpenSnowplow(false)
+	in, err = Open("snowplow")
 	events, _ = collect(t, in, err)
 	users := map[string]bool{}
 	tableRows(t, "snowplow_web/users_expected.csv", "domain_userid", users)

@@ -167,9 +167,3 @@ func (t *streams) learn(p *place) {
 	t.by[p.addr] = l
 	t.add(l, p)
 }
-
-func (t *streams) open() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.n
-}

@@ -124,3 +124,10 @@ func TestStrangerBecomesKnown(t *testing.T) {
 		t.Errorf("two strangers have no room beside one who is known: %d", l.resp.StatusCode)
 	}
 }
+
+// open counts the streams.
+func (t *streams) open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
+}

@@ -102,15 +102,6 @@ func Open(_ context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
-// OnConfirmed has f called after each confirmed insert with the rows received
-// for it and the time that the insert took. f must be quick and must not call
-// the writer.
-func (w *Writer) OnConfirmed(f func(table string, rows int, took time.Duration)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.callback = f
-}
-
 // Add takes a batch to be inserted. It blocks while MaxPendingBytes are
 // pending. The error is about this batch (it does not fit its table), the
 // context's, or the writer's.

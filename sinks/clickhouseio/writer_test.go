@@ -218,14 +218,16 @@ func TestProgressComesLast(t *testing.T) {
 	w := open(t, Config{DSN: dsn})
 	var mu sync.Mutex
 	var order []string
-	w.OnConfirmed(func(table string, n int, took time.Duration) {
+	w.mu.Lock()
+	w.callback = func(table string, n int, took time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, fmt.Sprint(table, n))
 		if took <= 0 {
 			t.Errorf("%s took %v", table, took)
 		}
-	})
+	}
+	w.mu.Unlock()
 	for range 5 {
 		add(t, w, one(t, rows.NewProgressBuilder(), rows.Progress{Site: "s"}), events(t, rows.SegmentEvent{Site: "s"}),
 			one(t, rows.NewSessionBuilder(), rows.Session{Site: "s"}), states(t, rows.SegmentState{Site: "s"}))

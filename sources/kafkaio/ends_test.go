@@ -192,7 +192,7 @@ func loop(ctx context.Context, o Options, shard int, f func(*identity.RawBatch) 
 			continue
 		}
 		b := fn.batch(rd, &rest)
-		rest.Positions, rest.Batches = fn.advanced(&rest, &b).positions, b.ID+1
+		rest.Positions, rest.Batches = advanced(&b).positions, b.ID+1
 		if err := f(&b); err != nil {
 			return err
 		}

@@ -187,7 +187,7 @@ func (fn *readFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, shar
 		}
 		b := fn.batch(rd, &rest)
 		w.Holds(rest.Batches, b.Len())
-		if !rt.TryClaim(fn.advanced(&rest, &b)) {
+		if !rt.TryClaim(advanced(&b)) {
 			w.Leave(rest.Batches)
 			return sdf.StopProcessing(), nil
 		}
@@ -210,7 +210,7 @@ func (fn *readFn) again(ctx context.Context, rt *sdf.LockRTracker, rest *Restric
 		}
 		w.Holds(b.ID, b.Len())
 	}
-	if !rt.TryClaim(fn.advanced(rest, b)) {
+	if !rt.TryClaim(advanced(b)) {
 		w.Leave(b.ID)
 		return sdf.StopProcessing(), nil
 	}
@@ -305,7 +305,7 @@ func (rd *reader) idle(partition int32, now time.Time, after time.Duration) int6
 }
 
 // advanced are the positions after the batch.
-func (fn *readFn) advanced(rest *Restriction, b *identity.RawBatch) *claim {
+func advanced(b *identity.RawBatch) *claim {
 	c := &claim{batch: b.ID}
 	for _, r := range b.Ranges {
 		c.positions = append(c.positions, Position{Partition: r.Partition, Next: r.Last + 1})

@@ -129,13 +129,13 @@ func TestWikipedia(t *testing.T) {
 
 // TestSnowplow reproduces the page views and sessions of dbt-snowplow-web's tests.
 func TestSnowplow(t *testing.T) {
-	src, err := convert.OpenSnowplow(false)
+	src, err := convert.Open("snowplow")
 	check(t, err)
 	conn := replayAll(t, "snowplow", src, true, func(*config.Config) {})
 	if n := count(t, conn, pageViews, "snowplow"); n != 43 {
 		t.Errorf("%d page views, expected are 43", n)
 	}
-	src, err = convert.OpenSnowplow(true)
+	src, err = convert.Open("snowplow-sessions")
 	check(t, err)
 	conn = replayAll(t, "snowplow-sessions", src, true, func(*config.Config) {})
 	if n := count(t, conn, "SELECT uniqExact(device) FROM sessions_current WHERE site = ?", "snowplow-sessions"); n != 18 {

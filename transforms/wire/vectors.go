@@ -51,7 +51,7 @@ const (
 type VectorWriter struct {
 	device, user, values                                      text
 	epoch, offset, at, last, liveRef, longRef, append, ingest []int64
-	generation, revision                                      []uint32
+	nothing, revision                                         []uint32
 	partition                                                 []int32
 	flags                                                     []uint8
 	live, long                                                []float64
@@ -71,7 +71,7 @@ func (w *VectorWriter) reset() {
 	for _, c := range []*[]int64{&w.epoch, &w.offset, &w.at, &w.last, &w.liveRef, &w.longRef, &w.append, &w.ingest} {
 		*c = (*c)[:0]
 	}
-	w.generation, w.revision, w.partition, w.flags = w.generation[:0], w.revision[:0], w.partition[:0], w.flags[:0]
+	w.nothing, w.revision, w.partition, w.flags = w.nothing[:0], w.revision[:0], w.partition[:0], w.flags[:0]
 	w.live, w.long = w.live[:0], w.long[:0]
 }
 
@@ -102,7 +102,7 @@ func (w *VectorWriter) Add(v *session.Vector, partition int32, appended, ingest 
 	w.device.add(v.Device)
 	w.user.add(v.User)
 	w.epoch = append(w.epoch, v.Epoch)
-	w.generation = append(w.generation, v.Version.Generation)
+	w.nothing = append(w.nothing, 0)
 	w.offset = append(w.offset, v.Version.Offset)
 	w.revision = append(w.revision, v.Version.Revision)
 	w.partition = append(w.partition, partition)
@@ -134,7 +134,7 @@ func (w *VectorWriter) Finish(h *Header) ([]byte, error) {
 	c.text(arrow.BinaryTypes.String, &w.device)
 	c.text(arrow.BinaryTypes.String, &w.user)
 	i64(w.epoch)
-	u32(w.generation)
+	u32(w.nothing) // of a version that nothing ever raised; older batches have the column
 	i64(w.offset)
 	u32(w.revision)
 	c.add(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(w.partition))
@@ -167,7 +167,7 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 	u32 := func(i int) []uint32 { return rec.Column(i).(*array.Uint32).Uint32Values() }
 	f64 := func(i int) []float64 { return rec.Column(i).(*array.Float64).Float64Values() }
 	device, user := rec.Column(0).(*array.String), rec.Column(1).(*array.String)
-	epoch, gen, offset, rev := i64(2), u32(3), i64(4), u32(5)
+	epoch, offset, rev := i64(2), i64(4), u32(5)
 	part, flags := rec.Column(6).(*array.Int32).Int32Values(), rec.Column(7).(*array.Uint8).Uint8Values()
 	at, last, live, liveRef, long, longRef := i64(8), i64(9), f64(10), i64(11), f64(12), i64(13)
 	values, appended, ingest := rec.Column(14).(*array.Binary), i64(15), i64(16)
@@ -189,7 +189,7 @@ func vectors(rec arrow.Record, f func(*Vector)) error {
 		}
 		f(&Vector{Partition: part[i], Append: appended[i], Ingest: ingest[i], Vector: session.Vector{
 			Device: device.Value(i), User: user.Value(i), Epoch: epoch[i],
-			Version: session.Version{Generation: gen[i], Offset: offset[i], Revision: rev[i]},
+			Version: session.Version{Offset: offset[i], Revision: rev[i]},
 			Retract: flags[i]&flagRetract != 0, Bot: flags[i]&flagBot != 0, Erased: flags[i]&flagErased != 0, Rebuilt: flags[i]&flagRebuilt != 0, Former: flags[i]&flagFormer != 0, Evicted: flags[i]&flagEvicted != 0, At: at[i], Last: last[i],
 			End: end, Said: said, Paged: paged, Carts: carts, Presence: seen,
 			Live: signal.Decayed{Sum: live[i], Ref: liveRef[i]}, Long: signal.Decayed{Sum: long[i], Ref: longRef[i]}, Values: scratch}})

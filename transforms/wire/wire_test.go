@@ -62,7 +62,7 @@ func TestVectorsRoundTrip(t *testing.T) {
 		var want, got []string
 		h := Header{Shard: 1, ID: 2, Watermark: 3, Own: true, Semantics: event.NewestSemantics, Ranges: []identity.Range{}}
 		for range r.IntN(6) {
-			v := session.Vector{Device: "d", User: fmt.Sprint("u", r.IntN(9)), Epoch: r.Int64(), Version: session.Version{Generation: 1, Offset: r.Int64(), Revision: 2},
+			v := session.Vector{Device: "d", User: fmt.Sprint("u", r.IntN(9)), Epoch: r.Int64(), Version: session.Version{Offset: r.Int64(), Revision: 2},
 				Retract: r.IntN(2) == 0, Bot: r.IntN(2) == 0, Erased: r.IntN(2) == 0, At: r.Int64(), Last: r.Int64(), Live: signal.Decayed{Sum: r.Float64(), Ref: 5}, Long: signal.Decayed{Sum: r.Float64(), Ref: 6}, Values: []float64{0, r.Float64(), 0, 4}}
 			if r.IntN(2) == 0 {
 				v.Presence = session.Presence{Seen: r.Int64(), Span: r.Uint32(), Active: v.Last - r.Int64N(1000)}

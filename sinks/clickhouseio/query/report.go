@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/segment"
@@ -219,27 +218,4 @@ func eachOf(ctx context.Context, conn driver.Conn, q string, scan func(driver.Ro
 		}
 	}
 	return rows.Err()
-}
-
-// SiteInfo is a site that has been recorded.
-type SiteInfo struct {
-	Site  string    `json:"site"`
-	Clock time.Time `json:"clock"` // its newest accepted event time
-	Read  uint64    `json:"read"`  // records
-}
-
-// Sites lists what is recorded, the newest data first.
-func Sites(ctx context.Context, conn driver.Conn) ([]SiteInfo, error) {
-	var sites []SiteInfo
-	err := each(ctx, conn, `SELECT site, max(clock) AS newest, sumIf(read, stage = 'device') FROM progress_current
-		WHERE site != ? GROUP BY site ORDER BY newest DESC, site`, "", func(rows driver.Rows) error {
-		var s SiteInfo
-		err := rows.Scan(&s.Site, &s.Clock, &s.Read)
-		sites = append(sites, s)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing the recorded sites: %w", err)
-	}
-	return sites, nil
 }

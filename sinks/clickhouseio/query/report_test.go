@@ -242,16 +242,6 @@ func TestLatencyQuantilesAreTheHistograms(t *testing.T) {
 	}
 }
 
-func TestSites(t *testing.T) {
-	rec := filled(t)
-	put(rec, rows.NewProgressBuilder(), rows.Progress{Site: "newer", Clock: t0 + 1e9})
-	rec.flush()
-	sites, err := Sites(t.Context(), rec.conn)
-	if err != nil || len(sites) != 2 || sites[0].Site != "newer" || sites[1].Site != "s" || sites[1].Read != 110 {
-		t.Fatalf("%+v, %v", sites, err)
-	}
-}
-
 func TestTheTreeIsDrawn(t *testing.T) {
 	var ss []Segment
 	for _, p := range []string{"e", "e/a", "e/a/x", "e/a/y", "e/b", "e/b/z"} {
