@@ -14,10 +14,14 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
+	"github.com/microseg/microseg/engine"
 	"github.com/microseg/microseg/pipelines"
 	"github.com/microseg/microseg/samples/simulate"
+	"github.com/microseg/microseg/sinks/clickhouseio"
+	"github.com/microseg/microseg/sources/replay"
 	"github.com/microseg/microseg/testing/harness/kafka"
 	"github.com/microseg/microseg/testing/oracle"
+	"github.com/microseg/microseg/transforms"
 )
 
 // visit makes an hour of simulated visitors, one event a line, in time order.
@@ -94,6 +98,44 @@ func TestOracleOnPrism(t *testing.T) {
 	file := bytes.Join(shuffle(t, visit(t), rand.New(rand.NewPCG(4, 1))), []byte("\n"))
 	j, conn := replayingOn(t, pipelines.PrismRunner, log.Brokers(), site, io.NopCloser(bytes.NewReader(file)), false, func(cfg *config.Config) { cfg.Source.Shards = 2 })
 	check(t, j.Stop())
+	want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
+	check(t, err)
+	compareVerdicts(t, conn, site, want)
+	compareSessions(t, conn, site, want)
+	comparePaths(t, conn, site, want)
+}
+
+// TestOracleWhereTheRunnerKeepsTheStates is the same with the graph that other runners get:
+// states are the runner's, rows are inserted before their bundle ends, and no changelog is
+// there. It runs on ours, whose value and bag state ends with the run.
+func TestOracleWhereTheRunnerKeepsTheStates(t *testing.T) {
+	const site = "oracle-portable"
+	log, err := kafkalog.Start(kafkalog.Options{})
+	check(t, err)
+	t.Cleanup(log.Close)
+	check(t, kafkalog.CreateTopic(t.Context(), log.Brokers(), site, 4))
+	file := bytes.Join(duplicate(shuffle(t, visit(t), rand.New(rand.NewPCG(5, 1))), rand.New(rand.NewPCG(6, 1))), []byte("\n"))
+	cfg := config.Demo()
+	cfg.Source.Shards = 2
+	j, err := pipelines.NewJob(t.Context(), cfg, log.Brokers(), site, site, server.DSN())
+	check(t, err)
+	done := make(chan error, 1)
+	go func() { done <- j.Run(t.Context(), pipelines.LocalRunner) }()
+	sent, err := replay.Run(t.Context(), replay.Options{Brokers: log.Brokers(), Topic: site, Reader: io.NopCloser(bytes.NewReader(file)), Progress: io.Discard})
+	check(t, err)
+	check(t, j.Drained(t.Context(), sent.Ends))
+	stats := transforms.StatsOf(j.Engine())
+	j.Engine().Stop()
+	check(t, <-done)
+	if stats.Reloads == 0 {
+		t.Error("the runner does not keep the states")
+	}
+	if slices.Contains(engine.Opened(), j.Name()) {
+		t.Errorf("%s has ended, and is still open", j.Name())
+	}
+	conn, err := clickhouseio.Dial(server.DSN())
+	check(t, err)
+	t.Cleanup(func() { conn.Close() })
 	want, err := oracle.Run(config.Demo(), bytes.NewReader(file), time.Now().UnixMilli())
 	check(t, err)
 	compareVerdicts(t, conn, site, want)
