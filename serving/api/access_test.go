@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -280,5 +281,16 @@ func TestMetrics(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
+	}
+}
+
+// TestOurOwnErrorsAreNobodysElse: what fails in a node was told to whoever had asked, with
+// what it was about; the log has it.
+func TestOurOwnErrorsAreNobodysElse(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.handle(s.mux, "GET /broken", func(http.ResponseWriter, *http.Request) error { return errors.New("reading u:ann at 10.0.0.5") })
+	if w := s.ask("GET", "/broken", ""); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "ann") || strings.Contains(w.Body.String(), "10.0.0.5") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

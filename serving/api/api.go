@@ -5,6 +5,7 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -183,8 +184,9 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, h func(http.Response
 		status := http.StatusOK
 		if err := h(w, r); err != nil {
 			var e *Error
-			if !errors.As(err, &e) {
-				e = &Error{http.StatusInternalServerError, err.Error()}
+			if !errors.As(err, &e) { // what it says is not everybody's
+				slog.Error("answering", "route", route, "err", err)
+				e = &Error{http.StatusInternalServerError, "this node could not answer; its log says why"}
 			}
 			status = e.Status
 			refuse(w, e)
