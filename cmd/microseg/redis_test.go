@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/embedded/kafkalog"
@@ -43,7 +44,7 @@ func TestRedisSaysWhatItLacks(t *testing.T) {
 		}
 	}
 	t.Setenv(clients.Redis.Variable("PASSWORD"), "sesame")
-	w, err := redisio.Open(redisio.Config{Addr: s.Addr()})
+	w, err := redisio.Open(redisio.Config{Addr: s.Addr(), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

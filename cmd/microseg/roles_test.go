@@ -168,7 +168,7 @@ func nodeWork(ctx context.Context, l *lockedLog, at topicsOfJob) error {
 		return err
 	}
 	return l.deletes(ctx, privacy.Config{Brokers: brokers, Events: at.source, Inbox: at.events, Segments: segmentsio.Topic(at.source), Store: s, Tree: tree,
-		Patience: 40 * time.Second, AdminKey: strings.Repeat("admin", 8), Copied: func(ctx context.Context) error {
+		Patience: 3 * time.Minute, AdminKey: strings.Repeat("admin", 8), Copied: func(ctx context.Context) error {
 			if at.source == at.events {
 				return nil
 			}
@@ -179,8 +179,14 @@ func nodeWork(ctx context.Context, l *lockedLog, at topicsOfJob) error {
 // deletes a device, for which the test is the job: it says that it has forgotten it. What
 // interrupts a deletion is explained to the admin in the receipt.
 func (l *lockedLog) deletes(ctx context.Context, c privacy.Config) error {
-	var why error
-	c.Explain = func(_ context.Context, err error) error { why = err; return err }
+	why := make(chan error, 1)
+	c.Explain = func(_ context.Context, err error) error {
+		select {
+		case why <- err:
+		default: // one will do
+		}
+		return err
+	}
 	p, err := privacy.New(ctx, c)
 	if err != nil {
 		return err
@@ -196,21 +202,35 @@ func (l *lockedLog) deletes(ctx context.Context, c privacy.Config) error {
 		}
 	})
 	defer func() { stop(); job.Wait(); site.Close(); p.Close() }()
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, site.URL+"/v1/profiles/d:a?without=clickhouse&wait=1", http.NoBody)
-	if err != nil {
-		return err
+	method, url := http.MethodDelete, site.URL+"/v1/profiles/d:a?without=clickhouse"
+	for {
+		req, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+c.AdminKey)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		switch {
+		case err != nil:
+			return err
+		case len(why) > 0:
+			return <-why
+		case resp.StatusCode >= http.StatusBadRequest:
+			return fmt.Errorf("the deletion: %s %s", resp.Status, body)
+		case strings.Contains(string(body), `"complete":true`):
+			return nil
+		case method == http.MethodDelete: // the receipt says how far it is
+			method, url = http.MethodGet, site.URL+resp.Header.Get("Location")
+		}
+		if err := beat(ctx); err != nil {
+			return fmt.Errorf("%w: %s", err, body)
+		}
 	}
-	req.Header.Set("Authorization", "Bearer "+c.AdminKey)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK && why == nil {
-		err = fmt.Errorf("the deletion: %s %s", resp.Status, body)
-	}
-	return errors.Join(err, why)
 }
 
 func redisWork(ctx context.Context, l *lockedLog, at topicsOfJob, rds *redis.Server) error {
