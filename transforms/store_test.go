@@ -362,8 +362,8 @@ func (l *mapLife) run(t *testing.T, p *mapProgram, task *task[*mapState]) error 
 	return nil
 }
 
-// TestStoresHaveNoPart: what waits for something that never comes is no silent loss.
-func TestStoresHaveNoPart(t *testing.T) {
+// TestStoresLoseNothing: what waits for something that never comes is no silent loss.
+func TestStoresLoseNothing(t *testing.T) {
 	t.Parallel()
 	p := newMapProgram(t, rand.New(rand.NewPCG(1, 29)), true)
 	p.poison = nil
