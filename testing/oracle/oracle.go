@@ -1,8 +1,8 @@
 // Package oracle is the obviously right version of the whole job: it holds all
 // events in memory, sorts them, and folds each device once, in one thread. It
 // knows no shards, no lateness list, no wake-ups and no versions; and no
-// retention, no deletions, no limits of identity and no end of legacy links: logs for
-// it stay below them.
+// retention of devices of several events, no deletions, no limits of identity and no end of
+// legacy links: logs for it stay below them.
 package oracle
 
 import (
@@ -71,12 +71,15 @@ type epoch struct {
 
 // Oracle takes the log, record by record.
 type Oracle struct {
-	decoder *event.Decoder
-	seen    map[uint64]map[string]bool // devices by event
-	clocks  map[int32]int64
-	bounds  map[string]*bound
-	proven  map[pair]bool
-	res     *Result
+	Partitions int // of the log: they share state.max_devices; 0: one
+	decoder    *event.Decoder
+	seen       map[uint64]map[string]bool // devices by event
+	clocks     map[int32]int64
+	bounds     map[string]*bound
+	proven     map[pair]bool
+	rooms      map[int32]*room
+	gone       []*epoch // of devices that were let go
+	res        *Result
 }
 
 // pair is a device and a user, of which there is a proof that they belong together.
@@ -93,7 +96,7 @@ func New(cfg *config.Config) (*Oracle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, bounds: map[string]*bound{}, proven: map[pair]bool{},
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, bounds: map[string]*bound{}, proven: map[pair]bool{}, rooms: map[int32]*room{},
 		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
@@ -129,6 +132,7 @@ func (o *Oracle) Take(r *Record) error {
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
 	clock, ticks := o.clocks[r.Partition]
+	o.expire(&e)
 	switch {
 	case e.Kind == event.KindUnlink:
 		o.unlink(&e)
@@ -149,7 +153,10 @@ func (o *Oracle) Take(r *Record) error {
 	case e.Kind != event.KindReset && ticks && e.Time < clock-o.allowed(e.Kind):
 		o.dead(r, event.Late)
 		return nil
-	case o.seen[e.ID][e.Device] && !o.forgotten(&e):
+	case e.Kind != event.KindReset && o.unknowable(&e):
+		o.dead(r, event.Late)
+		return nil
+	case o.seen[e.ID][e.Device] && !o.forgotten(&e), o.wasOf(&e):
 		o.res.Duplicate++
 		return nil
 	case e.Kind != event.KindReset && o.forgotten(&e):
@@ -200,6 +207,7 @@ func (o *Oracle) dead(r *Record, why event.Reason) {
 // epoch is that user's is seen in the end, by whether there ever was a proof.
 func (o *Oracle) accept(e *event.Event, late bool) {
 	last := o.present(e)
+	o.hear(e, e.Time)
 	switch {
 	case e.User == "" || e.User == last.name:
 	case last.name == "" && (e.Trust != event.Linked || len(last.events)+len(last.late) == 0):
@@ -223,6 +231,7 @@ func (o *Oracle) accept(e *event.Event, late bool) {
 func (o *Oracle) present(e *event.Event) *epoch {
 	es := o.res.devices[e.Device]
 	if len(es) == 0 {
+		o.comes(e)
 		es = []*epoch{{device: e.Device, partition: e.Partition}}
 		o.res.devices[e.Device] = es
 	}
@@ -248,9 +257,16 @@ func (o *Oracle) merges(e *event.Event) bool {
 
 // reset is a log-out: what follows is nobody's yet.
 func (o *Oracle) reset(e *event.Event) {
-	if len(o.res.devices[e.Device]) == 0 || o.present(e).name != "" {
-		o.open(e)
+	known := len(o.res.devices[e.Device]) > 0
+	if !known {
+		o.comes(e)
 	}
+	if !known || o.present(e).name != "" {
+		o.open(e)
+		o.hear(e, o.clocks[e.Partition])
+	}
+	s := o.room(e.Partition).places[e.Device]
+	s.resets = append(s.resets, e.ID)
 }
 
 // unlink takes the device from the user, in all of its epochs.
@@ -297,9 +313,6 @@ func (o *Oracle) Result() *Result {
 	r := o.res
 	for _, device := range slices.Sorted(maps.Keys(r.devices)) {
 		for _, e := range r.devices[device] {
-			slices.SortFunc(e.events, func(a, b event.Event) int {
-				return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
-			})
 			r.sessions(e)
 			if o.proven[pair{device, e.name}] {
 				e.user = e.name
@@ -307,10 +320,21 @@ func (o *Oracle) Result() *Result {
 			}
 		}
 	}
+	for _, e := range o.gone {
+		r.sessions(e)
+	}
+	if len(o.gone) > 0 {
+		slices.SortFunc(r.Sessions, func(a, b Session) int {
+			return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Start, b.Start))
+		})
+	}
 	return r
 }
 
 func (r *Result) sessions(e *epoch) {
+	slices.SortFunc(e.events, func(a, b event.Event) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+	})
 	var v view // the present one, in the present session
 	for i := range e.events {
 		ev := &e.events[i]
