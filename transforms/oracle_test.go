@@ -12,8 +12,8 @@ import (
 
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
+	"github.com/microseg/microseg/rows"
 	"github.com/microseg/microseg/testing/oracle"
-	"github.com/microseg/microseg/transforms/rows"
 )
 
 // TestOracleLetsGo: the oracle, by which whole jobs are judged, knew no limit of devices, so
