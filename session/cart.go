@@ -275,7 +275,7 @@ func (c *Carts) fold() *Carts {
 
 // equal reports whether two say the same.
 func (c *Carts) equal(o *Carts) bool {
-	if c == nil || o == nil {
+	if c == nil || o == nil || c == o {
 		return c == o
 	}
 	return c.said == o.said && slices.Equal(c.steps, o.steps)

@@ -105,8 +105,8 @@ func and(q *Profile, past iter.Seq[*Profile]) iter.Seq[*Profile] {
 func (q *Profile) all() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		if q.tail != nil {
-			for k := q.tail.pieces() - 1; k >= 0; k-- {
-				for _, id := range slices.Backward(q.tail.at(k).list.ids) {
+			for _, l := range slices.Backward(slices.Collect(q.tail.lists())) {
+				for _, id := range slices.Backward(l.ids) {
 					if !yield(id) {
 						return
 					}

@@ -187,6 +187,12 @@ func (l *list) all() iter.Seq[*item] {
 	}
 }
 
+// head is the first item.
+func (l *list) head() (it item) {
+	decode(l.data, &it, &l.start)
+	return it
+}
+
 // items is a copy of all items.
 func (l *list) items() []item {
 	out := make([]item, 0, len(l.ids)+1)

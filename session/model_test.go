@@ -199,6 +199,11 @@ func TestEachEventEqualsModel(t *testing.T) {
 			if !q.Carts().equal(head.carts) || q.State().Context != head.Context {
 				t.Fatalf("seed %d, event %d: %v %+v, the model has %v %+v", seed, i, q.Carts(), q.State().Context, head.carts, head.Context)
 			}
+			for _, n := range q.tail.trees() {
+				if n.sum != nil && n.sum.torn {
+					t.Fatalf("seed %d, event %d: a part of the forest does not fit to what is before it", seed, i)
+				}
+			}
 			for _, f := range c.Closed {
 				if k := slices.IndexFunc(sessions, func(g *Fold) bool { return g.Start == f.Start }); k < 0 || !f.Same(sessions[k]) {
 					t.Fatalf("seed %d, event %d: the row of session %d is not the model's", seed, i, f.Start)
@@ -324,4 +329,12 @@ func TestSame(t *testing.T) {
 			t.Fatalf("seed %d: other events are the same", seed)
 		}
 	}
+}
+
+// trees are the tail's, none while its events are few.
+func (t *tail) trees() []*node {
+	if t == nil || t.forest == nil {
+		return nil
+	}
+	return t.forest.trees
 }

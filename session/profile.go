@@ -63,7 +63,7 @@ func (q *Profile) Add(e *event.Event, p *Params) Change {
 		q.tail = &tail{base: q.head.clone()}
 	}
 	q.index().add(it.ID)
-	if q.tail.list.follows(&it) {
+	if q.tail.follows(&it) {
 		return q.append(&it, p)
 	}
 	return q.insert(&it, p)
@@ -82,7 +82,7 @@ func (q *Profile) weigh(e *event.Event, p *Params) {
 
 // append is the common case: the event is the newest of the device.
 func (q *Profile) append(it *item, p *Params) Change {
-	q.tail.append(it)
+	q.tail.append(it, p)
 	old := q.head.Fold
 	if !q.head.step(it, q.facts, p) || old == nil {
 		return Change{}
@@ -109,27 +109,25 @@ func (q *Profile) FoldAway(horizon, settled int64, p *Params) {
 
 func (q *Profile) foldTail(horizon int64, p *Params) {
 	t := q.tail
-	if t.list.last.time < horizon { // then all are older, and the head is their fold
-		for k := range t.pieces() {
-			q.unindex(t.at(k).list.ids)
+	if t.newest().time < horizon { // then all are older, and the head is their fold
+		for l := range t.lists() {
+			q.unindex(l.ids)
 		}
 		q.tail = nil
 		return
 	}
-	q.passed(horizon, p)
-	first, n := t.at(0), 0
-	for it := range first.list.all() {
-		if it.Time >= horizon {
-			break
+	if t.forest != nil {
+		for t.forest.trees[0].first().last.time < horizon {
+			q.passed(t.forest.trees[0].first(), horizon, p)
+			t.forest.dropFirst()
 		}
-		t.base.step(it, q.facts, p)
-		n++
-	}
-	if n > 0 {
-		q.unindex(first.list.ids[:n])
-		first.list.drop(n)
-		t.n -= n
-		first.sales = nil
+		l := t.forest.trees[0].first()
+		if n := q.passed(l, horizon, p); n > 0 {
+			l.drop(n)
+			t.forest.trees[0].touchFirst()
+		}
+	} else {
+		t.list.drop(q.passed(&t.list, horizon, p))
 	}
 	for len(t.closed) > 0 && t.closed[0].End+p.Gap <= horizon {
 		t.closed = t.closed[1:]
@@ -137,4 +135,19 @@ func (q *Profile) foldTail(horizon int64, p *Params) {
 	if len(t.closed) == 0 {
 		t.closed = nil
 	}
+}
+
+// passed folds those events of the first list away that are older than the horizon, but
+// leaves them in the list, and says how many.
+func (q *Profile) passed(l *list, horizon int64, p *Params) (n int) {
+	for it := range l.all() {
+		if it.Time >= horizon {
+			break
+		}
+		q.tail.base.step(it, q.facts, p)
+		n++
+	}
+	q.unindex(l.ids[:n])
+	q.tail.n -= n
+	return n
 }

@@ -77,8 +77,10 @@ func (q *Profile) Read(r *codec.Reader, format Format, p *Params) {
 	if r.Err() != nil {
 		return
 	}
-	q.tail.split()
-	q.refold(0, p)
+	if q.tail.n = n; n >= 2*pieceLen {
+		q.tail.plant(p)
+	}
+	q.refold(p)
 	if d := len(q.tail.closed) - keep; d > 0 {
 		q.tail.closed = q.tail.closed[d:]
 	}

@@ -153,8 +153,15 @@ func (s *State) step(e *item, known *facts, p *Params) (opened bool) {
 		s.Fold, opened = newFold(p, e.Time), true
 		s.carts = s.carts.late(known, e.Offset)
 	}
-	s.context(e, p)
-	f := s.Fold
+	s.Context.take(e, p)
+	s.Fold.take(e, p)
+	s.carts = s.carts.after(e)
+	s.Fold.Context, s.Fold.carts = s.Context, s.carts
+	return opened
+}
+
+// take folds an event into the session that it is of, but for the cart.
+func (f *Fold) take(e *item, p *Params) {
 	f.dwell(e, p)
 	if f.count(e); e.Flags&flagOlder == 0 {
 		f.page(e)
@@ -163,17 +170,14 @@ func (s *State) step(e *item, known *facts, p *Params) (opened bool) {
 		f.olderPage(e)
 		f.olderVideo(e)
 	}
-	s.carts = s.carts.after(e)
 	f.End = e.Time
 	f.Events++
-	f.Context, f.carts = s.Context, s.carts
-	return opened
 }
 
 // dwell credits the time since the last event to the page that was current.
 // Without a heartbeat that says the page was visible, at most the cap counts.
 func (f *Fold) dwell(e *item, p *Params) {
-	if f.cur < 0 || f.Events == 0 {
+	if f.cur < 0 {
 		return
 	}
 	dt := e.Time - f.End
@@ -237,8 +241,8 @@ func (f *Fold) scroll(e *item) {
 	}
 }
 
-func (s *State) context(e *item, p *Params) {
-	c := &s.Context
+// take takes in what the event says of the device; bot: also whether it is a crawler.
+func (c *Context) take(e *item, p *Params) (bot bool) {
 	if e.Device != event.DeviceUnknown {
 		c.Device = e.Device
 	}
@@ -253,13 +257,14 @@ func (s *State) context(e *item, p *Params) {
 	}
 	switch {
 	case e.Flags&event.FlagBot != 0:
-		c.Bot = true
+		c.Bot, bot = true, true
 	case e.Device != event.DeviceUnknown && p.Semantics.Has(2):
-		c.Bot = false // the newest statement holds: a wrong verdict is not for ever
+		c.Bot, bot = false, true // the newest statement holds: a wrong verdict is not for ever
 	}
 	if e.screen != (screen{}) || e.Flags&event.FlagBot != 0 {
 		c.At = e.Time
 	}
+	return bot
 }
 
 // fill writes the stored features but for the facts of the person.
