@@ -332,7 +332,7 @@ func TestSame(t *testing.T) {
 }
 
 // trees are the tail's, none while its events are few.
-func (t *tail) trees() []*node {
+func (t *tail) trees() []*tree {
 	if t == nil || t.forest == nil {
 		return nil
 	}

@@ -29,7 +29,7 @@ func (l *till) sell(it *item) {
 	if it.Kind == event.KindOrder {
 		l.revenue += it.X
 	}
-	if s, ok := stepOf(it); ok && it.Flags&flagOlder == 0 && (s.how != stepValue || !stated(it)) && l.follows(s.place) {
+	if s, ok := it.step(); ok && l.follows(s.place) {
 		if l.steps == nil {
 			l.steps = make([]step, 0, 4*maxSteps)
 			if l.Carts != nil {
@@ -69,6 +69,3 @@ func (l *till) carts() *Carts {
 	}
 	return l.Carts
 }
-
-// same reports whether both are the same, with nothing under way.
-func (l *till) same(o *till) bool { return l.revenue == o.revenue && l.Carts.equal(o.Carts) }

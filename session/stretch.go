@@ -38,7 +38,6 @@ type reads uint8
 const (
 	readsPages reads = 1 << iota
 	readsPlays
-	readsSales
 )
 
 // reads is what the fold of this event depends on.
@@ -60,9 +59,6 @@ func (e *item) reads() (r reads) {
 	}
 	if e.Flags&flagOlder != 0 {
 		r |= readsPages | readsPlays
-	}
-	if e.isSale() {
-		r |= readsSales
 	}
 	return r
 }
@@ -90,7 +86,7 @@ func wholeOf(f *Fold, c Context) *stretch {
 func (x *piece) folded(s *stretch, r reads, before *stretch, p *Params) {
 	n := p.Elements + 1
 	both := make([]int64, 2*n)
-	*s = stretch{reads: r & (readsPages | readsPlays), inCur: -1, Fold: Fold{Start: before.Start, End: before.End, cur: -1, Hover: both[:n:n], Focus: both[n:]}}
+	*s = stretch{reads: r, inCur: -1, Fold: Fold{Start: before.Start, End: before.End, cur: -1, Hover: both[:n:n], Focus: both[n:]}}
 	x.in = control{}
 	if r&readsPages != 0 {
 		s.inherit(&before.Fold)

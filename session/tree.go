@@ -1,5 +1,7 @@
 package session
 
+import "iter"
+
 // node is a part of a tree: consecutive events of one session. The tree is balanced as
 // AVL trees are, with the events in its leaves.
 type node struct {
@@ -10,7 +12,7 @@ type node struct {
 	dirty       bool  // what is below has changed since sum was made
 	reads       reads // what any of the events reads
 	shed        uint32
-	sold        *till // carts and revenue behind the last event that says something of them; nil: none does
+	trade       *trade // nil: nothing is sold
 	sum         *stretch
 }
 
@@ -19,8 +21,10 @@ type piece struct {
 	list   list
 	in     control // what sum was made from
 	sales  []item  // what says something of the cart or is an order
-	before till    // carts and revenue before it
-	resell bool    // sales are other ones, or what is before it
+	resell bool    // sales are other ones than there are
+	before *Carts  // where a sale is no step: what the carts were before it
+	behind *Carts  // and are behind it
+	known  bool    // that was found
 }
 
 func leafOf(it *item) *node {
@@ -32,9 +36,8 @@ func leafOf(it *item) *node {
 // put adds an event to a leaf.
 func (n *node) put(it *item) {
 	n.leaf.list.insert(it)
-	r := it.reads()
-	n.reads |= r
-	n.leaf.resell = n.leaf.resell || r&readsSales != 0
+	n.reads |= it.reads()
+	n.leaf.resell = n.leaf.resell || it.isSale()
 	n.last = place{n.leaf.list.last.time, n.leaf.list.last.offset}
 	n.dirty = true
 }
@@ -49,14 +52,12 @@ func inner(l, r *node) *node {
 func (n *node) fix() {
 	l, r := n.left, n.right
 	n.height, n.last, n.reads, n.shed = 1+max(l.height, r.height), r.last, l.reads|r.reads, l.shed+r.shed
-	if n.sold = r.sold; n.sold == nil {
-		n.sold = l.sold
-	}
+	n.trade = n.trade.of(l.trade, r.trade)
 }
 
 // balanced is the node, or another one in its place, after one below has changed.
 func (n *node) balanced() *node {
-	n.dirty = true
+	n.dirty, n.trade = true, nil
 	switch l, r := n.left, n.right; {
 	case l.height > r.height+1:
 		if l.left.height < l.right.height {
@@ -77,15 +78,15 @@ func (n *node) balanced() *node {
 func (n *node) rotated(child, inner **node) *node {
 	c := *child
 	*child = *inner
+	n.dirty, n.trade = true, nil
 	n.fix()
-	n.dirty = true
 	if child == &n.left {
 		c.right = n
 	} else {
 		c.left = n
 	}
+	c.dirty, c.trade = true, nil
 	c.fix()
-	c.dirty = true
 	return c
 }
 
@@ -165,9 +166,14 @@ func (n *node) lastLeaf() *list {
 	return &n.leaf.list
 }
 
-func (n *node) lists(yield func(*list) bool) bool {
+// leaves are those of the tree, in order.
+func (n *node) leaves() iter.Seq[*node] {
+	return func(yield func(*node) bool) { n.each(yield) }
+}
+
+func (n *node) each(yield func(*node) bool) bool {
 	if n.leaf != nil {
-		return yield(&n.leaf.list)
+		return yield(n)
 	}
-	return n.left.lists(yield) && n.right.lists(yield)
+	return n.left.each(yield) && n.right.each(yield)
 }

@@ -7,31 +7,26 @@ import "slices"
 func (q *Profile) fold(tree, own int, p *Params) {
 	t := q.tail
 	trees, old := t.forest.trees, t.closed
-	var w walk
-	if tree == 0 {
-		w = walk{p: p, stretch: wholeOf(t.base.Fold, t.base.Context), till: till{Carts: t.base.carts}}
-		if f := t.base.Fold; f != nil {
-			w.revenue = f.Revenue
-		}
-	} else {
+	w, carts := walk{p: p, stretch: wholeOf(t.base.Fold, t.base.Context)}, t.base.carts
+	if tree > 0 {
 		f := old[own+tree-1]
-		w = walk{p: p, stretch: wholeOf(nil, f.Context), till: till{Carts: f.carts}}
+		w, carts = walk{p: p, stretch: wholeOf(nil, f.Context)}, f.carts
 	}
 	closed := slices.Clone(old[:own+tree])
 	for i := tree; ; i++ {
 		first := trees[i].first().head()
 		if w.Events == 0 || first.Time >= w.End+p.Gap {
-			w.open(q, &first)
+			w.stretch = wholeOf(newFold(p, first.Time), w.Context)
+			carts = carts.late(q.facts, first.Offset)
 		} else {
 			closed = closed[:0] // the base's goes on
 		}
-		w.tree(trees[i])
-		f := w.end()
+		f := w.tree(trees[i], carts)
 		if i == len(trees)-1 {
 			q.head = State{Fold: f, carts: f.carts, Context: f.Context}
 			break
 		}
-		closed = append(closed, f)
+		closed, carts = append(closed, f), f.carts
 		rest := len(trees) - 2 - i // closed sessions behind it
 		if at := len(old) - rest - 1; at >= 0 && old[at].Context == f.Context && old[at].carts.equal(f.carts) {
 			closed = append(closed, old[at+1:]...)
@@ -48,27 +43,16 @@ func (q *Profile) fold(tree, own int, p *Params) {
 type walk struct {
 	p *Params
 	*stretch
-	till
-	pages, plays, sales bool // they may differ from what the events that follow were folded from
+	pages, plays bool // they may differ from what the events that follow were folded from
 }
 
-// open begins another session.
-func (w *walk) open(q *Profile, first *item) {
-	c := w.Context
-	w.stretch = wholeOf(newFold(w.p, first.Time), c)
-	w.till = till{Carts: w.carts().late(q.facts, first.Offset)}
-}
-
-// tree goes through a session.
-func (w *walk) tree(n *node) {
-	w.pages, w.plays, w.sales = false, false, true
-	w.node(n, 0)
-}
-
-// end is the session as it is now.
-func (w *walk) end() *Fold {
+// tree goes through a session, and returns it as it is now; carts are those before it.
+func (w *walk) tree(t *tree, carts *Carts) *Fold {
+	w.pages, w.plays = false, false
+	revenue := w.Revenue
+	w.node(t.node, 0)
 	f := w.Fold.clone()
-	f.Revenue, f.carts = w.revenue, w.till.carts()
+	f.carts, f.Revenue = t.sell(carts, revenue, w.p)
 	return f
 }
 
@@ -98,15 +82,12 @@ func (w *walk) node(n *node, shed uint32) (changed bool) {
 
 // touches reports whether something that may differ is read.
 func (w *walk) touches(r reads) bool {
-	return w.pages && r&readsPages != 0 || w.plays && r&readsPlays != 0 || w.sales && r&readsSales != 0
+	return w.pages && r&readsPages != 0 || w.plays && r&readsPlays != 0
 }
 
 // skip adds what is as it was.
 func (w *walk) skip(n *node) {
 	w.add(n.sum)
-	if n.sold != nil {
-		w.till = *n.sold
-	}
 	w.p.refolded(1)
 }
 
@@ -119,7 +100,7 @@ func (w *walk) piece(n *node, shed uint32) (changed bool) {
 		changed = w.pages
 	}
 	if !changed && w.plays && n.reads&readsPlays != 0 {
-		same := slices.Equal(w.stretch.plays, x.in.plays)
+		same := slices.Equal(w.Fold.plays, x.in.plays)
 		w.plays = w.pages || !same
 		changed = !same
 	}
@@ -129,34 +110,13 @@ func (w *walk) piece(n *node, shed uint32) (changed bool) {
 		}
 		x.folded(n.sum, n.reads, w.stretch, w.p)
 		n.dirty, n.shed = false, n.sum.evicted+n.sum.twins
+		if x.resell {
+			n.trade, x.resell, x.known = tradeOf(x.sales), false, false
+		}
 		w.pages, w.plays = true, true
 	}
 	w.add(n.sum)
-	w.sell(n)
 	return changed
-}
-
-// sell makes carts and revenue anew.
-func (w *walk) sell(n *node) {
-	x := n.leaf
-	resell := x.resell
-	x.resell = false
-	if len(x.sales) == 0 {
-		n.sold, w.sales = nil, w.sales || resell
-		return
-	}
-	before := till{Carts: w.till.carts(), revenue: w.revenue}
-	if !resell && (!w.sales || before.same(&x.before)) {
-		w.till, w.sales = *n.sold, false
-		return
-	}
-	w.p.refolded(len(x.sales))
-	for i := range x.sales {
-		w.till.sell(&x.sales[i])
-	}
-	now := till{Carts: w.till.carts(), revenue: w.revenue}
-	w.sales = n.sold == nil || !now.same(n.sold)
-	x.before, n.sold = before, &now
 }
 
 // meets reports whether the pages are those that a piece was folded from. Their order
