@@ -13,9 +13,10 @@ const botCount = 64
 // loads try to make all others wait, or to use up the memory.
 func loads() []attack {
 	return []attack{
-		{"epochs", "one device logs in and out in turn, 60 requests of 46 kB", false, false, epochs},
-		{"reverse", "one device sends its events in reverse order of time, 20 requests", false, false, reverse},
-		{"busy", "one device sends as much as 1,000 do", false, false, busy},
+		{"epochs", "one device logs in and out in turn, 60 requests of 46 kB", false, false, told(epochs)},
+		{"reverse", "one device sends events of all kinds in reverse order of time, 20 requests", false, false, told(reverse)},
+		{"behind", "one device sends page views, carts and videos that are older than all its heartbeats", false, false, told(behind)},
+		{"busy", "one device sends as much as 1,000 do", false, false, told(busy)},
 		{"devices", "500,000 devices with one event each, 200 requests from many addresses", false, false, devices},
 		{"one address", "the same from one address, which is told to come back later", false, false, oneAddress},
 		{"garbage", "what is no event, and what the decoder must refuse", false, false, garbage},
@@ -62,6 +63,29 @@ func epochs(ctx context.Context, s *suite, r *Result) error {
 	return s.own(ctx, r, "after-epochs")
 }
 
+// shopping is one of the kinds of event that a shop's page sends, of many pages.
+func shopping(device string, i int, t time.Time) object {
+	page := object{"context": object{"page": object{"path": fmt.Sprintf("/products/%d", i%40)}}}
+	product := object{"properties": object{"product_id": fmt.Sprint("p", i%9), "price": 0.1 * float64(i%7+1), "quantity": 1}}
+	switch i % 8 {
+	case 0:
+		return track(device, "Product Added", at(t), product)
+	case 1:
+		return track(device, "Product Removed", at(t), product)
+	case 2:
+		return track(device, "Cart Viewed", at(t), object{"properties": object{"products": []object{{"product_id": "p1", "price": 9.99, "quantity": i % 3}}}})
+	case 3:
+		return track(device, "Order Completed", at(t), object{"properties": object{"order_id": fmt.Sprint("o", i), "total": 19.99}})
+	case 4:
+		return track(device, "Video Playback Started", at(t), object{"properties": object{"session_id": fmt.Sprint("v", i%11)}})
+	case 5:
+		return track(device, "Product Viewed", at(t), page, product)
+	case 6:
+		return track(device, "Page Scrolled", at(t), page, object{"properties": object{"depth": 0.5}})
+	}
+	return object{"type": "page", "anonymousId": device, "timestamp": at(t)["timestamp"], "context": page["context"]}
+}
+
 func reverse(ctx context.Context, s *suite, r *Result) error {
 	b := s.bots(botCount)
 	defer b.close()
@@ -69,11 +93,33 @@ func reverse(ctx context.Context, s *suite, r *Result) error {
 	b.each(ctx, r, s.scaled(20), func(i int, x *sender) int {
 		var events []object
 		for j := range 500 {
-			events = append(events, small("track", device, at(now.Add(-time.Duration(i*500+j)*50*time.Millisecond))))
+			events = append(events, shopping(device, i*500+j, now.Add(-time.Duration(i*500+j)*50*time.Millisecond)))
 		}
 		return x.batch(ctx, events...)
 	})
 	return s.own(ctx, r, "after-reverse")
+}
+
+func behind(ctx context.Context, s *suite, r *Result) error {
+	b := s.bots(botCount)
+	defer b.close()
+	device, now := s.id("behind"), time.Now()
+	n := s.scaled(20)
+	for _, late := range []bool{false, true} {
+		b.each(ctx, r, max(1, n/2), func(i int, x *sender) int {
+			var events []object
+			for j := range 500 {
+				k := i*500 + j
+				if late {
+					events = append(events, shopping(device, k, now.Add(-8*time.Minute+time.Duration(k)*20*time.Millisecond)))
+				} else {
+					events = append(events, track(device, "Page Pinged", at(now.Add(-time.Duration(k)*20*time.Millisecond)), object{"properties": object{"seconds": 5}}))
+				}
+			}
+			return x.batch(ctx, events...)
+		})
+	}
+	return s.own(ctx, r, "after-behind")
 }
 
 func busy(ctx context.Context, s *suite, r *Result) error {

@@ -37,6 +37,7 @@ type stack struct {
 	process *child.Process
 	starts  int
 	http    string // host:port, which it keeps
+	admin   string // host:port of health and metrics
 	pid     int
 }
 
@@ -81,10 +82,14 @@ func (k *stack) start(ctx context.Context) error {
 
 func (k *stack) ready(ctx context.Context, addresses string) bool {
 	b, err := os.ReadFile(addresses)
-	var a struct{ HTTP string }
+	var a struct {
+		HTTP  string
+		Admin string `json:"admin_http"`
+	}
 	if err != nil || json.Unmarshal(b, &a) != nil || a.HTTP == "" {
 		return false
 	}
+	k.admin = a.Admin
 	k.http, k.o.URL = a.HTTP, "http://"+a.HTTP
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, k.o.URL+"/readyz", nil)
 	if err != nil {
