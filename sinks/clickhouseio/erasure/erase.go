@@ -43,7 +43,7 @@ func (s *Store) Erase(ctx context.Context, p *identity.ErasedPerson, letters []i
 		return nil, err
 	}
 	deleted := map[string]uint64{}
-	for table, w := range map[string]where{rows.TableSessions: sessions(p, own), rows.TableSegmentEvents: moves(p, bounds), rows.TableSegmentState: s.states(p), rows.TableAlerts: alerts(p)} {
+	for table, w := range map[string]where{rows.TableSessions: sessions(p, own), rows.TableSegmentEvents: s.moves(p, bounds, own), rows.TableSegmentState: s.states(p), rows.TableAlerts: alerts(p)} {
 		if deleted[table], err = s.delete(ctx, table, w); err != nil {
 			return nil, err
 		}
@@ -114,6 +114,15 @@ func sessions(p *identity.ErasedPerson, own []epoch) (w where) {
 	return w
 }
 
+// movesOf are those of a device's own person that are of an epoch, up to an offset: a
+// record of it caused them, or time did between two that records caused.
+func (s *Store) movesOf(w *where, e *epoch, to int64) {
+	const these = "site = ? AND person = ? AND offset >= ? AND offset < ?"
+	args := []any{s.site, session.PersonID(e.device, ""), e.from, to}
+	w.or("("+these+") OR site = ? AND person = ? AND offset < 0 AND at >= (SELECT min(at) FROM segment_events WHERE "+these+
+		") AND at <= (SELECT max(at) FROM segment_events WHERE "+these+")", slices.Concat(args, args[:2], args, args)...)
+}
+
 // end is the last of a device's tombstones: its partitions share no offsets, and
 // all but one hold nothing of it.
 func end(tombstones map[int32]int64) (offset int64) {
@@ -143,7 +152,12 @@ func (s *Store) bounds(ctx context.Context, p *identity.ErasedPerson) (map[strin
 	return out, rs.Err()
 }
 
-func moves(p *identity.ErasedPerson, bounds map[string]time.Time) (w where) {
+// moves are those of the person's names, and of shared devices those that records of the
+// user's own epochs caused while these were nobody's yet.
+func (s *Store) moves(p *identity.ErasedPerson, bounds map[string]time.Time, own []epoch) (w where) {
+	for _, e := range before(own, p) {
+		s.movesOf(&w, &e, min(e.to, end(p.Tombstones[e.device])))
+	}
 	for _, name := range p.Names() {
 		at, ok := bounds[name]
 		if !ok {

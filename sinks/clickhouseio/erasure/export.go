@@ -61,7 +61,18 @@ func (s *Store) ofUser(p *identity.Person, own []epoch) []exported {
 		e.Str(p.User)
 		letters.or("device IN (?) AND position(payload, ?) > 0", p.Shared, e.String())
 	}
-	return append(s.ofNames(p.Names()),
+	names := s.ofNames(p.Names())
+	for i := range names {
+		if q := &names[i]; q.table == rows.TableSegmentEvents && len(own) > 0 {
+			var w where
+			w.or("person IN (?)", p.Names())
+			for _, e := range own {
+				s.movesOf(&w, &e, e.to)
+			}
+			q.text, q.args = "segment_events_dedup WHERE site = ? AND ("+w.text+") ORDER BY at, person, transition, action DESC", append([]any{s.site}, w.args...)
+		}
+	}
+	return append(names,
 		exported{rows.TableDeadLetters, "dead_letters_dedup WHERE site = ? AND (" + letters.text + ") ORDER BY partition, offset", append([]any{s.site}, letters.args...)},
 		exported{rows.TableSessions, "sessions_current WHERE site = ? AND (" + sessions.text + ") ORDER BY start, device", append([]any{s.site}, sessions.args...)})
 }

@@ -139,3 +139,37 @@ func TestDisclaim(t *testing.T) {
 		t.Errorf("nothing to do: %d, %v", n, err)
 	}
 }
+
+// TestMovesOfSharedDevices: what Ann did on a shared tablet before she logged in moved the
+// device's own person, whose moves stayed when she was deleted, and were in no export of
+// hers. They are hers by the offsets of their records, and what time caused in between.
+func TestMovesOfSharedDevices(t *testing.T) {
+	t.Parallel()
+	r := open(t, "moves")
+	version := func(offset int64) uint64 { return identity.RowVersion(session.Version{Offset: offset})<<1 | 1 }
+	put(r, rows.NewSessionBuilder(), rows.Session{Site: "site", Device: "tablet", Epoch: 5, Person: "u:ann", Version: version(8)},
+		rows.Session{Site: "site", Device: "tablet", Epoch: 10, Person: "u:ben", Start: 5, End: 6, Version: version(12)})
+	e := func(person, cause string, offset int64) rows.SegmentEvent {
+		return rows.SegmentEvent{Site: "site", Person: person, Cause: cause, At: offset, DecidedAt: 1, Node: "everyone", Action: rows.Entered, Transition: uint32(offset + 2), Offset: offset, Version: 1}
+	}
+	idle := func(at int64) rows.SegmentEvent {
+		x := e("d:tablet", "time", at)
+		x.Offset = -1
+		return x
+	}
+	put(r, rows.NewSegmentEventBuilder(), e("u:ann", "event", 8), e("u:ben", "event", 12), e("d:tablet", "event", 5), e("d:tablet", "link", 7),
+		e("d:tablet", "event", 3), e("d:tablet", "link", 11), idle(4), idle(6), idle(10), e("d:other", "event", 6))
+	p := r.person("ann", []string{"tablet", "user:ann"})
+	got, err := r.Export(t.Context(), p)
+	check(t, err)
+	if n := len(got[rows.TableSegmentEvents]); n != 4 {
+		t.Errorf("%d moves are exported, want 4: %v", n, got[rows.TableSegmentEvents])
+	}
+	_, err = r.Erase(t.Context(), &identity.ErasedPerson{Person: *p, Applied: 1000, Tombstones: map[string]map[int32]int64{"tablet": {0: 20}}}, nil)
+	check(t, err)
+	left, err := r.strings(t.Context(), "SELECT concat(person, ' ', toString(toUnixTimestamp64Milli(at))) FROM segment_events WHERE site = 'site' ORDER BY person, at")
+	check(t, err)
+	if want := []string{"d:other 6", "d:tablet 3", "d:tablet 4", "d:tablet 10", "d:tablet 11", "u:ben 12"}; !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
+	}
+}
