@@ -17,10 +17,10 @@ import (
 const perBatch = 1000
 
 // perEvent applies the events in batches, reports the time of one, and what else there is.
-func perEvent(b *testing.B, events []event.Event) {
+func perEvent(b *testing.B, events []event.Event, maxPending int) {
 	for range b.N {
 		s := newBench(0)
-		s.p.Session.Long, s.p.Session.Waited, s.p.MaxPending = session.DayMS, session.Patient(), 10_000
+		s.p.Session.Long, s.p.Session.Waited, s.p.MaxPending = session.DayMS, session.Patient(), maxPending
 		s.out.Vector = func(*session.Vector, *event.Event) {}
 		for from := 0; from < len(events); from += perBatch {
 			part := events[from:min(from+perBatch, len(events))]
@@ -53,23 +53,23 @@ func pageView(device string, i int, at int64) event.Event {
 // BenchmarkOneDevice: in order, in reverse order within the lateness, and logging in
 // and out in turn, known and claimed.
 func BenchmarkOneDevice(b *testing.B) {
-	const five = 5 * 60_000
+	const five, most = 5 * 60_000, 10_000
 	for _, n := range []int{4000, 40_000} {
 		at := func(i int) int64 { return noon + int64(i)*five/int64(n) }
 		name := func(what string) string { return fmt.Sprintf("%s/%d", what, n) }
 		b.Run(name("thousand"), func(b *testing.B) {
-			perEvent(b, stream(n, func(i int) event.Event { return pageView(fmt.Sprintf("d%d", i%1000), i, at(i)) }))
+			perEvent(b, stream(n, func(i int) event.Event { return pageView(fmt.Sprintf("d%d", i%1000), i, at(i)) }), most)
 		})
 		b.Run(name("busy"), func(b *testing.B) {
-			perEvent(b, stream(n, func(i int) event.Event { return pageView("d", i, at(i)) }))
+			perEvent(b, stream(n, func(i int) event.Event { return pageView("d", i, at(i)) }), most)
 		})
 		b.Run(name("reverse"), func(b *testing.B) {
-			perEvent(b, stream(n, func(i int) event.Event { return pageView("d", i, at(n-i)) }))
+			perEvent(b, stream(n, func(i int) event.Event { return pageView("d", i, at(n-i)) }), most)
 		})
 		b.Run(name("adds"), func(b *testing.B) { // what no later event makes the same again
 			perEvent(b, stream(n, func(i int) event.Event {
 				return event.Event{Device: "d", Time: at(n - i), Kind: event.KindCartAdd, X: 0.1 * float64(i%9+1), Y: 1, Flags: event.FlagPriced}
-			}))
+			}), most)
 		})
 		b.Run(name("pings"), func(b *testing.B) { // the page of all that follows changes with each
 			perEvent(b, stream(n, func(i int) event.Event {
@@ -77,7 +77,7 @@ func BenchmarkOneDevice(b *testing.B) {
 					return event.Event{Device: "d", Time: at(n/2 + i), Kind: event.KindPing, X: 5}
 				}
 				return pageView("d", i, at(i-n/2))
-			}))
+			}), most)
 		})
 		for what, trust := range map[string]event.Trust{"claims": event.Public, "links": event.Server} {
 			b.Run(name(what), func(b *testing.B) {
@@ -86,10 +86,55 @@ func BenchmarkOneDevice(b *testing.B) {
 						return event.Event{Device: "d", Time: at(i), Kind: event.KindReset, Trust: trust}
 					}
 					return event.Event{Device: "d", User: fmt.Sprintf("u%d", i%4), Time: at(i), Kind: event.KindIdentify, Trust: trust}
-				}))
+				}), most)
 			})
 		}
 	}
+}
+
+// BenchmarkMillion: a million events of visits, of one device and of a thousand, without a
+// bound on what a device keeps.
+func BenchmarkMillion(b *testing.B) {
+	const n, five = 1_000_000, 5 * 60_000
+	orders := map[string]func(i int) int{"in order": func(i int) int { return i }, "reversed": func(i int) int { return n - 1 - i }}
+	shuffled := rand.New(rand.NewPCG(1, 2)).Perm(n)
+	orders["shuffled"] = func(i int) int { return shuffled[i] }
+	for order, place := range orders {
+		for _, devices := range []int{1000, 1} {
+			b.Run(fmt.Sprintf("%s/%d", order, devices), func(b *testing.B) {
+				perEvent(b, stream(n, func(i int) event.Event {
+					k := place(i)
+					e := visit(k / devices)
+					e.Device, e.Time = fmt.Sprint("d", k%devices), noon+int64(k)*five/n
+					return e
+				}), 0)
+			})
+		}
+	}
+}
+
+// visit is the i-th event of somebody who looks at pages, and buys now and then.
+func visit(i int) event.Event {
+	r := rand.New(rand.NewPCG(uint64(i/5), 5))
+	page := r.IntN(40)
+	e := event.Event{Page: uint64(page + 1), PageType: event.PageType(1 + page%5)}
+	switch i % 5 {
+	case 0:
+		e.Kind = event.KindPage
+	case 1:
+		e.Kind, e.X, e.Y, e.Z = event.KindScroll, r.Float64(), 100*r.Float64(), 3
+	case 2:
+		e.Kind, e.X = event.KindPing, 5
+	case 3:
+		if e.Kind = event.KindClick; r.IntN(10) == 0 {
+			e = event.Event{Kind: event.KindCartAdd, X: 0.1 * float64(i%9+1), Y: 1, Flags: event.FlagPriced}
+		}
+	default:
+		if e = (event.Event{Kind: event.KindHover, Element: uint8(i % 3), X: 100}); r.IntN(100) == 0 {
+			e = event.Event{Kind: event.KindOrder, X: 50}
+		}
+	}
+	return e
 }
 
 // TestDuplicatesOfAllEpochs: whatever a device does, an event that comes again within
