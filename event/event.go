@@ -33,7 +33,7 @@ type Event struct {
 	Item       uint64 // hash of the product id (of the play's session_id for KindVideo*), 0 when not stated
 	X, Y, Z    float64
 	Append     int64 // time of the append to the log (record timestamp)
-	Receipt    int64 // when a collector received it (receivedAt, which no payload sets); 0: not stated, as in files
+	Receipt    int64 // when a collector received it (receivedAt, which no payload that it takes sets); 0: not stated, as in files
 	Ingest     int64 // append minus sentAt in ms; -1 when not known (recorded events)
 	Width      uint16
 	Height     uint16
@@ -53,6 +53,14 @@ type Event struct {
 	// Raw is the (truncated) record when the source already suspects that the
 	// event is late; nil otherwise. Only dead letters read it.
 	Raw []byte
+}
+
+// DeviceHash tells devices apart where nobody may be named, the same in every process.
+func (e *Event) DeviceHash() uint64 {
+	if e.Kind == KindErased && e.Device == "" {
+		return e.ID
+	}
+	return hash([]byte(e.Device))
 }
 
 // Kind is what happened. Kinds from FirstCustom on are the event names that
@@ -84,7 +92,8 @@ const (
 	// KindDelete is a tombstone (Deleted). It has Device, User, ID and Append.
 	KindDelete
 	// KindErased stands for a record of a device that was deleted later in the log.
-	// It has Time, Append and where it is, and says nothing of whom it was.
+	// It has Time, Append, Receipt and where it is, and says nothing of whom it was but
+	// the hash of the device, as ID.
 	KindErased
 	// KindUnlink takes the device from a user (Unlinked). It has Device, User, ID
 	// and Append.

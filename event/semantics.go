@@ -18,7 +18,8 @@ type Semantics uint8
 // device keeps, how many devices there are, who counts in the audience, how far a
 // clock that is ahead reaches. From 6 on a link by a token links what a device does
 // from then on, and not what it did before, and a user is deleted from a device that
-// others use, too. From 7 on records of transactions that were aborted are none.
+// others use, too. From 7 on records of transactions that were aborted are none,
+// and a clock that is ahead moves only its own events.
 const (
 	FirstSemantics  Semantics = 1
 	NewestSemantics Semantics = 7

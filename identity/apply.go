@@ -66,10 +66,12 @@ func (s *Shard) Apply(b *Batch, out *Output) error {
 		q := s.parts[r.Partition]
 		q.moved = r.Last > q.Offset
 		q.Offset = max(q.Offset, r.Last)
-		q.pace.keep(q.Clock, b.Emitted/1000)
+		q.pace.keep(q.Newest(), b.Emitted/1000)
 		idle, since := s.quiet(q, r)
 		if q.idle = idle; q.Clock > 0 {
-			q.Time = max(q.Time, q.Clock+since)
+			q.Time, q.ahead = max(q.Time, q.Clock+since), q.lead.time
+		} else if q.lead.time > 0 {
+			q.ahead = max(q.ahead, q.lead.time+since)
 		}
 	}
 	s.pass(out)
@@ -168,8 +170,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 		// must not depend on who was deleted later.
 		q.Counts.Read++
 		q.Counts.Dead++
-		q.Clock = max(q.Clock, e.Time)
-		q.Time = max(q.Time, q.Clock)
+		s.take(q, e)
 		if e.Device != "" {
 			s.gap(q, e, out)
 		}
@@ -195,8 +196,7 @@ func (s *Shard) event(e *event.Event, out *Output) {
 			Reason: event.TooMany, Detail: dead, Raw: e.Raw}, out)
 		return
 	}
-	q.Clock = max(q.Clock, e.Time)
-	q.Time = max(q.Time, q.Clock)
+	s.take(q, e)
 	s.endLegacy(q, d, e, 0, out)
 	gone := d != nil && q.Clock >= d.seen()+s.p.Retention
 	if e.Kind == event.KindAlias {
@@ -228,7 +228,7 @@ func (s *Shard) accept(q *Partition, d *device, gone, late bool, e *event.Event,
 	d.offset = e.Offset
 	d.Several = d.is(markHeard)
 	d.set(markHeard, true)
-	d.heard = max(d.heard, min(e.Time, q.Clock))
+	d.heard = max(d.heard, q.heard(e))
 	if late {
 		d.AddLate(e, s.session)
 		s.renamed(q, d, before, out)

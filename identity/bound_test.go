@@ -67,6 +67,9 @@ func TestDeviceLimit(t *testing.T) {
 	const most = 40
 	for seed := range uint64(60) {
 		events, patient := flood(rand.New(rand.NewPCG(seed, 2)))
+		for i := range events {
+			events[i] = received(events[i])
+		}
 		n := narrow{most: most, came: map[uint64]event.Event{}}
 		dead := map[int64]event.Reason{}
 		var good []event.Event

@@ -69,6 +69,7 @@ type link struct {
 type history struct {
 	users  session.Day // that the device was linked to today, or was to be
 	opened int64       // data clock at which a reset opened the present epoch, else 0
+	newest int64       // event of the epochs before the present one
 	resets []uint64    // ids of its last resets, the newest last: one that comes again logs nobody out
 	folded int64       // event time before which the device's events have folded early, 0: none has
 	unsure int64       // the same for the kinds that may come late, of which it is not known any more what came

@@ -25,10 +25,9 @@ func (s *Shard) open(q *Partition, d *device, offset int64, out *Output) *device
 	n.set(markHeard, d.is(markHeard))
 	n.Several, n.heard = d.Several, d.heard
 	n.set(markAgain, d.is(markAgain))
-	if h := d.remembered(); h != nil {
-		h.opened = 0
-		n.link = &link{history: h}
-	}
+	h := d.told()
+	h.opened, h.newest = 0, max(h.newest, d.Last)
+	n.link = &link{history: h}
 	s.devices[n.id] = n
 	return n
 }
@@ -55,7 +54,7 @@ func (s *Shard) link(q *Partition, d *device, e *event.Event, out *Output) *devi
 		d.link.proof = p
 		s.prove(q, d, p, e, out)
 		return d
-	case !s.admits(q, d, e.User, out):
+	case !s.admits(q, d, e, out):
 		return s.share(q, d, e, out)
 	case named:
 		out.Proven++
@@ -97,12 +96,12 @@ func proofIn(d *device) proof {
 
 // admits counts the user among those of the device's day, and reports whether
 // it may be linked.
-func (s *Shard) admits(q *Partition, d *device, user string, out *Output) bool {
+func (s *Shard) admits(q *Partition, d *device, e *event.Event, out *Output) bool {
 	if s.p.MaxUsers == 0 {
 		return true
 	}
 	users := &d.told().users
-	before, fresh := users.Add(q.Clock, user)
+	before, fresh := users.Add(s.now(q, d, e), e.User)
 	if before < s.p.MaxUsers {
 		return true
 	}
@@ -122,7 +121,7 @@ func (s *Shard) merges(q *Partition, d *device, e *event.Event) string {
 		return "previousId is linked to another user: events merge no users; if that link is wrong, take it back with POST /v1/identity/unlink and identify again"
 	case d.isShared():
 		return "previousId is a device that too many persons share: what happened on it is nobody's"
-	case d.userID() == "" && s.p.MaxUsers > 0 && s.proofOf(q, d, e) > claimed && d.told().users.Full(q.Clock, e.User, s.p.MaxUsers):
+	case d.userID() == "" && s.p.MaxUsers > 0 && s.proofOf(q, d, e) > claimed && d.told().users.Full(s.now(q, d, e), e.User, s.p.MaxUsers):
 		return "previousId has as many persons today as identity.max_persons_per_day allows; see `microseg identity`"
 	}
 	return ""
@@ -138,12 +137,16 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	if d == nil { // it is remembered all the same: it may come again behind a log-in
+		now := s.now(q, nil, e)
+		if now == 0 { // the clock has not begun: when it does, this device is not silent for long
+			now = q.Newest()
+		}
 		d = s.newcomer(q, e, e.Offset, out)
-		d.link, d.heard = &link{history: &history{opened: q.Clock}}, q.Clock
+		d.link, d.heard = &link{history: &history{opened: now}}, now
 		s.schedule(q, d)
 		s.rerank(q, d)
 	}
-	h := d.told()
+	h, now := d.told(), s.now(q, d, e)
 	if slices.Contains(h.resets, e.ID) {
 		q.Counts.Duplicate++
 		return
@@ -156,12 +159,12 @@ func (s *Shard) reset(q *Partition, e *event.Event, out *Output) {
 		return
 	}
 	if d.claims() {
-		t := max(q.Clock, s.settled)
+		t := max(now, s.settled)
 		out.Before(&d.Profile, t)
 		s.retire(d, e, t, out)
 	}
 	d = s.open(q, d, e.Offset, out)
-	h.opened, d.heard = q.Clock, max(d.heard, q.Clock)
+	h.opened, d.heard = now, max(d.heard, now)
 	out.Opened(d.id)
 	s.schedule(q, d)
 	s.rerank(q, d)
@@ -174,7 +177,8 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 	q.Counts.Read++
 	q.Counts.Good++
 	d := s.present(q, e.Device, out)
-	t := max(q.Clock, s.settled)
+	now := s.now(q, d, e)
+	t := max(now, s.settled)
 	s.vector = session.Vector{Device: e.Device, User: e.User, Version: session.Version{Offset: e.Offset}, Retract: true, At: t}
 	out.Vector(&s.vector, e)
 	if d == nil {
@@ -186,7 +190,7 @@ func (s *Shard) unlink(q *Partition, e *event.Event, out *Output) {
 		s.rerank(q, d)
 		return
 	}
-	s.close(d, q.Clock, out)
+	s.close(d, now, out)
 	d.link.user, d.link.left, d.offset = "", d.link.user, e.Offset
 	s.rerank(q, d)
 	if d.State().Fold != nil && !d.closed {
@@ -218,6 +222,7 @@ func (d *device) seen() int64 {
 func (h *history) appendTo(w *codec.Writer) {
 	h.users.AppendTo(w)
 	w.Int(h.opened)
+	w.Int(h.newest)
 	w.Uint(uint64(len(h.resets)))
 	for _, id := range h.resets {
 		w.Fixed(id)
@@ -228,6 +233,9 @@ func (h *history) appendTo(w *codec.Writer) {
 
 func readHistory(r *codec.Reader, version byte) history {
 	h := history{users: session.ReadDay(r), opened: r.Int()}
+	if version > unreceived {
+		h.newest = r.Int()
+	}
 	for range r.Len() {
 		h.resets = append(h.resets, r.Fixed())
 	}

@@ -41,11 +41,20 @@ func (b *bench) take(t *testing.T, e event.Event) []session.Vector {
 	}
 	b.offset++
 	b.vectors = nil
+	e = received(e)
 	b.out.Reset()
 	if err := b.Apply(&Batch{Ranges: []Range{{Prev: e.Offset - 1, First: e.Offset, Last: e.Offset}}, Events: []event.Event{e}}, &b.out); err != nil {
 		t.Fatal(err)
 	}
 	return b.vectors
+}
+
+// received is the event as a collector gives it that received it at once.
+func received(e event.Event) event.Event {
+	if !e.Kind.Control() {
+		e.Receipt = e.Time
+	}
+	return e
 }
 
 // reload reads the shard back from its snapshot.

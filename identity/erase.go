@@ -24,11 +24,12 @@ func (s *Shard) erase(q *Partition, e *event.Event, out *Output) {
 	if d != nil {
 		profile = &d.Profile
 	}
-	out.Erased(e.Device, profile, q.Clock)
+	now := s.now(q, d, e)
+	out.Erased(e.Device, profile, now)
 	s.drop(e.Device)
 	q.unlearn(e.Device)
 	for _, u := range users {
-		s.vector = session.Vector{Device: e.Device, User: u, Version: session.Version{Offset: e.Offset}, Retract: true, Erased: true, At: q.Clock}
+		s.vector = session.Vector{Device: e.Device, User: u, Version: session.Version{Offset: e.Offset}, Retract: true, Erased: true, At: now}
 		out.Vector(&s.vector, e)
 	}
 }

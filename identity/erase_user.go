@@ -55,7 +55,7 @@ func (s *Shard) eraseUser(q *Partition, e *event.Event, out *Output) {
 	if d := s.devices[e.Device]; d != nil {
 		s.rerank(q, d) // it was a user's by a proof
 	}
-	s.vector = session.Vector{Device: e.Device, User: e.User, Version: s.versionAt(e.Offset), Retract: true, Erased: true, At: max(q.Clock, s.settled)}
+	s.vector = session.Vector{Device: e.Device, User: e.User, Version: s.versionAt(e.Offset), Retract: true, Erased: true, At: max(s.now(q, d, e), s.settled)}
 	out.Vector(&s.vector, e)
 }
 
@@ -79,14 +79,15 @@ func (d *device) setProof(p proof) {
 
 // endUser begins a new epoch, nobody's and empty, behind the present one, which goes.
 func (s *Shard) endUser(q *Partition, d *device, e *event.Event, out *Output) {
-	t := max(q.Clock, s.settled)
+	now := s.now(q, d, e)
+	t := max(now, s.settled)
 	if d.userID() == "" && d.Last > 0 {
 		out.Before(&d.Profile, t)
 		s.retire(d, e, t, out)
 	}
 	n := s.open(q, d, e.Offset, out)
-	n.told().opened = q.Clock
-	n.heard = max(n.heard, q.Clock)
+	n.told().opened = now
+	n.heard = max(n.heard, now)
 	out.Opened(n.id)
 	s.schedule(q, n)
 	s.rerank(q, n)
@@ -119,7 +120,7 @@ func (s *Shard) gap(q *Partition, e *event.Event, out *Output) {
 	d.linkTo(e.User, claimed)
 	d.Several = d.is(markHeard)
 	d.set(markHeard, true)
-	d.heard = max(d.heard, min(e.Time, q.Clock))
+	d.heard = max(d.heard, q.heard(e))
 	h := d.told()
 	h.opened = max(h.opened, e.Time)
 	d.Remember(e.ID, e.Time)

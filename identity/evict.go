@@ -281,7 +281,7 @@ func (s *Shard) letGo(q *Partition, d *device, c Class, e *event.Event, out *Out
 	delete(s.past, d.id)
 	delete(s.former, d.id)
 	for _, u := range users {
-		s.vector = session.Vector{Device: d.id, User: u, Version: s.versionAt(e.Offset), Retract: true, Evicted: true, At: q.Clock}
+		s.vector = session.Vector{Device: d.id, User: u, Version: s.versionAt(e.Offset), Retract: true, Evicted: true, At: s.now(q, d, nil)}
 		out.Vector(&s.vector, e)
 	}
 }

@@ -32,7 +32,7 @@ func (l *limited) take(t *testing.T, e event.Event) {
 	}
 	l.vectors = nil
 	l.out.Reset()
-	b := Batch{Ranges: []Range{{Prev: e.Offset - 1, First: e.Offset, Last: e.Offset}}, Events: []event.Event{e}, Limits: l.limits}
+	b := Batch{Ranges: []Range{{Prev: e.Offset - 1, First: e.Offset, Last: e.Offset}}, Events: []event.Event{received(e)}, Limits: l.limits}
 	if err := l.Apply(&b, &l.out); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,10 @@ type Gatherer struct {
 }
 
 // gathered is how far a partition was given.
-type gathered struct{ clock, end int64 }
+type gathered struct {
+	clock DataClock
+	end   int64
+}
 
 // NewGatherer makes a gatherer for some devices. letters are the records that
 // were dead letters; skipped those that stay so whatever they say now.
@@ -63,7 +66,7 @@ func (g *Gatherer) Take(r *Record) {
 		g.bytes += len(r.Value)
 	}
 	if !letter || l.Reason == event.Identity { // what could not be read let no time pass
-		p.clock = max(p.clock, e.Time)
+		p.clock.Take(e, event.NewestSemantics)
 	}
 }
 

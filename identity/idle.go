@@ -18,9 +18,9 @@ type pace struct {
 
 // keep takes the clock as it is behind a batch. It has kept pace if it went nine tenths
 // as far as the wall clock: a replay that paused makes up for it, whose clock goes as
-// fast as the wall clock from then on.
+// fast as the wall clock from then on. It goes back where a device was alone until now.
 func (p *pace) keep(clock, wall int64) {
-	if clock > 0 && (p.wall == 0 || clock > p.clock && 10*(clock-p.clock) >= 9*(wall-p.wall)) {
+	if clock > 0 && (p.wall == 0 || clock < p.clock || clock > p.clock && 10*(clock-p.clock) >= 9*(wall-p.wall)) {
 		*p = pace{clock, wall}
 	}
 }
@@ -40,11 +40,12 @@ func (p *pace) behind(clock, wall int64) int64 {
 // at 1970.
 func (s *Shard) quiet(q *Partition, r *Range) (idle bool, since int64) {
 	idle, since = r.Idle > 0, max(0, r.Idle)
+	never := q.Newest() == 0
 	if r.Idle == 0 || !s.session.Semantics.Has(5) {
-		return idle || r.Idle < 0 && q.Clock == 0, since
+		return idle || r.Idle < 0 && never, since
 	}
-	since = max(since, q.pace.behind(q.Clock, s.emitted/1000))
-	if !idle && q.Clock > 0 && since < -r.Idle {
+	since = max(since, q.pace.behind(q.Newest(), s.emitted/1000))
+	if !idle && !never && since < -r.Idle {
 		return false, 0
 	}
 	return true, since

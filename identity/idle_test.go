@@ -21,7 +21,7 @@ func TestGarbageHoldsNoTime(t *testing.T) {
 		apply := func(at, offset, idle int64) {
 			t.Helper()
 			r := []Range{{Partition: 0, Prev: offset - 1, First: offset, Last: offset}, {Partition: 1, Prev: offset - 1, First: offset, Last: offset, Idle: idle}}
-			err := b.Apply(&Batch{Ranges: r, Events: []event.Event{{Device: "d", Kind: event.KindPage, Time: at, Offset: offset, ID: uint64(offset + 1)}},
+			err := b.Apply(&Batch{Ranges: r, Events: []event.Event{received(event.Event{Device: "d", Kind: event.KindPage, Time: at, Offset: offset, ID: uint64(offset + 1)})},
 				Dead: []DeadLetter{{Partition: 1, Offset: offset, Reason: event.Malformed}}}, &b.out)
 			if err != nil {
 				t.Fatal(err)
@@ -37,7 +37,7 @@ func TestGarbageHoldsNoTime(t *testing.T) {
 		}
 		// Once it has had an event it is busy until it is idle, as any other one.
 		e := event.Event{Device: "e", Kind: event.KindPage, Time: noon + 300_000, Partition: 1, Offset: 3, ID: 99}
-		if err := b.Apply(&Batch{Ranges: []Range{{Partition: 1, Prev: 2, First: 3, Last: 3, Idle: toEnd}}, Events: []event.Event{e}}, &b.out); err != nil {
+		if err := b.Apply(&Batch{Ranges: []Range{{Partition: 1, Prev: 2, First: 3, Last: 3, Idle: toEnd}}, Events: []event.Event{received(e)}}, &b.out); err != nil {
 			t.Fatal(err)
 		}
 		if b.Idle() || b.Partition(1).idle || b.Partition(1).Clock != noon+300_000 {
@@ -93,7 +93,7 @@ func strangerHolds(t *testing.T, record func(int64) *event.Event, tick int64, al
 	for i := range int64(46) {
 		batch := Batch{Emitted: (start + 2000*i) * 1000, Semantics: by}
 		if !alone {
-			batch.Events = append(batch.Events, event.Event{Device: "w", ID: uint64(1000 + i), Kind: event.KindPage, Time: noon + 2000*i, Offset: i})
+			batch.Events = append(batch.Events, received(event.Event{Device: "w", ID: uint64(1000 + i), Kind: event.KindPage, Time: noon + 2000*i, Offset: i}))
 			batch.Ranges = append(batch.Ranges, Range{Prev: i - 1, First: i, Last: i, Idle: ReadToEnd(5 * time.Second)})
 		}
 		e := &event.Event{Device: "v", ID: 1, Time: noon}
@@ -104,7 +104,7 @@ func strangerHolds(t *testing.T, record func(int64) *event.Event, tick int64, al
 			batch.Dead = []DeadLetter{{Partition: 1, Offset: i, Reason: event.Malformed}}
 		} else {
 			e.Partition, e.Offset = 1, i
-			batch.Events = append(batch.Events, *e)
+			batch.Events = append(batch.Events, received(*e))
 		}
 		batch.Ranges = append(batch.Ranges, Range{Partition: 1, Prev: i - 1, First: i, Last: i, Idle: ReadToEnd(5 * time.Second)})
 		if err := b.Apply(&batch, &b.out); err != nil {

@@ -104,9 +104,9 @@ func TestLateClaimNamesNoPastSession(t *testing.T) {
 		for _, whole := range []bool{false, true} {
 			b := lateBench()
 			all := []event.Event{
-				{Device: "d", ID: 1, Time: noon, Kind: event.KindPage},
-				{Device: "e", ID: 2, Time: noon + 31*60_000, Kind: event.KindPage},
-				{Device: "d", ID: 3, User: "u", Time: noon + 60_000, Kind: event.KindOrder, X: 50, Trust: trust},
+				received(event.Event{Device: "d", ID: 1, Time: noon, Kind: event.KindPage}),
+				received(event.Event{Device: "e", ID: 2, Time: noon + 31*60_000, Kind: event.KindPage}),
+				received(event.Event{Device: "d", ID: 3, User: "u", Time: noon + 60_000, Kind: event.KindOrder, X: 50, Trust: trust}),
 			}
 			var rows []SessionRow
 			apply := func(events []event.Event) {

@@ -83,7 +83,8 @@ func (s *Shard) endLegacy(q *Partition, d *device, e *event.Event, revision uint
 		proven = e.User
 	}
 	d.offset = max(d.offset, e.Offset)
-	t := max(q.Clock, s.settled)
+	now := s.now(q, d, e)
+	t := max(now, s.settled)
 	lose := func(user string) {
 		v := s.versionAt(d.offset)
 		v.Revision = revision
@@ -109,7 +110,7 @@ func (s *Shard) endLegacy(q *Partition, d *device, e *event.Event, revision uint
 		s.rerank(q, d)
 		return
 	}
-	s.close(d, q.Clock, out) // what is over keeps its name
+	s.close(d, now, out) // what is over keeps its name
 	if d.link.proof = claimed; present != "" {
 		lose(present)
 		s.remember(d.id, present, claimed) // its person keeps that the device left

@@ -14,32 +14,35 @@ import (
 // History is what the log holds of a device: what `microseg deadletters replay`
 // has read and a device shard makes the device anew from.
 type History struct {
-	Receipt string // of the replay
-	End     int64  // offset of the partition behind the last one that was read
-	Clock   int64  // data clock of the partition there, ms
-	Cut     bool   // the device is made anew even where it remembers what the log no longer holds
+	Receipt string    // of the replay
+	End     int64     // offset of the partition behind the last one that was read
+	Clock   DataClock // of the partition there
+	Cut     bool      // the device is made anew even where it remembers what the log no longer holds
 	Records []Past
 }
 
 // Past is a record of the device.
 type Past struct {
 	Record
-	Clock  int64 // data clock of the partition before the record, ms
-	Letter bool  // it was a dead letter
-	Placed bool  // and a replay has taken it in its place before
+	Clock  DataClock // of the partition before the record
+	Letter bool      // it was a dead letter
+	Placed bool      // and a replay has taken it in its place before
 }
 
 // Part is a piece of a history, as much as one record of the log has room for.
 type Part struct {
 	Number, Of int
 	End        int64 // as in History: the parts and what came meanwhile are behind it
+	Clock      DataClock
 	version    byte
 	data       []byte
 }
 
-// partVersion is the first byte of a part; a newer one is refused. Version 1 knew no trusts.
+// partVersion is the first byte of a part; a newer one is refused. Version 2 knew of no
+// device that is ahead of the data clock, 1 knew no trusts.
 const (
-	partVersion = 2
+	partVersion = 3
+	clockless   = 2
 	untrusted   = 1
 )
 
@@ -53,14 +56,14 @@ var ErrLongHistory = fmt.Errorf("the log holds more than %d MB of the device; st
 func (h *History) Parts(size int) ([][]byte, error) {
 	var w codec.Writer
 	w.String(h.Receipt)
-	w.Int(h.Clock)
+	h.Clock.appendTo(&w)
 	w.Bool(h.Cut)
 	w.Uint(uint64(len(h.Records)))
 	for i := range h.Records {
 		r := &h.Records[i]
 		w.Int(r.Offset)
 		w.Int(r.Append)
-		w.Int(r.Clock)
+		r.Clock.appendTo(&w)
 		w.Bool(r.Letter)
 		w.Bool(r.Placed)
 		w.Byte(byte(r.Trust))
@@ -90,6 +93,7 @@ func (h *History) Parts(size int) ([][]byte, error) {
 		w.Uint(uint64(i))
 		w.Uint(uint64(n))
 		w.Int(h.End)
+		h.Clock.appendTo(&w)
 		w.B = append(w.B, piece...)
 		parts = append(parts, w.B)
 	}
@@ -103,7 +107,10 @@ func ReadPart(payload []byte) (p Part, err error) {
 		return p, &codec.VersionError{What: "part of a history", Got: int(p.version), Want: partVersion}
 	}
 	n, of := r.Uint(), r.Uint()
-	p.End, p.data = r.Int(), r.B
+	if p.End = r.Int(); p.version > clockless {
+		p.Clock = readDataClock(&r, true)
+	}
+	p.data = r.B
 	if n >= of || of > maxHistory || p.End < 0 {
 		r.Fail()
 	}
@@ -134,10 +141,11 @@ func ReadHistory(partition int32, parts []Part) (*History, error) {
 		return nil, ErrLongHistory
 	}
 	r := codec.Reader{B: text}
-	h := &History{Receipt: r.String(), End: parts[0].End, Clock: r.Int(), Cut: r.Bool()}
+	led := parts[0].version > clockless
+	h := &History{Receipt: r.String(), End: parts[0].End, Clock: readDataClock(&r, led), Cut: r.Bool()}
 	last := int64(-1)
 	for range r.Len() {
-		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: r.Int(), Letter: r.Bool(), Placed: r.Bool()}
+		p := Past{Record: Record{Partition: partition, Offset: r.Int(), Append: r.Int()}, Clock: readDataClock(&r, led), Letter: r.Bool(), Placed: r.Bool()}
 		if parts[0].version > untrusted {
 			p.Trust = event.Trust(r.Byte())
 		}

@@ -10,11 +10,11 @@ import (
 )
 
 func randomHistory(r *rand.Rand) *History {
-	h := &History{Receipt: "receipt", Clock: r.Int64N(1000), Cut: r.IntN(2) == 0}
+	h := &History{Receipt: "receipt", Clock: DataClock{r.Int64N(1000), lead{r.Uint64(), r.Int64N(1000)}}, Cut: r.IntN(2) == 0}
 	offset := int64(0)
 	for range r.IntN(20) {
 		offset += 1 + r.Int64N(9)
-		h.Records = append(h.Records, Past{Record: Record{Partition: 3, Offset: offset, Append: r.Int64N(99), Trust: event.Trust(r.IntN(5)), Value: bytes.Repeat([]byte{byte(r.IntN(256))}, 1+r.IntN(50))}, Clock: r.Int64N(9), Letter: r.IntN(2) == 0, Placed: r.IntN(2) == 0})
+		h.Records = append(h.Records, Past{Record: Record{Partition: 3, Offset: offset, Append: r.Int64N(99), Trust: event.Trust(r.IntN(5)), Value: bytes.Repeat([]byte{byte(r.IntN(256))}, 1+r.IntN(50))}, Clock: DataClock{r.Int64N(9), lead{r.Uint64(), r.Int64N(9)}}, Letter: r.IntN(2) == 0, Placed: r.IntN(2) == 0})
 	}
 	h.End = offset + 1 + r.Int64N(3)
 	return h

@@ -154,7 +154,7 @@ func (s *Shard) prove(q *Partition, d *device, p proof, e *event.Event, out *Out
 			continue // forgotten, whether or not the agenda has got there
 		}
 		if was == claimed {
-			s.close(o, q.Clock, out) // what is over keeps its name
+			s.close(o, s.now(q, d, e), out) // what is over keeps its name
 		}
 		if o.link.proof = p; was != claimed {
 			continue
@@ -197,13 +197,13 @@ func (s *Shard) limitClaims(q *Partition, id string, offset int64, out *Output) 
 func (s *Shard) unclaim(q *Partition, d *device, e *event.Event, out *Output) {
 	for _, o := range s.past[d.id] {
 		if o.isNamed(e.User) && o.link.proof < proven {
-			s.close(o, q.Clock, out)
+			s.close(o, s.now(q, d, e), out)
 			s.unname(o, e.Offset)
 			s.schedule(q, o)
 		}
 	}
 	if d.isNamed(e.User) && d.claims() {
-		s.close(d, q.Clock, out)
+		s.close(d, s.now(q, d, e), out)
 		s.unname(d, e.Offset)
 	}
 }
@@ -223,7 +223,7 @@ func (s *Shard) disclaim(q *Partition, e *event.Event, out *Output) {
 	if s.former[e.Device] = slices.DeleteFunc(s.former[e.Device], theirs); len(s.former[e.Device]) == 0 {
 		delete(s.former, e.Device)
 	}
-	s.vector = session.Vector{Device: e.Device, User: e.User, Version: s.versionAt(e.Offset), Retract: true, Erased: true, At: max(q.Clock, s.settled)}
+	s.vector = session.Vector{Device: e.Device, User: e.User, Version: s.versionAt(e.Offset), Retract: true, Erased: true, At: max(s.now(q, s.devices[e.Device], e), s.settled)}
 	out.Vector(&s.vector, e)
 }
 

@@ -26,7 +26,7 @@ type Rebuild struct {
 // Step is a record of the device.
 type Step struct {
 	Event   event.Event
-	Clock   int64        // data clock of the partition before the record, ms
+	Clock   DataClock    // of the partition before the record
 	Letter  bool         // it was a dead letter
 	Placed  bool         // and is in the device's state by a replay
 	Refused event.Reason // by the decoder, still: Event has only its place
@@ -146,7 +146,7 @@ func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *even
 		s.makeRoom(q, 1, e, out)
 	}
 	now := f.devices[f.id]
-	t := max(q.Clock, s.settled, now.Last)
+	t := max(s.now(q, old, nil), s.settled, now.Last)
 	owned, own := old.isPerson(), now.isPerson()
 	had := maps.Clone(without.vectors)
 	if old != nil {
@@ -165,8 +165,9 @@ func (s *Shard) replace(q *Partition, old *device, without, f *refolded, e *even
 	}
 	d := s.insert(q, old, without, f, e.Offset)
 	// The data clock is the newest accepted event's at lower offsets: these are accepted here.
-	q.Clock = max(q.Clock, f.clock)
-	q.Time = max(q.Time, q.Clock)
+	for _, letter := range f.good {
+		s.take(q, letter)
+	}
 	if own {
 		s.vectorOf(d, t)
 		s.vector.Rebuilt = true

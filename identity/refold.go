@@ -12,7 +12,7 @@ import (
 type refolded struct {
 	*Shard
 	id       string
-	clock    int64                      // newest event of the letters that are good
+	good     []*event.Event             // of the letters
 	vectors  map[int64]*session.Vector  // of epochs that are users', the last of each
 	sessions map[sessionKey]*SessionRow // that are over
 	letters  map[int64]string           // offset of a letter → outcome
@@ -48,7 +48,9 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 		case left && !x.Letter: // who gathered the history did not know of it
 			continue
 		}
-		p.Clock = max(p.Clock, x.Clock)
+		if p.lead = x.Clock.lead; x.Clock.Time > p.Clock {
+			p.Clock = x.Clock.Time
+		}
 		p.Time = max(p.Time, p.Clock)
 		if x.Refused != "" {
 			f.letters[x.Event.Offset] = string(x.Refused)
@@ -65,7 +67,7 @@ func (s *Shard) refold(q *Partition, e *event.Event, r *Rebuild, letters bool) *
 		}
 		if x.Letter || x.Placed {
 			// What came behind it was judged without it, and that stays.
-			p.Clock, p.Time = was.Clock, was.Time
+			p.Clock, p.Time, p.lead = was.Clock, was.Time, was.lead
 		}
 		if i%foldEvery == foldEvery-1 {
 			f.pass(&out)
@@ -83,7 +85,7 @@ func (f *refolded) judged(e *event.Event, before *Counts, p *Partition, out *Out
 	switch {
 	case p.Counts.Good > before.Good:
 		f.letters[e.Offset] = ReplayedGood
-		f.clock = max(f.clock, e.Time)
+		f.good = append(f.good, e)
 	case p.Counts.Duplicate > before.Duplicate:
 		f.letters[e.Offset] = ReplayedDuplicate
 	case len(out.Dead) > 0: // else it was erased

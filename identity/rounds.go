@@ -107,20 +107,20 @@ func (s *Shard) lowest(runs map[int32]*run) (low int64, left bool) {
 		case e != nil:
 			low, left = min(low, max(0, s.moves(e)-1)), true // what happens at a tick belongs before it
 		case !idle:
-			low = min(low, q.Time)
+			low = min(low, q.holds())
 		}
 	}
 	return low, left
 }
 
-// moves is the time to which a partition's next event moves its data clock, if that
-// is behind it; 0 for one that moves none, whatever it states.
+// moves is the time to which a partition's next event moves its data clock, or the
+// event's own if that is older; 0 for one that moves none, whatever it states.
 func (s *Shard) moves(e *event.Event) int64 {
 	switch e.Kind {
 	case event.KindDelete, event.KindUnlink, event.KindDisclaim, event.KindDeleteUser, event.KindReset, event.KindRebuild:
 		return 0
 	case event.KindErased:
-		return e.Time
+		return s.behind(e)
 	}
 	if s.where(e.Device, e.Partition) != e.Partition {
 		return 0
@@ -128,5 +128,13 @@ func (s *Shard) moves(e *event.Event) int64 {
 	if d := s.devices[e.Device]; d != nil && s.duplicate(d, e.ID) || s.parts[e.Partition].letGo(e) {
 		return 0
 	}
-	return max(0, e.Time)
+	return max(0, s.behind(e))
+}
+
+// behind is the data clock of the event's partition behind it, but no later than the event.
+func (s *Shard) behind(e *event.Event) int64 {
+	q := s.parts[e.Partition]
+	c := DataClock{q.Clock, q.lead}
+	c.Take(e, s.session.Semantics)
+	return min(c.Time, e.Time)
 }

@@ -8,6 +8,7 @@ package identity
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/session"
@@ -27,9 +28,11 @@ type Params struct {
 // Partition is what the shard knows of one partition of the log.
 type Partition struct {
 	Offset int64 // last offset applied, -1 before the first
-	Clock  int64 // data clock: the newest accepted event time at or below Offset; 0 before the first
+	Clock  int64 // data clock at Offset (see DataClock); 0 while it has not begun
 	Time   int64 // event time that has passed here: the clock, or later while idle
 	Counts Counts
+	lead   lead
+	ahead  int64 // event time that has passed of the device that is furthest ahead
 	idle   bool
 	pace   pace
 	moved  bool  // the batch that is being applied has records of it
@@ -185,29 +188,26 @@ func (s *Shard) Partitions(f func(id int32, p *Partition)) {
 	}
 }
 
-// Watermark is the event time that has passed in the shard: the minimum over
-// the partitions that are busy. Idle ones, read to their end, do not hold it
-// back; when all are idle it moves on with the time since their last event. It
-// never jumps to the wall clock: the log may be a replay of an old day. ok is
-// false while it is unknown.
+// Watermark is the event time that has passed in the shard: the newest that one of its
+// partitions has, or that two of its devices have reached, or the only one; but no later
+// than that of the partitions that are busy. Idle ones, read to their end, do not hold it
+// back; when all are idle it moves on with the time since their last event. It never
+// jumps to the wall clock: the log may be a replay of an old day. ok is false while it is
+// unknown.
 func (s *Shard) Watermark() (w int64, ok bool) {
-	var newest int64
-	busy := false
+	var newest, first, second int64
+	least, begun := int64(math.MaxInt64), false
 	for _, q := range s.parts {
-		newest = max(newest, q.Time)
-		if q.idle {
-			continue
-		}
-		if q.Time == 0 {
-			return 0, false
-		}
-		if !busy || q.Time < w {
-			w, busy = q.Time, true
+		newest, begun = max(newest, q.Time), begun || q.Clock > 0
+		first, second = max(first, q.ahead), max(second, min(first, q.ahead))
+		if !q.idle {
+			least = min(least, q.holds())
 		}
 	}
-	if !busy {
-		w = newest
+	if w = max(newest, second); !begun && second == 0 {
+		w = max(w, first)
 	}
+	w = min(w, least)
 	return w, w > 0
 }
 

@@ -10,14 +10,15 @@ import (
 	"github.com/microseg/microseg/session"
 )
 
-// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 8
-// knew nothing of when events were received, of the pace of clocks, of a limit of devices and of what was left out;
+// schemaVersion is the first byte of a snapshot; a newer one is refused. Version 9
+// knew of no device that is ahead of the data clock; 8 knew nothing of when events were received, of the pace of clocks, of a limit of devices and of what was left out;
 // 7 knew no proofs, so that all its links are legacy;
 // 6 knew no copies; 5 has profiles of the first format; 4 counted no strays; 3 was
 // written at once, its devices by partition; 2 knew no epochs without events and
 // counted no users.
 const (
-	schemaVersion = 9
+	schemaVersion = 10
+	unled         = 9
 	unreceived    = 8
 	unproven      = 7
 	uncopied      = 6
@@ -88,6 +89,8 @@ func (s *Shard) Save(w *codec.Writer) {
 			}
 		}
 		appendOffsets(w, q.left)
+		q.lead.appendTo(w)
+		w.Int(q.ahead)
 		// The agenda holds every device, also those whose newer epoch hides them.
 		s.saving.parts = append(s.saving.parts, unsaved{id, slices.Clone(q.agenda)})
 		devices += len(q.agenda)
@@ -289,6 +292,9 @@ func ReadShard(r *codec.Reader, p *Params, limit int64) (*Shard, error) {
 			q.pace = pace{clock: r.Int(), wall: r.Int()}
 			q.readLimited(r)
 			q.left = readOffsets(r)
+		}
+		if v > unled {
+			q.lead, q.ahead = readLead(r), r.Int()
 		}
 		if v <= wholeVersion {
 			for range r.Len() {

@@ -19,7 +19,7 @@ func TestSnapshotOfHeldDevice(t *testing.T) {
 		o := next[partition]
 		next[partition]++
 		e := event.Event{Device: device, Partition: partition, Offset: o, ID: uint64(o + 1), Kind: event.KindPage, Time: at}
-		if err := b.Apply(&Batch{Ranges: []Range{{Partition: partition, Prev: o - 1, First: o, Last: o}}, Events: []event.Event{e}}, &b.out); err != nil {
+		if err := b.Apply(&Batch{Ranges: []Range{{Partition: partition, Prev: o - 1, First: o, Last: o}}, Events: []event.Event{received(e)}}, &b.out); err != nil {
 			t.Fatal(err)
 		}
 	}

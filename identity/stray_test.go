@@ -24,7 +24,7 @@ func TestOneDeviceInTwoPartitions(t *testing.T) {
 			next[partition]++
 			b.out.Reset()
 			e := event.Event{Device: device, Kind: kind, Time: at, Partition: partition, Offset: o, ID: uint64(at)}
-			if err := b.Apply(&Batch{Ranges: []Range{{Partition: partition, Prev: o - 1, First: o, Last: o}}, Events: []event.Event{e}}, &b.out); err != nil {
+			if err := b.Apply(&Batch{Ranges: []Range{{Partition: partition, Prev: o - 1, First: o, Last: o}}, Events: []event.Event{received(e)}}, &b.out); err != nil {
 				t.Fatal(err)
 			}
 			if reload {

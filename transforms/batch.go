@@ -65,6 +65,8 @@ func (fn *lineFn) ProcessElement(offset int64, record []byte, emit func([]byte))
 	var w codec.Writer
 	w.Int(offset)
 	w.Int(e.Time)
+	w.Int(e.Receipt)
+	w.Fixed(e.ID)
 	w.String(e.Device)
 	emit(session.Accumulate(w.B, &e))
 }
@@ -77,25 +79,34 @@ type timelyFn struct{ Spec Spec }
 // ProcessElement judges a log.
 func (fn *timelyFn) ProcessElement(_ []byte, next func(*[]byte) bool, emit func(beam.EventTime, string, []byte)) error {
 	type line struct {
-		offset, time int64
-		device       string
-		acc          []byte
+		event.Event
+		acc []byte
 	}
 	var lines []line
 	for b := []byte(nil); next(&b); b = nil {
 		r := codec.Reader{B: b}
-		lines = append(lines, line{r.Int(), r.Int(), r.String(), nil})
+		lines = append(lines, line{Event: event.Event{Offset: r.Int(), Time: r.Int(), Receipt: r.Int(), ID: r.Fixed(), Device: r.String()}})
 		if r.Err() != nil {
 			return fmt.Errorf("judging events: %w", r.Err())
 		}
 		lines[len(lines)-1].acc = r.B
 	}
-	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.offset, b.offset) })
-	clock := int64(0)
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.Offset, b.Offset) })
+	type known struct {
+		device string
+		event  uint64
+	}
+	seen := map[known]bool{}
+	var clock identity.DataClock
 	for i := range lines {
-		if l := &lines[i]; clock == 0 || l.time >= clock-fn.Spec.LatenessMS {
-			clock = max(clock, l.time)
-			emit(mtime.Time(l.time), l.device, l.acc)
+		l := &lines[i]
+		if clock.Time > 0 && l.Time < clock.Time-fn.Spec.LatenessMS {
+			continue
+		}
+		emit(mtime.Time(l.Time), l.Device, l.acc)
+		if k := (known{l.Device, l.ID}); !seen[k] { // a duplicate moves no clock
+			seen[k] = true
+			clock.Take(&l.Event, event.NewestSemantics)
 		}
 	}
 	return nil

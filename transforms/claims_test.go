@@ -26,6 +26,7 @@ func replay(t *testing.T, b *Built, l *testLog, n int) *model {
 	d, err := event.NewDecoder(b.Spec.Event)
 	check(t, err)
 	first, m := newModel(b), newModel(b)
+	first.older, m.older = l.before, l.before
 	for _, rec := range l.arrival[:n] {
 		first.take(t, d, rec)
 	}
@@ -68,7 +69,7 @@ func replay(t *testing.T, b *Built, l *testLog, n int) *model {
 		default:
 			open[p] = append(open[p], placeOf(e))
 			unproven := e.Trust == event.Unchecked || e.Offset < old[e.Partition]
-			over := l.until > 0 && moved[e.Partition] && first.clocks[e.Partition] >= l.until
+			over := l.until > 0 && moved[e.Partition] && first.clock(e.Partition) >= l.until
 			proven[p] = proven[p] || e.Trust.Verified() && !(unproven && over)
 		}
 	}

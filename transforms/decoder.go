@@ -19,7 +19,7 @@ type BatchDecoder struct {
 	events   *event.Decoder
 	erased   *identity.Erasures
 	lateness int64
-	clocks   map[int32]int64 // newest event time seen: a suspicion only, the stage judges
+	clocks   map[int32]*identity.DataClock // of what was seen: a suspicion only, the stage judges
 	batch    identity.Batch
 	cfg      event.Config
 	trust    event.Trust      // of records of which nobody has judged
@@ -34,7 +34,7 @@ func NewBatchDecoder(spec *Spec) (*BatchDecoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the event decoder: %w", err)
 	}
-	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]int64{}, cfg: spec.Event, trust: spec.Trust, legacy: spec.LegacyUntil, limits: spec.limits()}, nil
+	return &BatchDecoder{events: d, erased: identity.NewErasures(spec.Erased), lateness: spec.LatenessMS, clocks: map[int32]*identity.DataClock{}, cfg: spec.Event, trust: spec.Trust, legacy: spec.LegacyUntil, limits: spec.limits()}, nil
 }
 
 // Decode returns the batch, valid until the next call, and its header. What
@@ -78,9 +78,9 @@ func (d *BatchDecoder) record(r *identity.Record) {
 			at = 0 // it was a dead letter, which moves no clock
 		}
 		if err != nil || gap == "" {
-			device, id, gap = "", 0, ""
+			device, id, gap = "", e.DeviceHash(), ""
 		}
-		*e = event.Event{Kind: event.KindErased, Device: device, User: gap, ID: id, Time: at, Append: r.Append, Ingest: -1}
+		*e = event.Event{Kind: event.KindErased, Device: device, User: gap, ID: id, Time: at, Append: r.Append, Ingest: -1, Receipt: e.Receipt}
 	case err != nil:
 		d.batch.Dead = append(d.batch.Dead, d.refused(r, e, err))
 		d.batch.Events = d.batch.Events[:len(d.batch.Events)-1]
@@ -99,11 +99,16 @@ func (d *BatchDecoder) record(r *identity.Record) {
 	if e.Kind == event.KindAlias {
 		e.Raw = d.events.Payload(r.Value) // the device stage may refuse it
 	}
-	if clock := d.clocks[r.Partition]; e.Time < clock-d.lateness {
-		e.Raw = d.events.Payload(r.Value)
-	} else if e.Time > clock {
-		d.clocks[r.Partition] = e.Time
+	clock := d.clocks[r.Partition]
+	if clock == nil {
+		clock = &identity.DataClock{}
+		d.clocks[r.Partition] = clock
 	}
+	if e.Time < clock.Time-d.lateness {
+		e.Raw = d.events.Payload(r.Value)
+		return
+	}
+	clock.Take(e, d.batch.Semantics)
 }
 
 // errPoison refuses a record that a stage or the decoder cannot take.

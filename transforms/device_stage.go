@@ -280,7 +280,7 @@ type pointed struct{}
 func (g *DeviceStage) point(v *session.Vector, partition int32) {
 	if _, done := v.Profile.PersonState.(pointed); !done && g.built.Segment.Publish {
 		v.Profile.PersonState = pointed{}
-		t := max(v.At, g.state.shard.Partition(partition).Clock, g.state.persons.Now)
+		t := max(v.At, g.state.shard.Now(partition, v.Device), g.state.persons.Now)
 		g.records.pointer(v, g.version, t, time.Now().UnixMicro())
 	}
 }

@@ -190,8 +190,8 @@ func compareHistories(t *testing.T, seed uint64, y *youngSite, got tables, tried
 		m.take(t, d, rec)
 	}
 	end := int64(0)
-	for _, c := range m.clocks {
-		end = max(end, c)
+	for p := range m.clocks {
+		end = max(end, m.clock(p))
 	}
 	first := end - time.Hour.Milliseconds()
 	for user, list := range stays(t, got) {

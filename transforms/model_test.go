@@ -26,7 +26,8 @@ import (
 // sorts, folds from nothing, and looks at every second for what time changes.
 type model struct {
 	b      *Built
-	clocks map[int32]int64
+	clocks map[int32]*modelClock
+	older  int // of the records that come, by a program whose clocks went by any event
 	seen   map[string]bool
 	old    bool // an event beyond the short lateness was accepted
 	// devices have the events of each epoch and whom they are linked to.
@@ -78,7 +79,7 @@ func (e *epoch) blank() bool { return len(e.events)+len(e.late) == 0 && !e.reset
 func (e *epoch) named() string { return e.user + e.claim }
 
 func newModel(b *Built) *model {
-	return &model{b: b, clocks: map[int32]int64{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
+	return &model{b: b, clocks: map[int32]*modelClock{}, seen: map[string]bool{}, devices: map[string][]*epoch{}, dead: map[event.Reason]int{},
 		chains: map[string][]string{}, node: map[string]int{}, evaluated: map[string]int64{}, moves: map[string]int64{}, partition: map[string]int32{}, lives: map[string]int{}, day: map[string]int64{}, today: map[string][]string{}, resets: map[string]map[uint64]bool{}, excess: map[string]map[string]bool{}, past: map[string][]*epoch{}, history: map[string][]place{}}
 }
 
@@ -95,7 +96,9 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 			e.Trust = event.Server
 		}
 	}
-	clock := m.clocks[r.Partition]
+	m.older--
+	late := m.clock(r.Partition) // by it is judged what is late
+	clock := m.ownClock(r.Partition, e.Device)
 	m.makeRoom(&e, 0)
 	if e.Kind.Control() {
 		m.accepted = append(m.accepted, e)
@@ -103,7 +106,7 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	switch e.Kind {
 	case event.KindDelete:
 		m.good++
-		m.erase(e.Device, clock)
+		m.erase(&e, clock)
 		return
 	case event.KindRebuild: // it changes nothing: the model reads everything as it reads now
 		m.good++
@@ -130,24 +133,25 @@ func (m *model) take(t *testing.T, d *event.Decoder, r identity.Record) {
 	}
 	id := fmt.Sprint(e.Device, m.lives[e.Device], e.ID)
 	switch {
-	case clock > 0 && e.Time < clock-m.allowed(e.Kind), m.unknowable(&e):
+	case late > 0 && e.Time < late-m.allowed(e.Kind), m.unknowable(&e):
 		m.dead[event.Late]++
 		return
 	case m.seen[id]:
 		m.duplicate++
 		return
 	}
-	m.clocks[r.Partition] = max(clock, e.Time)
-	if e.Kind == event.KindAlias && m.refuses(&e, m.clocks[r.Partition]) {
+	m.clocks[r.Partition].take(&e, m.older >= 0)
+	clock = max(clock, m.clock(r.Partition), e.Time)
+	if e.Kind == event.KindAlias && m.refuses(&e, clock) {
 		m.dead[event.Identity]++
 		return
 	}
 	m.good++
 	m.accepted = append(m.accepted, e)
-	m.old = m.old || e.Time < m.clocks[r.Partition]-m.b.Spec.LatenessMS
+	m.old = m.old || e.Time < clock-m.b.Spec.LatenessMS
 	m.seen[id] = true
 	m.partition[e.Device] = r.Partition
-	m.accept(&e, m.clocks[r.Partition], clock > 0 && e.Time < clock-m.b.Spec.LatenessMS)
+	m.accept(&e, clock, late > 0 && e.Time < late-m.b.Spec.LatenessMS)
 }
 
 // allowed is how late an event of the kind may be.
@@ -183,7 +187,7 @@ func (m *model) open(device string, e *epoch) *epoch {
 }
 
 func (m *model) accept(e *event.Event, clock int64, late bool) {
-	last := m.present(e.Device, clock)
+	last := m.present(e.Device, m.clock(e.Partition))
 	if last.blank() {
 		m.makeRoom(e, 1)
 	}
@@ -284,14 +288,17 @@ func (m *model) refuses(e *event.Event, clock int64) bool {
 	if m.devices[e.Device] == nil {
 		return true
 	}
-	last := m.present(e.Device, clock)
+	last := m.present(e.Device, m.clock(e.Partition))
 	return last.blank() || last.named() != "" && last.named() != e.User || last.shared || last.named() == "" && m.full(e, clock)
 }
 
 // reset begins an epoch that is nobody's, if somebody was logged in.
 func (m *model) reset(e *event.Event, clock int64) {
-	last := m.present(e.Device, clock)
+	last := m.present(e.Device, m.clock(e.Partition))
 	m.partition[e.Device] = e.Partition
+	if clock == 0 {
+		clock = m.alone(e.Partition)
+	}
 	if m.resets[e.Device][e.ID] || m.room.resets(e.Partition, e.Device, e.ID) {
 		m.duplicate++
 		return
@@ -323,7 +330,7 @@ func (m *model) unlink(e *event.Event, clock int64) {
 	if m.devices[e.Device] == nil {
 		return
 	}
-	last := m.present(e.Device, clock)
+	last := m.present(e.Device, m.clock(e.Partition))
 	for _, p := range m.devices[e.Device] {
 		if p.claim == e.User {
 			p.claim = ""
@@ -353,7 +360,7 @@ func (m *model) eraseUser(e *event.Event, clock int64) {
 	if m.devices[e.Device] == nil {
 		return
 	}
-	last := m.present(e.Device, clock)
+	last := m.present(e.Device, m.clock(e.Partition))
 	theirs := last.user == e.User || last.left == e.User
 	if theirs && last.user == "" && len(last.events)+len(last.late) > 0 {
 		m.until(e.Device, max(m.evaluated[e.Device], clock))
@@ -382,8 +389,9 @@ func (m *model) eraseUser(e *event.Event, clock int64) {
 	m.devices[e.Device] = kept
 }
 
-// erase forgets a device whole, as of its partition's clock.
-func (m *model) erase(device string, clock int64) {
+// erase forgets a device whole, as of its clock.
+func (m *model) erase(at *event.Event, clock int64) {
+	device := at.Device
 	m.lives[device]++
 	m.room.erase(device)
 	es := m.devices[device]
@@ -392,7 +400,7 @@ func (m *model) erase(device string, clock int64) {
 	}
 	m.today[device], m.day[device], m.resets[device] = nil, 0, nil
 	if last := es[len(es)-1]; !last.blank() {
-		if gone := m.last(es) + m.b.Spec.Retention; clock >= gone {
+		if gone := m.last(es) + m.b.Spec.Retention; m.clock(at.Partition) >= gone {
 			m.forget(device, gone)
 		} else if last.user == "" && len(last.events)+len(last.late) > 0 {
 			m.until(device, clock)
@@ -494,17 +502,6 @@ func (m *model) values(q *session.Profile) []float64 {
 	v := make([]float64, len(m.b.Segment.Schema.Stored()))
 	q.Fill(v, len(m.b.Spec.Event.Elements))
 	return v
-}
-
-// end is the event time that has passed in a shard when all is read: its
-// partitions are idle for so long.
-func (m *model) end(shard int) (t int64) {
-	for p, c := range m.clocks {
-		if int(p)%m.b.Spec.Shards == shard {
-			t = max(t, c+quietFor)
-		}
-	}
-	return t
 }
 
 // linked are the parts of a user's devices, in the order of the devices.
@@ -830,7 +827,7 @@ func comparePersons(t *testing.T, seed uint64, got tables, m *model, late bool) 
 	var all []string
 	for _, d := range m.order {
 		end := m.end(int(m.partition[d]) % m.b.Spec.Shards)
-		if gone := m.last(m.devices[d]) + m.b.Spec.Retention; gone <= m.clocks[m.partition[d]] {
+		if gone := m.last(m.devices[d]) + m.b.Spec.Retention; gone <= m.clock(m.partition[d]) {
 			m.forget(d, gone)
 		} else {
 			m.until(d, end)

@@ -1,6 +1,10 @@
 package transforms
 
-import "github.com/microseg/microseg/transforms/wire"
+import (
+	"math"
+
+	"github.com/microseg/microseg/transforms/wire"
+)
 
 // take applies the vectors of a batch in their order, or in that of the times of all
 // device shards with those that have waited.
@@ -8,9 +12,17 @@ func (g *PersonStage) take(s *PersonState, h *wire.Header, batch []byte) error {
 	ordered := h.Semantics.Has(4)
 	if ordered {
 		s.sure.pass(&s.clocks, h.Emitted)
+		s.sure.end = h.Semantics.Has(7) && s.clocks.idle()
 		s.persons.Sure = s.sure.time
 	}
-	turn := s.waiting.passed(s.sure.time, ordered)
+	if s.waiting.turned = nil; h.Semantics.Has(7) {
+		s.waiting.turned = map[int32]int64{}
+	}
+	upTo := s.sure.time
+	if s.sure.end {
+		upTo = math.MaxInt64
+	}
+	turn := s.waiting.passed(upTo, ordered)
 	_, err := wire.ReadVectors(batch, func(v *wire.Vector) {
 		// What comes again would bring back what was deleted since: nothing is left
 		// that could tell that it is old.

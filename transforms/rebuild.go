@@ -86,14 +86,18 @@ type lastPart struct {
 
 // rebuildsOf reads the histories of one partition.
 func (g *DeviceStage) rebuildsOf(ctx context.Context, s *DeviceState, partition int32, parts []lastPart, b *identity.Batch, bad map[identity.Place]error) error {
-	from, to := parts[0].End, int64(0)
+	first, to := &parts[0].Part, int64(0)
 	devices := map[string]bool{}
-	for _, p := range parts {
-		from, to = min(from, p.End), max(to, p.event.Offset)
+	for i := range parts {
+		p := &parts[i]
+		if p.End < first.End {
+			first = &p.Part
+		}
+		to = max(to, p.event.Offset)
 		devices[p.event.Device] = true
 	}
 	read := func(offset int64) event.Semantics { return s.semantics(partition, offset, b.Semantics) }
-	m, err := g.meanwhile(ctx, partition, from, to, devices, read, s.leftOut(partition, b))
+	m, err := g.meanwhile(ctx, partition, first, to, devices, read, s.leftOut(partition, b))
 	if err != nil {
 		return err
 	}
@@ -114,20 +118,20 @@ func (g *DeviceStage) rebuildsOf(ctx context.Context, s *DeviceState, partition 
 // meanwhile is a part of a partition: the events of some devices, with the time
 // that those of all let pass, and the parts of histories.
 type meanwhile struct {
-	events map[string][]identity.Step // by device; their clocks are those of this part alone
+	events map[string][]identity.Step // by device
 	parts  map[string][]identity.Part // by device and receipt
 	at     map[string][]int64         // offsets of the parts
 }
 
 func partKey(e *event.Event) string { return fmt.Sprintf("%x/%s", e.ID, e.Device) }
 
-func (g *DeviceStage) meanwhile(ctx context.Context, partition int32, from, to int64, devices map[string]bool, read func(offset int64) event.Semantics, left map[int64]bool) (*meanwhile, error) {
+func (g *DeviceStage) meanwhile(ctx context.Context, partition int32, first *identity.Part, to int64, devices map[string]bool, read func(offset int64) event.Semantics, left map[int64]bool) (*meanwhile, error) {
 	w := &meanwhile{events: map[string][]identity.Step{}, parts: map[string][]identity.Part{}, at: map[string][]int64{}}
 	if g.log == nil {
 		return nil, fmt.Errorf("making devices of partition %d anew: %w", partition, errNoLog)
 	}
-	var clock int64
-	err := g.log.ReadRange(ctx, partition, from, to, func(rec identity.Record) error {
+	clock := first.Clock
+	err := g.log.ReadRange(ctx, partition, first.End, to, func(rec identity.Record) error {
 		if left[rec.Offset] {
 			return nil // it let no time pass
 		}
@@ -143,7 +147,7 @@ func (g *DeviceStage) meanwhile(ctx context.Context, partition int32, from, to i
 			case devices[e.Device]:
 				w.events[e.Device] = append(w.events[e.Device], identity.Step{Event: *e, Clock: clock})
 			}
-			clock = max(clock, e.Time)
+			clock.Take(e, read(rec.Offset))
 		}
 		return nil
 	})
@@ -168,7 +172,7 @@ func (w *meanwhile) rebuild(d *BatchDecoder, e *event.Event, p *identity.Part, r
 	}
 	for _, s := range w.events[e.Device] {
 		if s.Event.Offset >= h.End && s.Event.Offset < e.Offset {
-			s.Clock = max(s.Clock, h.Clock)
+			s.Clock.Time = max(s.Clock.Time, h.Clock.Time)
 			r.Steps = append(r.Steps, s)
 		}
 	}

@@ -236,7 +236,7 @@ func TestReplayOfTheFuture(t *testing.T) {
 	spec := testSpec(t, "future", 1, 1)
 	l := &testLog{}
 	page := func(device string, id, minute int) string {
-		return fmt.Sprintf(`{"type":"page","anonymousId":%q,"messageId":"m%d","timestamp":"2026-03-01T10:%02d:00Z","properties":{"url":"https://x.y/"}}`, device, id, minute)
+		return fmt.Sprintf(`{"type":"page","anonymousId":%q,"messageId":"m%d","timestamp":"2026-03-01T10:%02d:00Z","receivedAt":"2026-03-01T10:%02[3]d:00Z","properties":{"url":"https://x.y/"}}`, device, id, minute)
 	}
 	l.add(0, page("d", 0, 0))
 	l.add(0, page("d", 1, 20))

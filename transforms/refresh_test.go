@@ -20,16 +20,19 @@ const (
 	refresh = 2 * time.Minute
 )
 
-// idleCarts is a log in which many fill a cart and go, while one in each partition
-// walks on, and in the end all come back.
+// idleCarts is a log in which many fill a cart and go, while two in each partition
+// walk on, and in the end all come back.
 func idleCarts(spec *Spec) *testLog {
 	l := &testLog{}
 	start := time.Date(2026, 3, 1, 10, 0, 30, 137e6, time.UTC) // nobody acts at the ms of a tick
 	home := func(name string) int32 { return event.Home(name, spec.Partitions) }
-	walkers := map[int32]string{}
-	for i := 0; len(walkers) < int(spec.Partitions); i++ {
+	walkers, found := map[int32][]string{}, 0
+	for i := 0; found < 2*int(spec.Partitions); i++ {
 		name := fmt.Sprint("w", i)
-		walkers[home(name)] = name
+		if at := home(name); len(walkers[at]) < 2 {
+			walkers[at] = append(walkers[at], name)
+			found++
+		}
 	}
 	n := 0
 	add := func(name, what string, at time.Time) {
@@ -44,7 +47,9 @@ func idleCarts(spec *Spec) *testLog {
 		}
 		if s%90 == 0 { // too slow for high intent
 			for p := range spec.Partitions {
-				add(walkers[p], `"type":"page","properties":{"path":"/"}`, at)
+				for _, name := range walkers[p] {
+					add(name, `"type":"page","properties":{"path":"/"}`, at)
+				}
 			}
 		}
 		if back := s - 9000; back >= 0 && back < carts {

@@ -156,8 +156,9 @@ func (l *testLog) level(r *rand.Rand, parts int32) {
 	if err != nil {
 		panic(err)
 	}
-	for p := range parts {
-		l.add(p, visit(r, firstOf(p, parts), "", 10_000+int(p), at.Add(time.Minute)))
+	for p := range parts { // received, since a device alone takes no others with it
+		line := visit(r, firstOf(p, parts), "", 10_000+int(p), at.Add(time.Minute))
+		l.add(p, fmt.Sprintf(`{"receivedAt":"%s",%s`, at.Add(time.Minute).UTC().Format("2006-01-02T15:04:05.000Z"), line[1:]))
 	}
 }
 

@@ -46,7 +46,7 @@ func (r *modelRoom) life(device string) *life {
 // makeRoom lets devices go for n new ones, as of a record, and those of one event that
 // are silent for so long as the limit of these says.
 func (m *model) makeRoom(e *event.Event, n int) {
-	clock, spec := m.clocks[e.Partition], &m.b.Spec
+	clock, spec := m.clock(e.Partition), &m.b.Spec
 	m.unlearn(e.Partition)
 	if spec.SingleMS > 0 {
 		for _, d := range m.inTurn(e.Partition) {
@@ -70,13 +70,16 @@ func (m *model) makeRoom(e *event.Event, n int) {
 // hear notes that something came of a device at a time.
 func (m *model) hear(e *event.Event, t int64) {
 	l := m.room.life(e.Device)
-	l.heard = max(l.heard, min(t, m.clocks[e.Partition]))
+	if e.Receipt > 0 {
+		t = min(t, m.clock(e.Partition))
+	}
+	l.heard = max(l.heard, t)
 }
 
 // inTurn are the devices of a partition in the order in which they go.
 func (m *model) inTurn(partition int32) (out []string) {
 	for d, es := range m.devices {
-		if m.partition[d] == partition && !es[len(es)-1].blank() && m.clocks[partition] < m.last(es)+m.b.Spec.Retention {
+		if m.partition[d] == partition && !es[len(es)-1].blank() && m.clock(partition) < m.last(es)+m.b.Spec.Retention {
 			out = append(out, d)
 		}
 	}
@@ -103,7 +106,7 @@ func (m *model) rankOf(device string) int {
 }
 
 func (m *model) letGo(device string, e *event.Event, cause string) {
-	spec, clock, l := &m.b.Spec, m.clocks[e.Partition], m.room.life(device)
+	spec, clock, l := &m.b.Spec, m.clock(e.Partition), m.room.life(device)
 	es := m.devices[device]
 	gone := m.room.gone[e.Partition]
 	if gone == nil {
@@ -175,7 +178,7 @@ func (r *modelRoom) learn(partition int32, long int, x modelTrail, most int) {
 func (m *model) unlearn(partition int32) {
 	gone := m.room.gone[partition]
 	for i, allowed := range []int64{m.b.Spec.LatenessMS, m.allowed(event.KindOrder)} {
-		for gone != nil && len(gone[i]) > 0 && gone[i][0].time < m.clocks[partition]-allowed {
+		for gone != nil && len(gone[i]) > 0 && gone[i][0].time < m.clock(partition)-allowed {
 			gone[i] = gone[i][1:]
 		}
 	}

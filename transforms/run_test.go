@@ -505,6 +505,7 @@ func crowdedLog(r *rand.Rand, parts int32, n, devices int, linked, late bool) *t
 func received(r *rand.Rand, line string, at time.Time) string {
 	if r.IntN(2) == 0 {
 		receipt := at.Add(time.Duration(r.IntN(2000)) * time.Millisecond).Truncate(time.Duration(1+59*r.IntN(2)) * time.Second)
+		receipt = receipt.Add(137 * time.Millisecond) // the data clock may be there, and nothing happens at the ms of a tick
 		line = fmt.Sprintf(`{"receivedAt":"%s",%s`, receipt.UTC().Format("2006-01-02T15:04:05.000Z"), line[1:])
 	}
 	if r.IntN(10) == 0 {

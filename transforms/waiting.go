@@ -38,6 +38,7 @@ type sure struct {
 	heard   int64 // as of clocks.seen: when next was heard of
 	emitted int64 // wall clock of the newest batch, ms
 	still   bool  // it does not move, so nobody waits for it
+	end     bool  // all device shards are read to their end, so there is nothing to wait for; of the batch
 }
 
 // pass takes what was heard.
@@ -64,7 +65,7 @@ func near(a, b int64) bool { return a-b < liveWithin && b-a < liveWithin }
 
 // waits reports whether a vector as of t waits. What is deleted goes at once.
 func (s *sure) waits(v *session.Vector) bool {
-	return !s.still && !v.Erased && !(near(v.At, s.emitted) && v.At < s.time+liveWithin)
+	return !s.still && !s.end && !v.Erased && !(near(v.At, s.emitted) && v.At < s.time+liveWithin)
 }
 
 func (s *sure) appendTo(w *codec.Writer) {
@@ -92,6 +93,9 @@ type waiting struct {
 	parts map[int32][]waiter
 	users map[string]int // how many of each
 	n     int
+	// turned is, by partition, the time of the last whose turn it is in the batch that is
+	// being applied; nil for one of semantics before 7, whose data clocks no event is ahead of.
+	turned map[int32]int64
 }
 
 func newWaiting() waiting { return waiting{parts: map[int32][]waiter{}, users: map[string]int{}} }
@@ -106,6 +110,7 @@ func (q *waiting) passed(t int64, ordered bool) (turn []waiter) {
 		for n < len(list) && list[n].due < t {
 			n++
 		}
+		q.turns(list[:n]...)
 		turn = append(turn, list[:n]...)
 		q.keep(p, list[n:])
 	}
@@ -117,23 +122,34 @@ func (q *waiting) passed(t int64, ordered bool) (turn []waiter) {
 // does not wait takes the others of its user with it.
 func (q *waiting) add(v *wire.Vector, behind int64, s *sure, turn []waiter) []waiter {
 	w := waiter{Vector: *v, due: v.At, behind: behind, fresh: true}
-	list := q.parts[v.Partition]
-	if n := len(list); n > 0 {
-		w.due = max(w.due, list[n-1].due)
+	if list := q.parts[v.Partition]; len(list) > 0 {
+		w.due = max(w.due, list[len(list)-1].due)
 	}
+	w.due = max(w.due, q.turned[v.Partition])
 	w.Values = slices.Clone(v.Values)
 	if w.due < s.time {
+		q.turns(w)
 		return append(turn, w)
 	}
 	if !s.waits(&v.Vector) {
 		if q.users[v.User] > 0 {
 			turn = q.take(v.User, turn)
 		}
+		q.turns(w)
 		return append(turn, w)
 	}
 	w.Device, w.User = strings.Clone(v.Device), strings.Clone(v.User) // they alias the batch
 	q.put(w)
 	return turn
+}
+
+// turns notes whose turn it is: what follows in its partition stays behind it.
+func (q *waiting) turns(list ...waiter) {
+	for i := range list {
+		if w := &list[i]; q.turned != nil {
+			q.turned[w.Partition] = max(q.turned[w.Partition], w.due)
+		}
+	}
 }
 
 // put lets a vector wait.
@@ -166,6 +182,7 @@ func (q *waiting) take(user string, turn []waiter) []waiter {
 		q.keep(p, rest)
 	}
 	q.left(gone)
+	q.turns(gone...)
 	return append(turn, gone...)
 }
 

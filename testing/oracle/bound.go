@@ -38,7 +38,7 @@ func (o *Oracle) forgotten(e *event.Event) bool {
 // keep counts an event among those that its device keeps, and reports whether it is
 // none of a session: too late for one, or of a time of which the events were folded.
 func (o *Oracle) keep(e *event.Event, late bool) bool {
-	b, clock := o.boundOf(e.Device), o.clocks[e.Partition]
+	b, clock := o.boundOf(e.Device), o.now(e.Partition)
 	if late = late || e.Time < b.folded; !late {
 		b.kept = o.cut(append(b.kept, e.Time), clock-o.res.cfg.Lateness.Short.Milliseconds(), &b.folded)
 	}

@@ -74,7 +74,7 @@ type Oracle struct {
 	Partitions int // of the log: they share state.max_devices; 0: one
 	decoder    *event.Decoder
 	seen       map[uint64]map[string]bool // devices by event
-	clocks     map[int32]int64
+	clocks     map[int32]*clock
 	bounds     map[string]*bound
 	proven     map[pair]bool
 	rooms      map[int32]*room
@@ -96,7 +96,7 @@ func New(cfg *config.Config) (*Oracle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]int64{}, bounds: map[string]*bound{}, proven: map[pair]bool{}, rooms: map[int32]*room{},
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]*clock{}, bounds: map[string]*bound{}, proven: map[pair]bool{}, rooms: map[int32]*room{},
 		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
@@ -131,7 +131,7 @@ func (o *Oracle) Take(r *Record) error {
 		return nil
 	}
 	e.Offset, e.Partition = r.Offset, r.Partition
-	clock, ticks := o.clocks[r.Partition]
+	now := o.now(r.Partition)
 	o.expire(&e)
 	switch {
 	case e.Kind == event.KindUnlink:
@@ -150,7 +150,7 @@ func (o *Oracle) Take(r *Record) error {
 	case e.Kind == event.KindRebuild: // what reads now is good from the beginning here
 		o.res.Good++
 		return nil
-	case e.Kind != event.KindReset && ticks && e.Time < clock-o.allowed(e.Kind):
+	case e.Kind != event.KindReset && now > 0 && e.Time < now-o.allowed(e.Kind):
 		o.dead(r, event.Late)
 		return nil
 	case e.Kind != event.KindReset && o.unknowable(&e):
@@ -164,7 +164,7 @@ func (o *Oracle) Take(r *Record) error {
 		return nil
 	}
 	if e.Kind != event.KindReset { // a log-out has no time
-		o.clocks[r.Partition] = max(clock, e.Time)
+		o.clocks[r.Partition].take(&e)
 	}
 	if e.Kind == event.KindAlias && o.merges(&e) {
 		o.dead(r, event.Identity)
@@ -179,8 +179,7 @@ func (o *Oracle) Take(r *Record) error {
 		o.reset(&e)
 		return nil
 	}
-	late := ticks && e.Time < clock-o.res.cfg.Lateness.Short.Milliseconds()
-	o.accept(&e, o.keep(&e, late))
+	o.accept(&e, o.keep(&e, now > 0 && e.Time < now-o.res.cfg.Lateness.Short.Milliseconds()))
 	return nil
 }
 
@@ -263,7 +262,7 @@ func (o *Oracle) reset(e *event.Event) {
 	}
 	if !known || o.present(e).name != "" {
 		o.open(e)
-		o.hear(e, o.clocks[e.Partition])
+		o.hear(e, o.nowOf(e))
 	}
 	s := o.room(e.Partition).places[e.Device]
 	s.resets = append(s.resets, e.ID)

@@ -59,7 +59,7 @@ func (o *Oracle) limit() int {
 
 // expire lets go who did one thing and was silent for long enough, as of a record.
 func (o *Oracle) expire(e *event.Event) {
-	r, clock, single := o.room(e.Partition), o.clocks[e.Partition], o.res.cfg.State.Single.Milliseconds()
+	r, clock, single := o.room(e.Partition), o.now(e.Partition), o.res.cfg.State.Single.Milliseconds()
 	o.unlearn(e.Partition)
 	if single == 0 || clock-r.first < single {
 		return
@@ -84,11 +84,15 @@ func (o *Oracle) comes(e *event.Event) {
 	r.places[e.Device] = &stay{again: r.let > 0}
 }
 
-// hear notes that something came of a device at a time, which may be ahead of the clock.
+// hear notes that something came of a device at a time, which may be ahead of the clock
+// where nobody says when it was received.
 func (o *Oracle) hear(e *event.Event, t int64) {
+	if e.Receipt > 0 {
+		t = min(t, o.now(e.Partition))
+	}
 	r := o.room(e.Partition)
 	s := r.places[e.Device]
-	s.heard, r.first = max(s.heard, min(t, o.clocks[e.Partition])), min(r.first, t)
+	s.heard, r.first = max(s.heard, t), min(r.first, t)
 }
 
 // inTurn are the devices of a partition in the order in which they are let go.
@@ -119,7 +123,7 @@ func (o *Oracle) rank(device string) int {
 // letGo drops a device with all that is known of it but for its sessions, which were told,
 // and for what would be a duplicate.
 func (o *Oracle) letGo(partition int32, device string) {
-	r, clock, b := o.room(partition), o.clocks[partition], o.boundOf(device)
+	r, clock, b := o.room(partition), o.now(partition), o.boundOf(device)
 	var had [2][]trail
 	for _, p := range o.res.devices[device] {
 		for _, e := range slices.Concat(p.events, p.late) {
@@ -171,7 +175,7 @@ func (r *room) learn(kind int, x trail, most int) {
 func (o *Oracle) unlearn(partition int32) {
 	r := o.room(partition)
 	for kind, allowed := range []int64{short: o.res.cfg.Lateness.Short.Milliseconds(), long: o.allowed(event.KindOrder)} {
-		for len(r.past[kind]) > 0 && r.past[kind][0].time < o.clocks[partition]-allowed {
+		for len(r.past[kind]) > 0 && r.past[kind][0].time < o.now(partition)-allowed {
 			r.past[kind] = r.past[kind][1:]
 		}
 	}
