@@ -233,7 +233,7 @@ func (h *history) appendTo(w *codec.Writer) {
 
 func readHistory(r *codec.Reader, version byte) history {
 	h := history{users: session.ReadDay(r), opened: r.Int()}
-	if version > unreceived {
+	if version > unled {
 		h.newest = r.Int()
 	}
 	for range r.Len() {
