@@ -104,10 +104,10 @@ func TestDataClock(t *testing.T) {
 			if r.IntN(3) == 0 {
 				e.Receipt = noon + int64(i)*10 + 20
 			}
-			by, was := event.Semantics(6), c.Time
+			by, was := event.Semantics(7), c.Time
 			switch {
 			case i < older:
-				by = 5
+				by = 6
 				naive.older = max(naive.older, e.Time)
 			case e.Receipt > 0:
 				naive.received = max(naive.received, min(e.Time, e.Receipt))

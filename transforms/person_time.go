@@ -1,10 +1,6 @@
 package transforms
 
-import (
-	"math"
-
-	"github.com/microseg/microseg/transforms/wire"
-)
+import "github.com/microseg/microseg/transforms/wire"
 
 // take applies the vectors of a batch in their order, or in that of the times of all
 // device shards with those that have waited.
@@ -18,11 +14,7 @@ func (g *PersonStage) take(s *PersonState, h *wire.Header, batch []byte) error {
 	if s.waiting.turned = nil; h.Semantics.Has(7) {
 		s.waiting.turned = map[int32]int64{}
 	}
-	upTo := s.sure.time
-	if s.sure.end {
-		upTo = math.MaxInt64
-	}
-	turn := s.waiting.passed(upTo, ordered)
+	turn := s.waiting.passed(s.sure.upTo(h.Semantics), ordered)
 	_, err := wire.ReadVectors(batch, func(v *wire.Vector) {
 		// What comes again would bring back what was deleted since: nothing is left
 		// that could tell that it is old.

@@ -295,6 +295,37 @@ func TestWhoWaits(t *testing.T) {
 	}
 }
 
+// TestNothingWaitsForEver: the newest events of a partition whose records nobody received
+// are ahead of its clock, which two devices must reach. They waited for as long as it took
+// the partition to count as idle, of an hour an hour; now they wait for 30 s at most.
+func TestNothingWaitsForEver(t *testing.T) {
+	t.Parallel()
+	const now, old = 1_700_000_000_000, 1_700_000_000_000 - 86_400_000
+	c, s, q := newClocks(1), sure{}, newWaiting()
+	step := func(i int64, by event.Semantics) []waiter {
+		c.hear(0, true, old, false, (now+i*1000)*1000) // its only partition is busy
+		s.pass(&c, (now+i*1000)*1000)
+		return q.passed(s.upTo(by), true)
+	}
+	step(0, 7)
+	step(1, 7)
+	step(2, 7)
+	if turn := q.add(&wire.Vector{Vector: session.Vector{User: "u", At: old + 60_000}}, 0, &s, nil); len(turn) > 0 {
+		t.Fatal("what is ahead of the clock of an old log waits for nobody")
+	}
+	for i := int64(3); i < 32; i++ {
+		if turn := step(i, 7); len(turn) > 0 {
+			t.Fatalf("it waited for %d s", i-2)
+		}
+	}
+	if turn := step(33, 6); len(turn) > 0 {
+		t.Error("it has its turn in a batch of an older program")
+	}
+	if turn := step(33, 7); len(turn) != 1 || q.n > 0 {
+		t.Errorf("%d have their turn, %d wait", len(turn), q.n)
+	}
+}
+
 // TestTooManyWait: what waits is bounded, and the oldest goes first.
 func TestTooManyWait(t *testing.T) {
 	t.Parallel()

@@ -3,9 +3,11 @@ package transforms
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
+	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/event/codec"
 	"github.com/microseg/microseg/session"
 	"github.com/microseg/microseg/transforms/wire"
@@ -59,6 +61,17 @@ func (s *sure) pass(c *clocks, emitted int64) {
 		s.moved = c.seen
 	}
 	s.still = c.seen-s.moved >= stillAfter
+}
+
+// upTo is the time before which those that wait have their turn. When there is nothing
+// to wait for, or what is waited for does not come, all have: the newest events of a log
+// without receipts are ahead of the time of their partition, and if it is not idle for
+// an hour they would wait for as long.
+func (s *sure) upTo(by event.Semantics) int64 {
+	if by.Has(7) && (s.end || s.still) {
+		return math.MaxInt64
+	}
+	return s.time
 }
 
 func near(a, b int64) bool { return a-b < liveWithin && b-a < liveWithin }
