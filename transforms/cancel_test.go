@@ -91,7 +91,7 @@ func TestCancelledJobReadsNoLog(t *testing.T) {
 		g, err := NewDeviceStage(b, log)
 		check(t, err)
 		log.endsWith(t, func(ctx context.Context) error {
-			_, err := g.meanwhile(ctx, 0, 0, 10, nil, nil, nil)
+			_, err := g.meanwhile(ctx, 0, &identity.Part{}, 10, nil, nil, nil)
 			return err
 		})
 	})
