@@ -39,7 +39,9 @@ func TestSharedTablet(t *testing.T) {
 		return strings.Join(out, ", ")
 	}
 	waitFor(t, "both sessions", func() bool { return sessions() == "u:ann 4 1, u:bob 3 1" })
-	letters := func() uint64 { return count(t, s.conn, "SELECT count() FROM dead_letters_dedup WHERE site = ?", s.site) }
+	letters := func() uint64 {
+		return count(t, s.conn, "SELECT count() FROM dead_letters_dedup WHERE site = ?", s.site)
+	}
 	waitFor(t, "both dead letters", func() bool { return letters() == 2 })
 
 	code, body := s.ask("GET", "/v1/profiles/ann-"+s.trace, "", adminKey)
