@@ -319,6 +319,9 @@ func (d *deletion) rows(ctx context.Context) error {
 	if rec == nil {
 		d.skip(clickhouse[:len(clickhouse)-1], "left out as asked: this node cannot reach it, its rows stay")
 		d.skip(storeDead, "left out with ClickHouse")
+		if len(d.person.Shared) > 0 {
+			d.mark(storeErased, nil, "the records in the log of events say it to a job that starts again from the log, once it has read as far")
+		}
 		return nil
 	}
 	if len(d.person.Shared) > 0 {

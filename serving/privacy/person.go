@@ -59,15 +59,15 @@ func (s *Server) user(ctx context.Context, user string) (*identity.Person, error
 	return p, s.share(ctx, p)
 }
 
-// share finds the devices that are not the user's alone. Whose an epoch was is in
-// ClickHouse: without it a device goes as a whole.
-func (s *Server) share(ctx context.Context, p *identity.Person) error {
-	if s.Record == nil {
-		return nil
-	}
-	shared, err := s.Record.Shared(ctx, p.User, p.Devices)
-	if err != nil {
-		return err
+// share finds the devices that are not the user's alone. Who was on a device is in ClickHouse:
+// without it each may have been others', too, so that only the user's own epochs go, which
+// the job knows.
+func (s *Server) share(ctx context.Context, p *identity.Person) (err error) {
+	shared := slices.Clone(p.Devices)
+	if s.Record != nil {
+		if shared, err = s.Record.Shared(ctx, p.User, p.Devices); err != nil {
+			return err
+		}
 	}
 	for _, d := range p.Devices {
 		var r segment.Record

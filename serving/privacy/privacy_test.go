@@ -104,11 +104,11 @@ func (s *site) job() {
 			for it := cl.PollFetches(ctx).RecordIter(); !it.Done(); {
 				r := it.Next()
 				var e event.Event
-				if d.Decode(r.Value, event.Unstated, 0, &e) != nil || e.Kind != event.KindDelete {
+				if d.Decode(r.Value, event.Unstated, 0, &e) != nil || e.Kind != event.KindDelete && e.Kind != event.KindDeleteUser {
 					continue
 				}
 				s.publish(session.PersonID(e.Device, ""), nil)
-				if e.User != "" {
+				if e.User != "" && e.Kind == event.KindDelete {
 					s.publish(session.PersonID("", e.User), nil)
 				}
 			}
@@ -194,8 +194,12 @@ func TestWithoutClickHouse(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	slices.Sort(redis.keys)
-	if fmt.Sprint(redis.keys) != "[d:phone d:user:ann u:ann]" {
+	// What others did on the phone stays, and its record tells Redis when the user's is gone.
+	if fmt.Sprint(redis.keys) != "[d:user:ann u:ann]" {
 		t.Errorf("Redis was told of %v", redis.keys)
+	}
+	if r.Devices != 2 || r.Shared != 1 || s.controlsOf(2)["phone"].Kind != event.KindDeleteUser {
+		t.Errorf("the phone, which others may have used, is no device of which the user alone goes: %s", body)
 	}
 	if code, body := s.ask("GET", "/v1/profiles/ann/deletion?receipt="+r.ID, bearer); code != http.StatusOK || !strings.Contains(body, r.ID) {
 		t.Errorf("the receipt: %d %s", code, body)
