@@ -81,7 +81,7 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 	if !done {
 		return
 	}
-	s.correct(without, with, e, out)
+	s.correct(without, with, r.Cut, e, out)
 	s.placed(q, with)
 	if with.devices[e.Device] != nil { // else the retention has forgotten it
 		s.replace(q, old, without, with, e, out)
@@ -91,7 +91,7 @@ func (s *Shard) rebuild(q *Partition, e *event.Event, out *Output) {
 // correct makes the rows of the sessions that are over, where they are otherwise
 // with the letters or were not made before, and tombstones for those that there
 // are no longer. Open ones get theirs when they are due.
-func (s *Shard) correct(without, with *refolded, e *event.Event, out *Output) {
+func (s *Shard) correct(without, with *refolded, cut bool, e *event.Event, out *Output) {
 	version := RowVersion(s.versionAt(e.Offset))<<1 | 1
 	unsaid, open := openSessions(s.epochsOf(e.Device)), openSessions(with.epochsOf(e.Device))
 	for _, key := range sortedKeys(with.sessions) {
@@ -105,6 +105,11 @@ func (s *Shard) correct(without, with *refolded, e *event.Event, out *Output) {
 	gone := maps.Clone(without.sessions)
 	for key := range openSessions(without.epochsOf(e.Device)) { // it may have a row
 		gone[key] = nil
+	}
+	if !cut { // nor may one have a row of an epoch that had another number, of a device that was let go
+		for key := range unsaid {
+			gone[key] = nil
+		}
 	}
 	for _, key := range sortedKeys(gone) {
 		if with.sessions[key] == nil && !open[key] {

@@ -541,7 +541,7 @@ func (p *process) snapshot() error {
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	tried := map[string]int{}
-	for seed := range seeds(schedules, 81, 87, 98, 117, 382) {
+	for seed := range seeds(schedules, 81, 87, 98, 105, 117, 382) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { killedAtAnyMoment(t, seed, tried) })
 	}
 	for _, what := range []string{"kills", "logs with snapshots", "decisions seen again", "panics", "let go with a limit of 50"} {
