@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,37 +18,59 @@ var foreign = []*regexp.Regexp{
 	regexp.MustCompile(`registry\.npmj[s]\.org|proxy\.golan[g]\.org|sum\.golan[g]\.org|repo1?\.maven\b|repo\.mave[n]|pypi\.or[g]`),
 }
 
-const (
-	maxFile = 2 << 20 // bytes of a tracked file
-	noFiles = "listing the tracked files: %v (these rules need git and a clone)"
-)
+const maxFile = 2 << 20 // bytes of a tracked file
+
+// tracked are the tracked files that a pattern of git's fits, all of them without one: their
+// names, and what they hold. What is removed and not yet committed is none.
+func tracked(t *testing.T, pattern ...string) iter.Seq2[string, string] {
+	t.Helper()
+	dir := root(t)
+	cmd := exec.Command("git", append([]string{"ls-files", "-z"}, pattern...)...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing the tracked files: %v (these rules need git and a clone)", err)
+	}
+	return func(yield func(name, text string) bool) {
+		for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if os.IsNotExist(err) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(name, string(b)) {
+				return
+			}
+		}
+	}
+}
+
+// shipped are the Go files that are no tests and do not serve them alone.
+func shipped(t *testing.T) iter.Seq2[string, string] {
+	t.Helper()
+	return func(yield func(name, text string) bool) {
+		for name, text := range tracked(t, "*.go") {
+			if !strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "testing/") && !yield(name, text) {
+				return
+			}
+		}
+	}
+}
 
 // TestFiles: no tracked file is large, names a machine's folders, or a
 // registry.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	dir := root(t)
-	cmd := exec.Command("git", "ls-files", "-z")
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf(noFiles, err)
-	}
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if os.IsNotExist(err) {
-			continue // removed, not yet committed
+	for name, text := range tracked(t) {
+		if len(text) > maxFile {
+			t.Errorf("%s: %d bytes, more than %d", name, len(text), maxFile)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(b) > maxFile {
-			t.Errorf("%s: %d bytes, more than %d", name, len(b), maxFile)
-		}
-		if strings.HasPrefix(name, "samples/data/") || strings.Contains(string(b[:min(len(b), 8000)]), "\x00") {
+		if strings.HasPrefix(name, "samples/data/") || strings.Contains(text[:min(len(text), 8000)], "\x00") {
 			continue // as published, or binary
 		}
-		for i, line := range strings.Split(string(b), "\n") {
+		for i, line := range strings.Split(text, "\n") {
 			for _, f := range foreign {
 				if f.MatchString(line) {
 					t.Errorf("%s:%d: %s", name, i+1, strings.TrimSpace(line))
@@ -102,22 +125,11 @@ func TestTopics(t *testing.T) {
 // elsewhere fails where something is written outside of its room.
 func elsewhere(t *testing.T, what *regexp.Regexp, room, why string) {
 	t.Helper()
-	dir := root(t)
-	cmd := exec.Command("git", "ls-files", "-z", "*.go")
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf(noFiles, err)
-	}
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
-		if strings.HasPrefix(name, room) || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "testing/") {
+	for name, text := range shipped(t) {
+		if strings.HasPrefix(name, room) {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		for i, line := range strings.Split(string(b), "\n") {
+		for i, line := range strings.Split(text, "\n") {
 			if what.MatchString(line) {
 				t.Errorf("%s:%d %s: %s", name, i+1, why, strings.TrimSpace(line))
 			}
@@ -129,23 +141,9 @@ func elsewhere(t *testing.T, what *regexp.Regexp, room, why string) {
 // and the runner. Whoever changes what is decided need not know it.
 func TestBeam(t *testing.T) {
 	t.Parallel()
-	dir := root(t)
-	cmd := exec.Command("git", "ls-files", "-z", "*.go")
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf(noFiles, err)
-	}
 	may := regexp.MustCompile(`^(runner|pipelines)/|^transforms/(decode|device|person|audience|batch|cells)\.go$|^sources/\w+/read\.go$|^sinks/\w+/write(_\w+)?\.go$`)
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
-		if may.MatchString(name) || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "testing/") {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(b), `"github.com/apache/beam/`) {
+	for name, text := range shipped(t) {
+		if !may.MatchString(name) && strings.Contains(text, `"github.com/apache/beam/`) {
 			t.Errorf("%s imports Beam; only DoFns, graphs, sources, sinks and the runner do (docs/adr/0029-engine.md)", name)
 		}
 	}
