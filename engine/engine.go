@@ -104,7 +104,8 @@ func Of(name string) (*Engine, error) {
 	return e, nil
 }
 
-// Open jobs of this process, for tests of what is left behind.
+// Opened names the jobs that have not been closed in this process, for tests of what is left
+// behind.
 func Opened() (names []string) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,6 +1,6 @@
-// Package inflight bounds how many batches a source may have under way in this
-// process: the local runner has no back-pressure of its own. Where source and
-// stages live in different processes, the bound is the runner's.
+// Package inflight counts the batches that a source has under way in this process, and bounds
+// them: Prism has no back-pressure of its own. Where source and stages live in different
+// processes, the bound is the runner's.
 package inflight
 
 import (
