@@ -28,6 +28,7 @@ type Options struct {
 	TCPPort  int    // native protocol; 0: a free one
 	HTTPPort int    // 0: a free one
 	Database string // of the DSN; empty: microseg
+	DSN      string // of a server that someone else runs; empty: that of $MICROSEG_CLICKHOUSE_DSN, if it is set
 	// KeepFree bytes of the disk the embedded server leaves alone: it refuses
 	// inserts (NOT_ENOUGH_SPACE) before a write fails half-way. 0: none.
 	KeepFree uint64
@@ -66,7 +67,7 @@ var ErrPortTaken = errors.New("the port is taken")
 // tries bounds how often Start picks other free ports.
 const tries = 5
 
-// Start runs a server (or uses the one in $MICROSEG_CLICKHOUSE_DSN) and returns
+// Start runs a server (or uses the one of Options.DSN) and returns
 // when it answers queries. The caller must call HandleChild first thing in its
 // main function. The child dies with this process, however that ends.
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -103,7 +104,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func (o Options) find() (Found, error) {
-	if o.Lib != "" {
+	switch {
+	case o.DSN != "":
+		return Found{DSN: o.DSN}, nil
+	case o.Lib != "":
 		return Found{Lib: o.Lib}, nil
 	}
 	var outside error // of a clone there is no cache, but there may be others

@@ -22,9 +22,9 @@ import (
 
 // Stack is the embedded log and the embedded (or given) ClickHouse.
 type Stack struct {
-	Log        *kafkalog.Log
+	Log        *kafkalog.Log // nil with NoLog
 	ClickHouse *clickhouse.Server
-	Space      *diskspace.Watch // of both folders
+	Space      *diskspace.Watch // of their folders
 
 	kept func() // ends keeping ClickHouse up
 	dir  string
@@ -39,6 +39,8 @@ type Options struct {
 	Clean      bool      // forget the log's data of earlier runs
 	SyncWrites bool      // the log syncs every write to disk
 	MinFree    int       // bytes of the disk that log and ClickHouse leave alone
+	NoLog      bool      // the log is somebody's own: none is started
+	DSN        string    // of a ClickHouse of somebody's own: none is started
 	Messages   io.Writer // is told how long it took
 }
 
@@ -71,23 +73,26 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
-	ownLogin(clients.Kafka, "log")
-	t := time.Now()
-	if s.Log, err = kafkalog.Start(kafkalog.Options{Dir: folder, Port: o.Ports.Kafka, SyncWrites: o.SyncWrites, MinFree: uint64(o.MinFree)}); err != nil {
-		return fmt.Errorf("starting the embedded log: %w", err)
+	t, watched := time.Now(), []string{folder}
+	if !o.NoLog {
+		ownLogin(clients.Kafka, "log")
+		if s.Log, err = kafkalog.Start(kafkalog.Options{Dir: folder, Port: o.Ports.Kafka, SyncWrites: o.SyncWrites, MinFree: uint64(o.MinFree)}); err != nil {
+			return fmt.Errorf("starting the embedded log: %w", err)
+		}
 	}
-	ch := clickhouse.Options{Dir: filepath.Join(s.dir, "clickhouse"), TCPPort: o.Ports.ClickHouse, HTTPPort: o.Ports.ClickHouseHTTP, KeepFree: 2 * uint64(o.MinFree)}
+	ch := clickhouse.Options{Dir: filepath.Join(s.dir, "clickhouse"), DSN: o.DSN, TCPPort: o.Ports.ClickHouse, HTTPPort: o.Ports.ClickHouseHTTP, KeepFree: 2 * uint64(o.MinFree)}
 	if s.ClickHouse, err = clickhouse.Start(ctx, ch); err != nil {
 		return fmt.Errorf("starting ClickHouse: %w", err)
 	}
-	if s.ClickHouse.Addr() != "" {
+	if s.ClickHouse.Embedded() {
 		ownLogin(clients.ClickHouse, "ClickHouse")
+		watched = append(watched, ch.Dir)
 	}
 	if s.ClickHouse.Exposed != "" {
 		slog.Warn("the embedded ClickHouse is not confined", "why", s.ClickHouse.Exposed)
 	}
 	s.kept = s.ClickHouse.Keep(func(err error) { slog.Error("ClickHouse is started again", "why", err) })
-	if s.Space, err = diskspace.Start(uint64(o.MinFree), room, folder, ch.Dir); err != nil {
+	if s.Space, err = diskspace.Start(uint64(o.MinFree), room, watched...); err != nil {
 		return err
 	}
 	if err := s.Space.Err(); err != nil {
