@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/embedded/stack"
@@ -140,12 +140,12 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 		return fmt.Errorf("making the benchmark's folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st, err := stack.Start(ctx, stack.Options{Dir: dir, Clean: true, SyncWrites: o.SyncWrites, MinFree: cfg.Storage.MinFree, Messages: os.Stderr})
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, Clean: true, SyncWrites: o.SyncWrites, MinFree: cfg.Storage.MinFree, Messages: os.Stderr, NoLog: o.Brokers != "", DSN: o.DSN})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	brokers, topic := strings.Split(o.Brokers, ","), o.Topic
+	brokers, topic := cli.Split(o.Brokers), o.Topic
 	if topic != "" {
 		if err := unused(ctx, brokers, topic, o.Fresh); err != nil {
 			return err
@@ -161,12 +161,8 @@ func runBench(ctx context.Context, cfg *config.Config, o benchOptions) error {
 			}
 		}
 	}
-	dsn := o.DSN
-	if dsn == "" {
-		dsn = st.ClickHouse.DSN()
-	}
 	// A ClickHouse that has seen a benchmark before holds its rows, and would count as done.
-	j, err := newJob(ctx, cfg, brokers, topic, fmt.Sprintf("bench-%d", time.Now().UnixMilli()), dsn)
+	j, err := newJob(ctx, cfg, brokers, topic, fmt.Sprintf("bench-%d", time.Now().UnixMilli()), st.ClickHouse.DSN())
 	if err != nil {
 		return err
 	}
@@ -366,5 +362,5 @@ func (j *job) printBench(r *benchResult) error {
 	r.AppendToDecided = r.Stages["refresh"]
 	stats, _ := j.Changelog()
 	r.Snapshots, r.SnapshotBytes, r.Profiles = stats.Rounds, stats.SnapshotBytes, j.Profiles()
-	return printJSON(os.Stdout, r)
+	return cli.PrintJSON(os.Stdout, r)
 }

@@ -4,16 +4,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/microseg/microseg/clients/kafka"
-	"github.com/microseg/microseg/cmd/internal/paths"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/event/clock"
@@ -41,7 +39,7 @@ func root() *cobra.Command {
 	c := benchCommand(&cfg)
 	c.SilenceUsage, c.SilenceErrors, c.CompletionOptions.DisableDefaultCmd = true, true, true
 	c.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "./run.sh bench"}
-	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = paths.Given(cfg) }
+	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = cli.Given(cfg) }
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
 	return c
 }
@@ -57,10 +55,4 @@ func newJob(ctx context.Context, cfg *config.Config, brokers []string, topic, si
 		return err
 	})
 	return &job{made}, err
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/identity"
 	"github.com/microseg/microseg/measure/usage"
@@ -44,7 +45,7 @@ and person take together.`,
 			if err != nil {
 				return err
 			}
-			return printJSON(os.Stdout, r)
+			return cli.PrintJSON(os.Stdout, r)
 		},
 	}
 	c.Flags().IntVar(&n, "count", 1_000_000, "visitors")

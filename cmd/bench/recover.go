@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/embedded/stack"
@@ -103,9 +103,7 @@ func runBenchRecover(ctx context.Context, cfg *config.Config, o recoverOptions) 
 		return err
 	}
 	out.PeakRSSMB = usage.PeakMB(os.Getpid())
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return cli.PrintJSON(os.Stdout, out)
 }
 
 // fill makes a snapshot of a job that has read the topic, and gives it more events.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/embedded/stack"
@@ -81,7 +82,7 @@ earlier ones are answered (vegeta, in this process), and measures
 			if err != nil {
 				return err
 			}
-			return printJSON(os.Stdout, r)
+			return cli.PrintJSON(os.Stdout, r)
 		},
 	}
 	f := c.Flags()

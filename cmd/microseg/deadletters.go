@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/event"
 	"github.com/microseg/microseg/identity"
@@ -37,7 +38,7 @@ func deadlettersCommand(cfg *string) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return printJSON(os.Stdout, letters)
+				return cli.PrintJSON(os.Stdout, letters)
 			}
 			_, err = fmt.Print(query.DeadLettersText(p.site, letters))
 			return err
@@ -166,7 +167,7 @@ func (r *lettersReplay) print(report *lettersReport) error {
 	if !r.asJSON {
 		return nil
 	}
-	return printJSON(os.Stdout, report)
+	return cli.PrintJSON(os.Stdout, report)
 }
 
 // await waits until the job has told of every letter.

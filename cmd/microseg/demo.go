@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/microseg/microseg/cmd/internal/paths"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/embedded/stack"
@@ -63,7 +62,7 @@ func runDemo(ctx context.Context, cfgPath string, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	o.input = paths.Given(o.input)
+	o.input = cli.Given(o.input)
 	if o.input != "" { // before anything is started or cleaned away
 		if err := replay.Check(o.input); err != nil {
 			return err
@@ -125,13 +124,7 @@ func printReport(w io.Writer, r *query.ReportData, asJSON bool) error {
 	if !asJSON {
 		return query.WriteText(w, r)
 	}
-	return printJSON(w, r)
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return cli.PrintJSON(w, r)
 }
 
 // demoSites is the form of their names: the time of the run.

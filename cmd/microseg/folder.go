@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/microseg/microseg/clients"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/embedded/stack"
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,7 @@ var errNotRunning = errors.New("no stack is running")
 
 // log is the log that was named, or that of the stack that runs here.
 func (o *folder) log(brokers, topic string) ([]string, string, error) {
-	seeds := split(brokers)
+	seeds := cli.Split(brokers)
 	if brokers == "" {
 		a, err := o.running()
 		if err != nil {

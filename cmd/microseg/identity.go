@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/serving/node"
 	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ what to do. Its subcommands ask a serving node with the admin key.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(os.Stdout, limits)
+				return cli.PrintJSON(os.Stdout, limits)
 			}
 			_, err = fmt.Print(query.LimitsText(p.site, limits))
 			return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 
 	"github.com/microseg/microseg/clients/kafka"
@@ -90,9 +89,4 @@ func (j *job) topics() topicsOfJob {
 		t.events = j.Rekeyer.Events
 	}
 	return t
-}
-
-// split cuts a comma-separated list.
-func split(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/microseg/microseg/clients/kafka"
-	"github.com/microseg/microseg/cmd/internal/paths"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/event/clock"
 	"github.com/microseg/microseg/pipelines"
@@ -90,7 +90,7 @@ In a clone, ./run.sh takes these commands, too, and has more: test, bench, bench
 faults and attack.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = paths.Given(cfg) }
+	c.PersistentPreRun = func(*cobra.Command, []string) { cfg = cli.Given(cfg) }
 	c.PersistentFlags().StringVarP(&cfg, "config", "c", "", "configuration file (default: the shipped one, see config/microseg.yaml)")
 	c.AddCommand(demoCommand(&cfg), upCommand(&cfg), serveCommand(&cfg), redisCommand(&cfg), rekeyCommand(&cfg), stateCommand(), edgeCommand(), pipelineCommand(&cfg), replayCommand(&cfg), checkCommand(&cfg),
 		reportCommand(), profileCommand(), identityCommand(), deadlettersCommand(&cfg), healthCommand(&cfg), sqlCommand(), clickhouseCommand(), versionCommand())

@@ -14,7 +14,7 @@ import (
 
 	"github.com/microseg/microseg/clients"
 	"github.com/microseg/microseg/clients/kafka"
-	"github.com/microseg/microseg/cmd/internal/paths"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/kafkalog"
 	"github.com/microseg/microseg/pipelines"
@@ -49,7 +49,7 @@ flags (--endpoint, --environment_type, --job_name, --parallelism, ...) are accep
 			if site == "" {
 				site = conf.Site
 			}
-			j, err := newJob(c.Context(), conf, split(brokers), topic, site, dsn)
+			j, err := newJob(c.Context(), conf, cli.Split(brokers), topic, site, dsn)
 			if err != nil {
 				return err
 			}
@@ -147,7 +147,7 @@ Without --brokers it uses the stack that "microseg up" runs.`,
 			if err != nil {
 				return err
 			}
-			o.Path, o.Progress, o.Event = paths.Given(args[0]), os.Stderr, conf.EventConfig()
+			o.Path, o.Progress, o.Event = cli.Given(args[0]), os.Stderr, conf.EventConfig()
 			if err := replay.Check(o.Path); err != nil {
 				return err
 			}
@@ -241,7 +241,7 @@ and which rights each role lacks there; --as makes those that one role lacks an 
 		RunE: func(c *cobra.Command, args []string) error {
 			path := *cfg
 			if len(args) == 1 {
-				path = paths.Given(args[0])
+				path = cli.Given(args[0])
 			}
 			if err := check(os.Stdout, path); err != nil || brokers == "" {
 				return err
@@ -250,7 +250,7 @@ and which rights each role lacks there; --as makes those that one role lacks an 
 			if err != nil {
 				return err
 			}
-			return checkLog(c.Context(), os.Stdout, split(brokers), sourceOf(c.Context(), split(brokers), topic, conf.Source.Rekey), as)
+			return checkLog(c.Context(), os.Stdout, cli.Split(brokers), sourceOf(c.Context(), cli.Split(brokers), topic, conf.Source.Rekey), as)
 		},
 	}
 	f := c.Flags()

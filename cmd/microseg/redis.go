@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/clients"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/segment"
 	"github.com/microseg/microseg/serving/httpserver"
@@ -37,8 +38,8 @@ already stays, the newest record wins, and several may run at once.`,
 			if brokers == "" || addr == "" {
 				return errors.New("give the log's --brokers and the address of --redis")
 			}
-			err = runRedis(c.Context(), conf, split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, public, adminAt)
-			return named(c.Context(), "redis", split(brokers), topicsOfJob{topic, topic}, err)
+			err = runRedis(c.Context(), conf, cli.Split(brokers), topic, redisio.Config{Addr: addr, Prefix: prefix, TTL: conf.Retention}, public, adminAt)
+			return named(c.Context(), "redis", cli.Split(brokers), topicsOfJob{topic, topic}, err)
 		},
 	}
 	f := c.Flags()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microseg/microseg/clients/kafka"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/spf13/cobra"
@@ -55,13 +56,13 @@ Several of them do no harm: each record counts once.`,
 				return errors.New("give the log's --brokers")
 			}
 			at := topicsOfJob{topic, kafkaio.KeyedTopic(topic)}
-			_, _, err = kafkaio.OpenSource(c.Context(), split(brokers), topic, kafkaio.RekeyOn, 0, conf.EventConfig())
+			_, _, err = kafkaio.OpenSource(c.Context(), cli.Split(brokers), topic, kafkaio.RekeyOn, 0, conf.EventConfig())
 			if err != nil {
-				return named(c.Context(), "copier", split(brokers), at, err)
+				return named(c.Context(), "copier", cli.Split(brokers), at, err)
 			}
-			watchLock(c.Context(), "copier", split(brokers), at)
+			watchLock(c.Context(), "copier", cli.Split(brokers), at)
 			fmt.Fprintf(os.Stderr, "copying topic %s by device into %s\n", topic, kafkaio.KeyedTopic(topic))
-			(&kafkaio.Rekeyer{Brokers: split(brokers), Events: topic, Event: conf.EventConfig()}).Run(c.Context())
+			(&kafkaio.Rekeyer{Brokers: cli.Split(brokers), Events: topic, Event: conf.EventConfig()}).Run(c.Context())
 			return nil
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/embedded/clickhouse"
 	"github.com/microseg/microseg/embedded/stack"
@@ -67,7 +68,7 @@ func healthCommand(cfg *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := printJSON(os.Stdout, h); err != nil {
+			if err := cli.PrintJSON(os.Stdout, h); err != nil {
 				return err
 			}
 			if !h.OK {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/config"
 	"github.com/microseg/microseg/measure/usage"
 	"github.com/microseg/microseg/serving/node"
@@ -50,13 +51,13 @@ answered at --admin-http alone: let your own network reach it, and nobody else.`
 				return err
 			}
 			defer stop()
-			source, err := sourceTopic(c.Context(), conf, split(brokers), topic)
+			source, err := sourceTopic(c.Context(), conf, cli.Split(brokers), topic)
 			if err == nil {
-				err = runServe(c.Context(), *cfg, conf, node.Options{Brokers: split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, public, adminAt, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
+				err = runServe(c.Context(), *cfg, conf, node.Options{Brokers: cli.Split(brokers), Events: source, Inbox: topic, Segments: segmentsio.Topic(source), Site: site}, public, adminAt, dsn, redisio.Config{Addr: redis, Prefix: prefix, TTL: conf.Retention})
 			} else {
 				source = topic
 			}
-			return named(c.Context(), "node", split(brokers), topicsOfJob{topic, source}, err)
+			return named(c.Context(), "node", cli.Split(brokers), topicsOfJob{topic, source}, err)
 		},
 	}
 	f := c.Flags()

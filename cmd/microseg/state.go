@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"text/tabwriter"
 	"time"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sources/kafkaio"
 	"github.com/spf13/cobra"
@@ -59,9 +59,7 @@ func runState(ctx context.Context, out io.Writer, where *folder, brokers, topic 
 		return named(ctx, "state", seeds, at, err)
 	}
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(s)
+		return cli.PrintJSON(out, s)
 	}
 	return printState(out, s, changelogio.Topic(at.source), verify)
 }

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/microseg/microseg/cmd/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -68,7 +69,7 @@ func versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v := builtFrom()
 			if asJSON {
-				return printJSON(os.Stdout, v)
+				return cli.PrintJSON(os.Stdout, v)
 			}
 			v.print(os.Stdout)
 			return nil
