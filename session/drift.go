@@ -6,7 +6,8 @@ import "math"
 // were: what it began with, and what it came to. Begun elsewhere it comes to what is as
 // far from that, to the last bit, if no sum on the way leaves its binade (the numbers with
 // one exponent, which are equally far apart): then each is rounded as before. Only sums
-// that are just between two numbers are rounded to the even one of them.
+// that are just between two numbers are rounded to the even one of them, and one that
+// comes to a power of two may be of the binade below, where numbers are closer together.
 type drift struct {
 	known, ties bool
 	in, out     float64
@@ -37,12 +38,16 @@ func (d *drift) from(x float64) (out float64, ok bool) {
 		return d.out, d.known
 	}
 	e, by := binade(d.lo), x-d.in
-	if e&0x7ff == 0 || d.ties || binade(d.hi) != e || binade(x) != e || binade(d.lo+by) != e || binade(d.hi+by) != e {
+	lo, hi := d.lo+by, d.hi+by
+	if e&0x7ff == 0 || d.ties || binade(d.hi) != e || binade(x) != e || binade(lo) != e || binade(hi) != e || isPower(lo) || isPower(hi) {
 		return 0, false
 	}
-	d.in, d.out, d.lo, d.hi = x, d.out+by, d.lo+by, d.hi+by
+	d.in, d.out, d.lo, d.hi = x, d.out+by, lo, hi
 	return d.out, true
 }
+
+// isPower reports whether the number is a power of two, or minus one.
+func isPower(x float64) bool { return math.Float64bits(x)<<12 == 0 }
 
 // binade is sign and exponent; the latter is 0 next to zero.
 func binade(x float64) uint64 { return math.Float64bits(x) >> 52 }

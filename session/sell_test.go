@@ -12,7 +12,7 @@ import (
 	"github.com/microseg/microseg/event/codec"
 )
 
-// saleOf is what a shop says of a cart: mostly steps, or mostly orders, or of all kinds;
+// saleOf is what a shop says of a cart: mostly steps, up and down in turn, or mostly orders, or of all kinds;
 // with prices that floats have no exact place for.
 func saleOf(r *rand.Rand, mix int) event.Event {
 	kind := []event.Kind{event.KindCartAdd, event.KindCartAdd, event.KindCartRemove, event.KindCartView, event.KindCheckout, event.KindOrder, event.KindCartClear, event.KindClick}[r.IntN(8)]
@@ -21,6 +21,9 @@ func saleOf(r *rand.Rand, mix int) event.Event {
 		kind = []event.Kind{event.KindCartAdd, event.KindCartAdd, event.KindCartAdd, event.KindCartRemove}[r.IntN(4)]
 	case mix == 2 && r.IntN(20) > 0:
 		kind = event.KindOrder
+	case mix == 4:
+		kind = []event.Kind{event.KindCartAdd, event.KindCartRemove}[r.IntN(2)]
+		return event.Event{Kind: kind, X: 0.1 * float64(1+r.IntN(9)), Y: 1, Flags: event.FlagPriced}
 	case mix == 3 && r.IntN(20) > 0:
 		return event.Event{Kind: event.KindCheckout, X: 9.99, Y: 2, Flags: event.FlagCart | event.FlagPriced}
 	}
@@ -46,7 +49,7 @@ func TestSalesEqualModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		p.Gap = []int64{30 * minute, 4_000}[r.IntN(2)]
 		short(r)
-		q, events, mix, n := &Profile{}, []event.Event(nil), r.IntN(5), 200+r.IntN(300)
+		q, events, mix, n := &Profile{}, []event.Event(nil), r.IntN(6), 200+r.IntN(300)
 		for i := range int64(n) {
 			e := saleOf(r, mix)
 			e.Time, e.Offset, e.ID = 1_000_000_000_000+r.Int64N(p.Lateness), i, uint64(i)+1
@@ -90,6 +93,9 @@ func TestDriftEqualsSum(t *testing.T) {
 		d, terms := driftFrom(x), []float64(nil)
 		for range r.IntN(40) {
 			a := []float64{19.99, 0.1 * float64(r.IntN(20)), math.Ldexp(float64(r.IntN(9)), -r.IntN(60)), r.Float64()}[r.IntN(4)]
+			if r.IntN(3) == 0 {
+				a = -a
+			}
 			terms = append(terms, a)
 			d.add(a)
 		}
@@ -117,5 +123,25 @@ func TestDriftEqualsSum(t *testing.T) {
 	}
 	if found < 10_000 {
 		t.Errorf("only %d of 60,000 sums are known", found)
+	}
+}
+
+// TestDriftToAPowerOfTwo: something of 0.1 is taken out of a cart of 5.1, and a late event
+// makes it one of 4.1. Numbers below 4 are half as far apart as those above, so that less is
+// rounded away there: the value was 4, and a fold of all events has 3.9999999999999996.
+func TestDriftToAPowerOfTwo(t *testing.T) {
+	for _, price := range []float64{-0.1, -0.3, -0.7} {
+		for whole := 2.0; whole <= 64; whole *= 2 {
+			for i := range 40 {
+				for _, sign := range []float64{1, -1} {
+					a, x := sign*price, sign*(whole-price)
+					d := driftFrom(sign * (whole - price + float64(i)*whole/40))
+					d.add(a)
+					if got, ok := d.from(x); ok && got != x+a {
+						t.Fatalf("%v and %v are %v, not %v", x, a, x+a, got)
+					}
+				}
+			}
+		}
 	}
 }
