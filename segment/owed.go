@@ -78,7 +78,7 @@ func (s *Shard) Owe(p *session.Profile, t int64, out *Effects) {
 	s.count(q, nowhere, false, t)
 	s.owed.add(q, t)
 	q.gone = true
-	s.unseat(q)
+	s.remove(q)
 }
 
 // OweUnknown is Owe for a device that may have been a person.

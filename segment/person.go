@@ -114,8 +114,8 @@ func (s *Shard) insert(q *person) {
 	s.all = append(s.all, q)
 }
 
-// unseat takes a person out.
-func (s *Shard) unseat(q *person) {
+// remove takes a person out.
+func (s *Shard) remove(q *person) {
 	n := len(s.all) - 1
 	other := s.all[n]
 	s.all[q.index], other.index = other, q.index

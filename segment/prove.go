@@ -83,11 +83,11 @@ func NewBudget(each int) *Budget { return &Budget{Each: each, Left: 100 * each} 
 // Satisfiable looks for a visitor that meets all terms. It goes through the
 // disjunctive normal form with a box of the feature space, an interval of each
 // feature's domain, that every comparison cuts; it makes at most b.Each steps,
-// a step being a cut, and none when the budget is spent. Known between features are: intent follows from live and
-// stale_share from signal_weight; a session is open while idle_s is below the
-// gap, and without one its features are 0 or unknown; counts are whole.
-// Arithmetic is taken to hold and not to hold. So Never is a proof, and
-// Possible means that nothing known speaks against it.
+// a step being a cut, and none when the budget is spent. Known between features
+// are: intent follows from live and stale_share from signal_weight; a session is
+// open while idle_s is below the gap, and without one its features are 0 or
+// unknown; counts are whole. Arithmetic is taken to hold and not to hold. So Never
+// is a proof, and Possible means that nothing known speaks against it.
 func (b *Budget) Satisfiable(terms ...Term) (Witness, Answer) {
 	p := prover{steps: min(b.Each, b.Left)}
 	w, answer := p.ask(terms)

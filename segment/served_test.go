@@ -204,7 +204,7 @@ func TestAll(t *testing.T) {
 }
 
 // TestOutcomes: up to 64 comparisons are told apart exactly; many more by a hash
-// that differs as soon as one truth does.
+// that differs as soon as one outcome does.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	c, _ := servedCompiler(t)

@@ -334,7 +334,7 @@ func (s *Shard) drop(q *person, t int64, cause Cause, at place, out *Effects) {
 	out.States = append(out.States, row) // nothing will touch it again
 	q.gone = true
 	s.publish(q)
-	s.unseat(q)
+	s.remove(q)
 	if cause == CauseRetention {
 		s.Dropped++
 	}
