@@ -20,7 +20,6 @@ import (
 	"github.com/microseg/microseg/sinks/changelogio"
 	"github.com/microseg/microseg/sinks/clickhouseio"
 	"github.com/microseg/microseg/sinks/clickhouseio/migrations"
-	"github.com/microseg/microseg/sinks/clickhouseio/query"
 	"github.com/microseg/microseg/sinks/segmentsio"
 	"github.com/microseg/microseg/sinks/spillio"
 	"github.com/microseg/microseg/sources/kafkaio"
@@ -287,31 +286,3 @@ func (j *Job) finish() error {
 
 // drainTimeout bounds how long a log that does not answer keeps the job from stopping.
 const drainTimeout = 30 * time.Second
-
-// Drained waits until everything up to the end offsets is in ClickHouse, in both stages.
-func (j *Job) Drained(ctx context.Context, ends map[int32]int64) error {
-	conn, err := clickhouseio.Dial(j.Sink.DSN)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-j.done:
-			j.done <- err
-			return fmt.Errorf("the pipeline ended before it was drained: %w", err)
-		case <-tick.C:
-		}
-		ok, err := query.Recorded(ctx, conn, j.Site, ends)
-		if err != nil {
-			return err
-		}
-		if ok {
-			return nil
-		}
-	}
-}

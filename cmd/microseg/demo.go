@@ -109,6 +109,9 @@ func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions
 	if err := j.Drained(ctx, ends); err != nil {
 		return err
 	}
+	if err := passed(ctx, j); err != nil {
+		return err
+	}
 	fmt.Fprintf(os.Stderr, "drained and recorded (%.1f s)\n", time.Since(t).Seconds())
 	if err := j.Stop(); err != nil {
 		return err
@@ -118,6 +121,23 @@ func demoReport(ctx context.Context, j *job, ends map[int32]int64, o demoOptions
 		return err
 	}
 	return printReport(os.Stdout, r, o.json)
+}
+
+// passesWithin is how long the report waits for time to pass the last events; source.idle_after
+// may make it longer.
+const passesWithin = 30 * time.Second
+
+// passed waits for the audience of the last events.
+func passed(ctx context.Context, j *job) error {
+	short, cancel := context.WithTimeout(ctx, passesWithin)
+	defer cancel()
+	err := j.Passed(short)
+	if err == nil || ctx.Err() != nil || short.Err() == nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "the report has an earlier audience: time has not passed the last events within %v "+
+		"(source.idle_after is %v)\n", passesWithin, j.Config.Source.IdleAfter)
+	return nil
 }
 
 func printReport(w io.Writer, r *query.ReportData, asJSON bool) error {

@@ -42,8 +42,9 @@ func rekeyCommand(cfg *string) *cobra.Command {
 		Use:   "rekey",
 		Short: "Copy events by device into topic <events>-keyed, beside a job that does not do it itself",
 		Long: `rekey copies the records of a topic of events, however they are keyed, into topic
-<events>-keyed, where those of each device are in one partition. A job on Prism
-with source.rekey does it itself; one on Flink or Dataflow needs this beside it.
+<events>-keyed, where those of each device are in one partition. A job that runs
+in its own process (local, prism) does it itself with source.rekey; one on Flink or
+Dataflow needs this beside it.
 Several of them do no harm: each record counts once.`,
 		Example: "  microseg rekey --brokers kafka:9092 --topic events",
 		Args:    cobra.NoArgs,

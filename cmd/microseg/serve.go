@@ -65,7 +65,7 @@ answered at --admin-http alone: let your own network reach it, and nobody else.`
 	f.StringVar(&topic, "topic", "events", "topic of events; that of segments has its name, too")
 	f.StringVar(&site, "site", "", "site id that tokens are good for (default: the configuration's)")
 	f.StringVar(&dsn, "dsn", "", "ClickHouse, for the node's latencies, and to export and delete persons there, too: clickhouse://user:password@host:9000/database")
-	f.StringVar(&redis, "redis", "", "Redis that `microseg redis` fills, host:port, to delete persons there, too")
+	f.StringVar(&redis, "redis", "", "Redis that \"microseg redis\" fills, host:port, to delete persons there, too")
 	f.StringVar(&prefix, "redis-prefix", "microseg", "of its keys")
 	f.StringVar(&public, "http", "127.0.0.1:8080", "address for pages, edges and the site's servers")
 	f.StringVar(&adminAt, "admin-http", localAdmin, "address for the admin: persons, /health, /metrics; port 0 is a free one")

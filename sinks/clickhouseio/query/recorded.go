@@ -31,3 +31,15 @@ func Recorded(ctx context.Context, conn driver.Conn, site string, ends map[int32
 	}
 	return true, rows.Err()
 }
+
+// Passed reports whether the time of users and audience, recorded by the person stage, has
+// passed every event of the device stage's partitions. Without an event it has.
+func Passed(ctx context.Context, conn driver.Conn, site string) (bool, error) {
+	var passed bool
+	err := conn.QueryRow(ctx, `SELECT minIf(watermark, stage = 'person') >= maxIf(clock, stage = 'device')
+FROM progress_current WHERE site = ?`, site).Scan(&passed)
+	if err != nil {
+		return false, fmt.Errorf("reading the job's progress: %w", err)
+	}
+	return passed, nil
+}
