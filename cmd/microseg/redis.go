@@ -98,7 +98,7 @@ func runRedis(ctx context.Context, cfg *config.Config, brokers []string, topic s
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go tell(run, f, w)
-	err = f.Run(ctx)
+	err = named(ctx, "redis", brokers, at, f.Run(ctx))
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return errors.Join(err, w.Close(end))

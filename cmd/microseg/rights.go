@@ -32,13 +32,16 @@ type topicsOfJob struct{ events, source string }
 
 func (t topicsOfJob) keyed() string { return kafkaio.KeyedTopic(t.events) }
 
-// looksForCopies is what it takes to find out whether the job reads the copies by device; other
-// rights on their topic bring it.
-func (t topicsOfJob) looksForCopies() []kafka.Right {
+// finds is what it takes to find out whether the job reads the copies by device.
+func (t topicsOfJob) finds() []kafka.Right { return on(kafka.Topic, t.keyed(), "Describe") }
+
+// findsOnly is the same for roles that have a right on the job's topic, which brings it where
+// that is the copies.
+func (t topicsOfJob) findsOnly() []kafka.Right {
 	if t.source != t.events {
 		return nil
 	}
-	return on(kafka.Topic, t.keyed(), "Describe")
+	return t.finds()
 }
 
 func on(resource, name string, operations ...string) (out []kafka.Right) {
@@ -52,7 +55,7 @@ func on(resource, name string, operations ...string) (out []kafka.Right) {
 var roles = []role{
 	{"job", func(t topicsOfJob) []kafka.Right {
 		segments, spill := segmentsio.Topic(t.source), spillio.Topic(t.source)
-		out := slices.Concat(on(kafka.Topic, t.source, "Read"), t.looksForCopies(), on(kafka.Topic, identity.ErasedTopic(t.source), "Read"),
+		out := slices.Concat(on(kafka.Topic, t.source, "Read"), t.findsOnly(), on(kafka.Topic, identity.ErasedTopic(t.source), "Read"),
 			on(kafka.Topic, segments, "Create", "Write"), on(kafka.TransactionalID, segmentsio.Fence(segments), "Write"),
 			on(kafka.Topic, changelogio.Topic(t.source), "Create", "Read", "Write", "Delete", "Alter"),
 			on(kafka.Topic, spill, "Create", "Read", "Write", "Delete"), on(kafka.Group, spill, "Read"))
@@ -67,18 +70,18 @@ var roles = []role{
 		if t.source != t.events { // a deletion waits until what came before it is copied
 			copies = slices.Concat(on(kafka.Topic, t.events, "Describe", "DescribeConfigs"), on(kafka.Group, kafkaio.Copier(t.keyed()), "Describe"))
 		}
-		return slices.Concat(on(kafka.Topic, t.source, "Write", "DescribeConfigs"), copies, t.looksForCopies(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"),
+		return slices.Concat(on(kafka.Topic, t.source, "Write", "DescribeConfigs"), copies, t.findsOnly(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"),
 			on(kafka.Topic, identity.ErasedTopic(t.source), "Create", "Write"), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
 	}},
 	{"redis", func(t topicsOfJob) []kafka.Right {
-		return slices.Concat(t.looksForCopies(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"))
+		return slices.Concat(t.finds(), on(kafka.Topic, segmentsio.Topic(t.source), "Read"))
 	}},
 	{"replay", func(t topicsOfJob) []kafka.Right { return on(kafka.Topic, t.events, "Write") }},
 	{"deadletters", func(t topicsOfJob) []kafka.Right {
-		return slices.Concat(on(kafka.Topic, t.source, "Read", "Write", "DescribeConfigs"), t.looksForCopies())
+		return slices.Concat(on(kafka.Topic, t.source, "Read", "Write", "DescribeConfigs"), t.findsOnly())
 	}},
 	{"state", func(t topicsOfJob) []kafka.Right {
-		return slices.Concat(t.looksForCopies(), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
+		return slices.Concat(t.finds(), on(kafka.Topic, changelogio.Topic(t.source), "Read"))
 	}},
 }
 

@@ -46,6 +46,7 @@ type work struct {
 // works are those of all roles.
 func (l *lockedLog) works(rds *redis.Server) []work {
 	none := func(*lockedLog, topicsOfJob) {}
+	follow := func(ctx context.Context, l *lockedLog, at topicsOfJob) error { return redisWork(ctx, l, at, rds) }
 	return []work{
 		{"job", false, none, func(ctx context.Context, l *lockedLog, at topicsOfJob) error {
 			return jobWork(ctx, []string{l.SASL}, at.events, kafkaio.RekeyAuto)
@@ -59,10 +60,12 @@ func (l *lockedLog) works(rds *redis.Server) []work {
 		{"copier", true, none, copierWork},
 		{"node", false, (*lockedLog).jobTopics, nodeWork},
 		{"node", true, (*lockedLog).jobTopics, nodeWork},
-		{"redis", false, (*lockedLog).jobTopics, func(ctx context.Context, l *lockedLog, at topicsOfJob) error { return redisWork(ctx, l, at, rds) }},
+		{"redis", false, (*lockedLog).jobTopics, follow},
+		{"redis", true, (*lockedLog).jobTopics, follow},
 		{"replay", false, none, replayWork},
 		{"deadletters", false, none, lettersWork},
 		{"state", false, (*lockedLog).changelog, stateWork},
+		{"state", true, (*lockedLog).changelog, stateWork},
 	}
 }
 
@@ -95,6 +98,9 @@ func (l *lockedLog) jobTopics(at topicsOfJob) {
 // changelog makes one with the state of a job in it.
 func (l *lockedLog) changelog(at topicsOfJob) {
 	l.t.Helper()
+	if at.source != at.events {
+		l.topic(at.source)
+	}
 	all := on(kafka.Topic, changelogio.Topic(at.source), "Create", "Read", "Write", "Delete", "Alter")
 	l.allow("job", all)
 	await(l.t, "the broker to know of a right", func() bool {
@@ -391,7 +397,8 @@ func (l *lockedLog) tried(ctx context.Context, a *attempt) {
 // TestEachRightOfTheLogIsNeeded: with the rights of its list each role works on a real Kafka, and
 // without any one of them something is refused, and the error names the right that is missing. Who
 // finds its topics made needs no right to make them, which once was asked for all the same. The lists
-// had rights that nobody used (the copier's Read on its copies), and lacked one (state's, to find the copies).
+// had rights that nobody used (the copier's Read on its copies), and lacked some (state's, to find the
+// copies; and where there are copies, that of state and redis to find them).
 func TestEachRightOfTheLogIsNeeded(t *testing.T) {
 	rds, err := redis.Start(t.Context(), t.TempDir())
 	if err != nil {
@@ -417,4 +424,27 @@ func TestEachRightOfTheLogIsNeeded(t *testing.T) {
 	t.Run("doors that open", l.doorsOpen)
 	t.Run("doors that do not", l.doorsClosed)
 	t.Run("a right that is taken away", l.taken)
+	t.Run("redis of copies", func(t *testing.T) { l.redisOfCopies(t, rds) })
+}
+
+// redisOfCopies: `microseg redis` beside a job that reads copies by device was told that it lacks
+// a right on the topic of segments of a job without them.
+func (l *lockedLog) redisOfCopies(t *testing.T, rds *redis.Server) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	at := topicsOfJob{"copied", kafkaio.KeyedTopic("copied")}
+	l.topic(at.events, at.source, segmentsio.Topic(at.source))
+	found := at.finds()
+	l.allow("job", found)
+	await(t, "the broker to know of a right", func() bool {
+		missing, err := kafka.Missing(ctx, []string{l.SASL}, found)
+		return err == nil && len(missing) == 0
+	})
+	c := root()
+	c.SetArgs([]string{"redis", "--brokers", l.SASL, "--topic", at.events, "--redis", rds.Addr(), "--admin-http", "127.0.0.1:0"})
+	err := c.ExecuteContext(ctx)
+	var denied *kafka.DeniedError
+	if want := on(kafka.Topic, segmentsio.Topic(at.source), "Read"); !errors.As(err, &denied) || !slices.Equal(denied.Missing, want) {
+		t.Errorf("%v; want a refusal that names %v", err, want)
+	}
 }
