@@ -13,10 +13,10 @@ const botCount = 64
 // loads try to make all others wait, or to use up the memory.
 func loads() []attack {
 	return []attack{
-		{"epochs", "one device logs in and out in turn, 60 requests of 46 kB", false, false, told(epochs)},
-		{"reverse", "one device sends events of all kinds in reverse order of time, 20 requests", false, false, told(reverse)},
-		{"behind", "one device sends page views, carts and videos that are older than all its heartbeats", false, false, told(behind)},
-		{"busy", "one device sends as much as 1,000 do", false, false, told(busy)},
+		{"epochs", "one device logs in and out in turn, 60 requests of 46 kB", false, false, watched(epochs)},
+		{"reverse", "one device sends events of all kinds in reverse order of time, 20 requests", false, false, watched(reverse)},
+		{"behind", "one device sends page views, carts and videos that are older than all its heartbeats", false, false, watched(behind)},
+		{"busy", "one device sends as much as 1,000 do", false, false, watched(busy)},
 		{"devices", "500,000 devices with one event each, 200 requests from many addresses", false, false, devices},
 		{"one address", "the same from one address, which is told to come back later", false, false, oneAddress},
 		{"garbage", "what is no event, and what the decoder must refuse", false, false, garbage},

@@ -25,7 +25,7 @@ func TestSilence(t *testing.T) {
 	s := &suite{canaries: &canaries{flown: []*flight{{at: now.Add(time.Minute), took: time.Minute, seen: true}}}}
 	s.o.URL = "http://127.0.0.1:1"
 	r := &Result{Saw: map[string]any{}}
-	if err := told(func(context.Context, *suite, *Result) error { return nil })(t.Context(), s, r); err != nil || len(r.Breaches) != 1 {
+	if err := watched(func(context.Context, *suite, *Result) error { return nil })(t.Context(), s, r); err != nil || len(r.Breaches) != 1 {
 		t.Errorf("%v, breaches %v: a minute in which nobody said anything is one", err, r.Breaches)
 	}
 }

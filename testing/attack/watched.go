@@ -26,9 +26,9 @@ type look struct {
 	lag   float64 // records that are not decided yet; 0 where that is not known
 }
 
-// told has an attack watched by whoever operates the node: all was fetched, so the lag was
+// watched has an attack watched by whoever operates the node: all was fetched, so the lag was
 // 0, and /readyz said ok, while everybody waited for half a minute.
-func told(run func(context.Context, *suite, *Result) error) func(context.Context, *suite, *Result) error {
+func watched(run func(context.Context, *suite, *Result) error) func(context.Context, *suite, *Result) error {
 	return func(ctx context.Context, s *suite, r *Result) error {
 		begun := time.Now()
 		looks := s.watch(ctx)
@@ -83,7 +83,10 @@ func (c *canaries) since(t time.Time) (out []flight) {
 // watch looks at the node until what it returns is called, which says what was seen.
 func (s *suite) watch(ctx context.Context) (stop func() []look) {
 	ctx, cancel := context.WithCancel(ctx)
-	x := s.sender(canaryHost(51))
+	x, admin := s.sender(canaryHost(51)), s.sender(shopHost)
+	if s.stack != nil {
+		admin.url = "http://" + s.stack.admin
+	}
 	var all []look
 	var looking sync.WaitGroup
 	looking.Go(func() {
@@ -92,7 +95,7 @@ func (s *suite) watch(ctx context.Context) (stop func() []look) {
 			status, _ := x.get(ctx, "/readyz")
 			l.ready = status == http.StatusOK
 			if s.stack != nil {
-				l.lag = s.lag(ctx)
+				l.lag = lag(ctx, admin)
 			}
 			if ctx.Err() == nil {
 				all = append(all, l)
@@ -103,16 +106,14 @@ func (s *suite) watch(ctx context.Context) (stop func() []look) {
 		cancel()
 		looking.Wait()
 		x.close()
+		admin.close()
 		return all
 	}
 }
 
-// lag is how many records of the log are not decided, by the stack's metrics.
-func (s *suite) lag(ctx context.Context) (sum float64) {
-	x := s.sender(shopHost)
-	x.url = "http://" + s.stack.admin
-	defer x.close()
-	_, body := x.get(ctx, "/metrics")
+// lag is how many records of the log are not decided, by the metrics of the stack's admin listener.
+func lag(ctx context.Context, admin *sender) (sum float64) {
+	_, body := admin.get(ctx, "/metrics")
 	for lines := bufio.NewScanner(bytes.NewReader(body)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		if strings.HasPrefix(name, lagMetric+"{") || name == lagMetric {
