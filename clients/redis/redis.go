@@ -9,8 +9,13 @@ import (
 
 	"github.com/microseg/microseg/clients"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
+
+// The library writes a line of its own for each attempt to connect, also for those that a
+// command's error tells of.
+func init() { logging.Disable() }
 
 const dialTimeout = 5 * time.Second // as the library has it
 

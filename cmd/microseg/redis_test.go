@@ -65,3 +65,30 @@ func TestRedisSaysWhatItLacks(t *testing.T) {
 		t.Errorf("trying left %v, %v", keys, err)
 	}
 }
+
+// TestRedisThatIsAway: each attempt to connect was a line of the library's, and none said what
+// becomes of the records.
+func TestRedisThatIsAway(t *testing.T) {
+	log, err := kafkalog.Start(kafkalog.Options{Topics: []string{"events", "segments"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out output
+	c := program(t, "redis", "--brokers", log.Brokers()[0], "--redis", "127.0.0.1:1")
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "Redis does not take records; they wait"
+	for !strings.Contains(out.String(), want) && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.Process.Kill()
+	c.Wait()
+	if said := out.String(); strings.Count(said, want) != 1 || strings.Contains(said, "pool.go") {
+		t.Error(said)
+	}
+}

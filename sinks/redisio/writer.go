@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -211,6 +212,7 @@ func (w *Writer) run(ctx context.Context) {
 	for w.await(ctx, next) == nil {
 		err := w.write(ctx, batch)
 		w.mu.Lock()
+		w.tell(err)
 		if w.err = err; err == nil {
 			w.waiting = slices.Clone(w.waiting[len(batch):])
 			backoff = minBackoff
@@ -226,6 +228,16 @@ func (w *Writer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// tell says once that Redis does not take records, and once that it does again.
+func (w *Writer) tell(err error) {
+	switch {
+	case err != nil && w.err == nil:
+		slog.Warn("Redis does not take records; they wait, and are tried again", "err", err)
+	case err == nil && w.err != nil:
+		slog.Info("Redis takes records again", "addr", w.cfg.Addr)
 	}
 }
 
