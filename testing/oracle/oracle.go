@@ -1,8 +1,8 @@
 // Package oracle is the obviously right version of the whole job: it holds all
 // events in memory, sorts them, and folds each device once, in one thread. It
 // knows no shards, no lateness list, no wake-ups and no versions; and no
-// retention of devices of several events, no deletions, no limits of identity and no end of
-// legacy links: logs for it stay below them.
+// retention of devices of several events, no deletions of devices, no limits of identity
+// and no end of legacy links: logs for it stay below them.
 package oracle
 
 import (
@@ -49,7 +49,8 @@ func New(cfg *config.Config) (*Oracle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]*clock{}, bounds: map[string]*bound{}, proven: map[pair]bool{}, rooms: map[int32]*room{},
+	return &Oracle{decoder: d, seen: map[uint64]map[string]bool{}, clocks: map[int32]*clock{},
+		bounds: map[string]*bound{}, proven: map[pair]bool{}, rooms: map[int32]*room{},
 		res: &Result{cfg: cfg, tree: tree, schema: schema, devices: map[string][]*epoch{}, users: map[string][]*epoch{}}}, nil
 }
 
